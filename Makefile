@@ -1,0 +1,102 @@
+# telegen: make, make test, make bench, make install, make image. V=1 shows the commands.
+# What each library is for: third_party/README.md.
+OUT ?= build
+CC ?= gcc
+CLANG ?= clang
+BPFTOOL ?= bpftool
+PREFIX ?= /usr/local
+ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1)
+
+ifeq ($(V),1)
+Q :=
+msg :=
+else
+Q := @
+msg = @printf '  %-8s %s\n' "$(1)" "$(2)";
+endif
+
+# The libraries' allocations are accounted too (modules/base/mem.c).
+WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
+CFLAGS ?= -O2 -g
+CSTD := -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wno-missing-field-initializers \
+	-Werror -ffunction-sections -fdata-sections -fno-omit-frame-pointer -Ibpf -I$(OUT) -Imodules
+LIBS := -l:libbpf.a -l:libelf.a -l:libev.a -l:libyaml.a -l:libhttp_parser.a -l:libprotobuf-nanopb.a \
+	-l:libiberty.a -l:liblzma.a -l:libz.a -lm
+LDFLAGS ?= -static -Wl,--gc-sections
+
+SOURCES := $(wildcard modules/*/*.c)
+OBJECTS := $(SOURCES:%.c=$(OUT)/%.o)
+BPF_SOURCES := $(wildcard bpf/*.bpf.c)
+SKELETON := $(OUT)/telegen.skel.h
+UNIT := $(patsubst test/unit/%.c,$(OUT)/test/unit/%,$(wildcard test/unit/*.c))
+FUZZ := $(patsubst test/fuzz/%.c,$(OUT)/test/fuzz/%,$(wildcard test/fuzz/*.c))
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all test bench install image clean check layers unit fuzz man
+all: telegen
+
+telegen: $(OUT)/agent.o $(OUT)/libtelegen.a
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(WRAP) -o $@.tmp $^ $(LIBS)
+	$(Q)objcopy --only-keep-debug $@.tmp $(OUT)/telegen.debug
+	$(Q)strip -o $@ $@.tmp && rm $@.tmp
+
+$(OUT)/libtelegen.a: $(OBJECTS)
+	$(call msg,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(OUT)/%.o: %.c $(OUT)/flags
+	$(call msg,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CSTD) $(CFLAGS) -DTELEGEN_VERSION='"$(VERSION)"' -MMD -MP -c -o $@ $<
+
+# Built again when the flags change.
+$(OUT)/flags: FORCE
+	@mkdir -p $(OUT); echo '$(CC) $(CSTD) $(CFLAGS) $(LDFLAGS) $(VERSION)' | cmp -s - $@ || \
+		echo '$(CC) $(CSTD) $(CFLAGS) $(LDFLAGS) $(VERSION)' > $@
+FORCE:
+
+# BPF: each .bpf.c by itself, linked into one object, made a skeleton.
+$(OUT)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
+	$(call msg,BPF,$<)
+	$(Q)mkdir -p $(@D) && $(CLANG) -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -O2 -g -Wall -Werror -Ibpf \
+		-I/usr/include/$(shell uname -m)-linux-gnu -c -o $@ $<
+$(OUT)/telegen.bpf.o: $(BPF_SOURCES:%.bpf.c=$(OUT)/%.bpf.o)
+	$(call msg,GENOBJ,$@)
+	$(Q)$(BPFTOOL) gen object $@ $^
+$(SKELETON): $(OUT)/telegen.bpf.o
+	$(call msg,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name telegen_bpf > $@
+$(OUT)/modules/kernel/%.o: $(SKELETON)
+
+# Tests. A unit test includes the .c it tests; the rest comes from the archive.
+TEST_LIBS := $(OUT)/libtelegen.a $(LIBS) -lcmocka
+$(OUT)/test/unit/%: test/unit/%.c $(OUT)/libtelegen.a
+	$(call msg,UNIT,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CSTD) $(CFLAGS) $(WRAP) -Itest -MMD -MP -o $@ $< $(TEST_LIBS)
+unit: $(UNIT)
+
+# Fuzzers: every source again with clang's sanitizers; a target includes the .c it drives.
+FUZZ_FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
+$(OUT)/fuzz/%.o: %.c $(SKELETON)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(filter-out -Werror,$(CSTD)) -Wno-everything $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link \
+		-DTELEGEN_VERSION='"fuzz"' -MMD -MP -c -o $@ $<
+$(OUT)/fuzz/libtelegen.a: $(SOURCES:%.c=$(OUT)/fuzz/%.o)
+	$(Q)rm -f $@ && ar rcs $@ $^
+$(OUT)/test/fuzz/%: test/fuzz/%.c $(OUT)/fuzz/libtelegen.a
+	$(call msg,FUZZ,$<)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(filter-out -Werror,$(CSTD)) $(FUZZ_FLAGS) -fsanitize=fuzzer $(WRAP) -Itest \
+		-o $@ $< $(OUT)/fuzz/libtelegen.a $(LIBS)
+fuzz: $(FUZZ)
+
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)
+
+test: all
+	test/run
+check: layers
+layers:
+	test/layers
+clean:
+	rm -rf $(OUT) telegen

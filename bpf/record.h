@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0 */
+/*
+ * UP: everything the kernel tells us. One ring carries records of these kinds, each a `struct
+ * record` head and the rest by kind; sizes are multiples of 8.
+ *
+ *   | head 16 B | fixed part by kind | variable part (frames, path) |
+ *
+ * RECORD_MMAP is made by modules/kernel from perf's own mapping events; it never passes the ring.
+ */
+#pragma once
+#include "types.h"
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+
+enum record_kind {
+	RECORD_SAMPLE = 1,
+	RECORD_FORK,
+	RECORD_EXEC,
+	RECORD_EXIT,
+	RECORD_MMAP,
+};
+
+/* What a sample measures; also the index of its profile type. */
+enum source {
+	SOURCE_CPU,
+	SOURCE_COUNT,
+};
+
+/* Why the walk over the user stack ended. */
+enum walk_end {
+	WALK_END_NONE,	    /* no user stack was asked for, or there is none (a kernel thread) */
+	WALK_END_COMPLETE,  /* the chain ended by itself */
+	WALK_END_TRUNCATED, /* more frames than max_stack_depth */
+	WALK_END_UNREADABLE, /* the stack could not be read */
+};
+
+struct record {
+	u16 kind; /* enum record_kind */
+	u16 pad;
+	u32 size;    /* of the whole record, bytes */
+	u64 time_ns; /* CLOCK_MONOTONIC */
+};
+
+#define COMM_LEN 16
+#define FRAMES_MAX 1024 /* user frames at most, by configuration; the kernel part has its own 127 */
+#define KERNEL_FRAMES_MAX 127
+
+/* A user frame: kind in the top byte, payload (an address so far) below. */
+#define FRAME_PAYLOAD_BITS 56
+
+struct record_sample {
+	struct record head;
+	u64 start_ns; /* start of the process (its first thread), CLOCK_BOOTTIME: identity with pid */
+	u64 value;    /* weight of this sample: nanoseconds for SOURCE_CPU */
+	u64 cgroup;   /* id in the cgroup v2 tree */
+	u32 pid;      /* process (tgid), in the initial pid namespace, as all ids here */
+	u32 tid;
+	u32 ppid;
+	u32 mnt_ns;	/* inode number of the mount namespace */
+	u32 exec_pages; /* mm->exec_vm: changes when executable mappings come or go */
+	u32 cpu;
+	u16 kernel_frames;
+	u16 user_frames;
+	u8 source;   /* enum source */
+	u8 walk_end; /* enum walk_end */
+	u8 kernel_cut; /* 1: the kernel part was longer than KERNEL_FRAMES_MAX */
+	u8 pad;
+	char comm[COMM_LEN];	     /* of the thread */
+	char process_comm[COMM_LEN]; /* of the process's first thread */
+	u64 frames[]; /* kernel frames leaf to root, then user frames leaf to root */
+};
+
+struct record_task { /* RECORD_FORK (pid is the child), RECORD_EXEC, RECORD_EXIT: of processes */
+	struct record head;
+	u64 start_ns;
+	u64 cgroup;
+	u32 pid;
+	u32 ppid;
+	u32 mnt_ns;
+	u32 pad;
+	char comm[COMM_LEN];
+};
+
+#define BUILD_ID_MAX 20
+#define MMAP_PATH_MAX 4096
+
+struct record_mmap { /* an executable mapping appeared */
+	struct record head;
+	u64 start;
+	u64 length;
+	u64 offset; /* in the file, bytes */
+	u64 inode;  /* 0 where build_id_len is not */
+	u32 pid;
+	u32 dev_major;
+	u32 dev_minor;
+	u16 path_len; /* bytes at path, without the NUL that follows */
+	u8 build_id_len;
+	u8 build_id[BUILD_ID_MAX];
+	u8 pad;
+	char path[]; /* NUL-terminated, the record padded to 8 */
+};
+
+#pragma GCC diagnostic pop

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Log lines on stderr, text or JSON: "telegen: LEVEL: message". One write per line.
+#pragma once
+#include <stdbool.h>
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+void log_set_level(enum log_level level);
+void log_set_json(bool json);
+void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// Like log_line, at most once a minute per call site; says how many it kept back.
+#define log_seldom(level, ...)                                                                     \
+	do {                                                                                       \
+		static struct log_site site_;                                                      \
+		if (log_site_open(&site_))                                                         \
+			log_line(level, __VA_ARGS__);                                              \
+	} while (0)
+struct log_site {
+	unsigned long long next_ns;
+	unsigned long held;
+};
+bool log_site_open(struct log_site *site);
+
+#define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warn(...) log_line(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)

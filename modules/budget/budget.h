@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// One memory limit. Rooms bring a way to shrink; when an allocation would pass the limit they are
+// asked in order of rank (lowest first), until enough is free. Budget knows no room.
+#pragma once
+#include <stdint.h>
+
+struct budget;
+
+// Sets the limit of base/mem to LIMIT bytes, but never above 3/4 of the cgroup's own limit, read
+// below CGROUP_ROOT (normally "/sys/fs/cgroup"; v2 memory.max of this process's group and all above
+// it, or v1 memory.limit_in_bytes) as SELF_CGROUP_FILE (normally "/proc/self/cgroup") names it.
+// NULL + errno.
+struct budget *budget_new(uint64_t limit, const char *cgroup_root, const char *self_cgroup_file);
+void budget_free(struct budget *b);
+uint64_t budget_limit(const struct budget *b); // bytes, in force
+uint64_t budget_cgroup_limit(const struct budget *b); // 0: none found
+// SHRINK frees about NEED bytes if it can and returns how many it freed; it must not allocate.
+int budget_add(struct budget *b, int rank, const char *name, uint64_t (*shrink)(void *arg, uint64_t need),
+    void *arg);
+// Forgets every shrink that was added with ARG (call before ARG is freed).
+void budget_remove(struct budget *b, void *arg);

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Facts of an ELF file (this room is the only one that knows libelf). Knows no pids. Files are
+// hostile: read with pread, never mapped, every count and offset checked, work bounded; a file that
+// is not what it claims gives -EBADMSG (COUNT_ELF_BAD), never a crash, a hang or a wrong name.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ELF_BUILD_ID_MAX 32
+#define ELF_EXEC_MAX 8
+#define ELF_NAME_MAX 4096 // longest symbol name read, bytes; longer ones are cut
+
+// What is needed the moment a mapping is first seen: a handful of preads, no allocation.
+struct elf_facts {
+	uint8_t build_id[ELF_BUILD_ID_MAX]; // GNU build-id, from PT_NOTE
+	uint8_t build_id_len;		    // 0: none
+	uint8_t exec_count;
+	bool is_64;
+	uint16_t machine; // e_machine
+	struct elf_exec { // PT_LOAD with PF_X
+		uint64_t offset, size, vaddr;
+	} exec[ELF_EXEC_MAX];
+};
+int elf_facts(int fd, struct elf_facts *facts);
+// Link-time address of FILE_OFFSET (the executable PT_LOAD that holds it), or -ENOENT.
+int elf_vaddr(const struct elf_facts *facts, uint64_t file_offset, uint64_t *vaddr);
+
+// A function found (or the proof that there is none): the range [start, end) of link-time addresses
+// that the answer holds for.
+struct elf_symbol {
+	uint64_t start, end;
+	const char *name; // NULL: no symbol covers the range
+};
+
+// A lookup of many addresses in one file at once, in slices:
+//   ADDRESSES sorted ascending, borrowed until elf_lookup_free. FOUND is called once per address,
+//   in any order, with its index; SYMBOL is valid during the call only.
+// Sources in order: Go's pclntab; .symtab; the separate debug file DEBUG_FD (-1: none; borrowed),
+// used where the file has no .symtab; .gnu_debugdata; .dynsym; section names ([plt]).
+// One streaming pass over a symbol table per lookup, memory in proportion to COUNT.
+struct elf_lookup;
+struct elf_lookup_options {
+	bool go;	   // read pclntab
+	bool separate;	   // use debug_fd
+	int debug_fd;
+};
+struct elf_lookup *elf_lookup_new(int fd, const uint64_t *addresses, uint32_t count,
+    const struct elf_lookup_options *options,
+    void (*found)(void *arg, uint32_t index, const struct elf_symbol *symbol), void *arg);
+// 1: more to do; 0: every address was answered; -errno: the rest of the file cannot be read (what
+// was not answered has no name). BUDGET in ns.
+int elf_lookup_step(struct elf_lookup *l, uint64_t budget_ns);
+void elf_lookup_free(struct elf_lookup *l);
+
+// Where the separate debug file may be: calls EACH with candidate absolute paths (by build-id, then by
+// .gnu_debuglink next to PATH, in .debug/, under /usr/lib/debug) until it returns non-zero.
+int elf_debug_paths(int fd, const char *path, int (*each)(void *arg, const char *candidate), void *arg);
+// True if the two files belong together: equal build-ids, else the debuglink's CRC32 (only for debug
+// files up to 64 MiB, else false).
+bool elf_debug_matches(int fd, int debug_fd);
+
+// The same lookup in an ELF image in memory (the vdso). Not in slices: images up to 64 KiB only.
+int elf_lookup_memory(const void *image, size_t size, const uint64_t *addresses, uint32_t count,
+    void (*found)(void *arg, uint32_t index, const struct elf_symbol *symbol), void *arg);

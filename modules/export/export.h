@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sealed profile -> bytes -> somewhere, and back. Formats: pprof (gzip, every convention of
+// google/pprof), folded stacks, speedscope JSON, the self-contained flame page.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../profile/profile.h"
+#include "../wire/wire.h"
+
+enum export_format { EXPORT_PPROF, EXPORT_FOLDED, EXPORT_SPEEDSCOPE, EXPORT_HTML, EXPORT_FLAME };
+// By the suffix of a file name: .pb.gz .pprof .folded .collapsed .txt .json .speedscope.json .html; -EINVAL.
+int export_format_of(const char *path, enum export_format *format);
+const char *export_suffix(enum export_format format); // "pb.gz"
+const char *export_content_type(enum export_format format);
+
+// Encoding in slices. The profile must be sealed and stay until export_job_free. BASE (may be NULL): a
+// profile to compare with, for folded (two columns), HTML and FLAME (a differential flame graph).
+struct export_job;
+struct export_job *export_new(const struct profile *p, const struct profile *base, enum export_format format,
+    const char *title, const struct wire_sink *sink); // NULL + errno
+int export_step(struct export_job *job, uint64_t budget_ns); // 1 more, 0 done, -errno (the sink's)
+void export_job_free(struct export_job *job);
+// All of it at once, for commands.
+int export_all(const struct profile *p, const struct profile *base, enum export_format format, const char *title,
+    const struct wire_sink *sink);
+
+// Reads pprof (gzip or plain; also what other profilers write), folded stacks or speedscope JSON is not
+// needed. In slices: feed bytes, then finish. WHY gets one clear line on failure.
+struct import_job;
+struct import_job *import_new(enum account account, uint64_t bytes_max);
+int import_feed(struct import_job *job, const void *bytes, size_t n); // 0, -EFBIG, -EBADMSG, -ENOMEM
+int import_step(struct import_job *job, uint64_t budget_ns);	       // after the last feed: 1 more, 0 done, -errno
+struct profile *import_take(struct import_job *job);		       // sealed; the caller's
+const char *import_why(const struct import_job *job);
+void import_free(struct import_job *job);
+
+// A bounded directory of windows: DIRECTORY/cpu-20261123T101500Z-60s.pb.gz, written under a temporary name
+// (".tmp-...", removed at start), then renamed; the oldest go when MAX_SIZE would be passed.
+struct directory;
+struct directory *directory_new(const char *path, uint64_t max_size, enum export_format format, char *why,
+    size_t why_size);
+// Starts writing P (must stay until done); directory_step as export_step. One file at a time: -EBUSY.
+int directory_put(struct directory *d, const struct profile *p);
+int directory_step(struct directory *d, uint64_t budget_ns);
+void directory_free(struct directory *d);
+
+// The last windows, compressed in memory (pprof), at most MAX bytes; the oldest go first.
+struct history;
+struct history_entry {
+	uint64_t id, time_ns, duration_ns, bytes;
+	const char *type;
+	int64_t total; // of the default value
+};
+struct history *history_new(uint64_t max_bytes);
+void history_free(struct history *h);
+uint64_t history_shrink(void *h, uint64_t need); // for budget
+int history_put(struct history *h, const struct profile *p); // starts; -EBUSY while one is being put
+int history_step(struct history *h, uint64_t budget_ns);
+uint32_t history_count(const struct history *h);
+const struct history_entry *history_entry(const struct history *h, uint32_t index); // oldest first
+// Decodes and merges every window of TYPE that overlaps [from, to) of wall time and that WANTED (NULL: all)
+// takes, in slices. history_query_take: NULL where no window matched (errno ENOENT).
+struct history_query;
+struct history_query *history_query_new(struct history *h, const char *type, uint64_t from_ns, uint64_t to_ns,
+    bool (*wanted)(void *arg, const struct profile *from, const struct profile_subject *s), void *arg);
+int history_query_step(struct history_query *q, uint64_t budget_ns);
+struct profile *history_query_take(struct history_query *q);
+void history_query_free(struct history_query *q);
+
+// The flame page (one HTML file with no outside reference). Where DATA is NULL it asks the endpoint it came from.
+const char *flame_page(size_t *size);

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// What runs in the kernel (this room is the only one that knows libbpf): loads the BPF programs, opens the perf
+// events, drains the ring and perf's mapping events, in the order of their time. Knows no process.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../../bpf/counter.h"
+#include "../../bpf/record.h"
+
+struct kernel;
+struct text;
+
+struct kernel_options {
+	uint64_t cpu_period_ns; // 0: no CPU samples
+	uint32_t max_depth;	// user frames, at most FRAMES_MAX
+	bool no_kernel_frames, no_user_frames;
+	bool only_listed; // only processes that kernel_want lists (and the children they fork)
+	uint32_t wanted_max; // size of that list
+	uint32_t ring_bytes; // power of two; 0: 256 KiB
+	void (*on_record)(void *arg, const struct record *r); // R is valid during the call
+	void *arg;
+};
+
+// Loads everything, attaches nothing. NULL + errno, WHY gets one line: what is missing and what to do.
+struct kernel *kernel_new(const struct kernel_options *options, char *why, size_t why_size);
+void kernel_free(struct kernel *k);
+int kernel_start(struct kernel *k, char *why, size_t why_size);
+void kernel_stop(struct kernel *k); // no more samples; what is in the ring can still be drained
+// Hands at most MAX records up. Returns how many; MAX means there may be more.
+int kernel_drain(struct kernel *k, int max);
+// How full the ring was at the last drain, per cent.
+unsigned kernel_ring_use(const struct kernel *k);
+// WANT: 1 list, 0 take off the list; with only_listed off, 0 marks a process unwanted and 1 clears that.
+int kernel_want(struct kernel *k, uint32_t pid, int want);
+int kernel_counters(struct kernel *k, uint64_t counters[KERNEL_COUNTER_COUNT]);
+const char *kernel_counter_label(enum kernel_counter c);
+const char *kernel_counter_text(enum kernel_counter c);
+int kernel_rescan_cpus(struct kernel *k); // follows hotplug
+uint32_t kernel_cpus(const struct kernel *k);
+uint64_t kernel_map_bytes(const struct kernel *k); // what the maps cost, bytes
+// BPF run time so far, ns (0 where statistics are off), and runs.
+uint64_t kernel_run_time(const struct kernel *k, uint64_t *runs);
+
+// `telegen check`: one line per feature: "yes|no  feature: what is missing: what to do". Returns 0 when CPU profiles
+// are possible.
+int kernel_check(struct text *out);

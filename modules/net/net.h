@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sockets and HTTP on the loop. An HTTP/1.1 server with bounds on everything: connections, header
+// bytes, bodies (none taken), time to send a request, time to take an answer, queued bytes.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+struct http_server;
+struct http_request;
+
+struct http_options {
+	const char *listen;	    // "127.0.0.1:19090", "[::1]:19090", "unix:/run/telegen.sock", ":19090"
+	uint32_t connections_max;   // 0: 64
+	uint32_t header_bytes_max;  // 0: 8192
+	uint64_t request_ns_max;    // 0: 10 s from connection to complete request
+	uint64_t stall_ns_max;	    // 0: 30 s without progress of an answer
+	void (*handle)(void *arg, struct http_request *r);
+	void *arg;
+};
+// NULL + errno, WHY gets one line that names the address and the way out.
+struct http_server *http_server_new(struct loop *loop, const struct http_options *options, char *why, size_t why_size);
+void http_server_free(struct http_server *s); // closes all connections
+uint16_t http_server_port(const struct http_server *s);
+
+const char *http_method(const struct http_request *r);
+const char *http_path(const struct http_request *r); // decoded, without the query
+// Value of a query parameter, decoded, or NULL.
+const char *http_query(const struct http_request *r, const char *key);
+const char *http_header(const struct http_request *r, const char *name); // or NULL
+bool http_peer_is_local(const struct http_request *r); // loopback or unix socket
+
+// An answer: begin, any number of writes, end; or http_answer for all at once. HEADERS: extra lines, each
+// ending in "\r\n", or NULL. Without a length the body is chunked. A request that was handled must be answered, at
+// once or later; ON_GONE tells that the peer left (then the request is dead and must not be touched).
+void http_answer(struct http_request *r, int status, const char *content_type, const char *headers, const void *body,
+    size_t size);
+void http_begin(struct http_request *r, int status, const char *content_type, const char *headers);
+// 0; -EAGAIN: queued, but wait for ON_DRAIN before the next; -ENOMEM: nothing queued.
+int http_write(struct http_request *r, const void *bytes, size_t n);
+void http_end(struct http_request *r);
+void http_on(struct http_request *r, void (*on_drain)(void *arg), void (*on_gone)(void *arg), void *arg);

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// /proc under a root that tests can fake, and files opened beneath a process's own root. Everything
+// read here is hostile input: bounded, never trusted. ints are 0 or -errno unless said.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct proc;
+
+struct proc *proc_new(const char *root); // normally "/proc"; NULL + errno
+void proc_free(struct proc *p);
+
+// All pids, a few at a time. proc_scan_next: 1 and *PID, 0 at the end, -errno.
+struct proc_scan;
+struct proc_scan *proc_scan_new(struct proc *p);
+int proc_scan_next(struct proc_scan *s, uint32_t *pid);
+void proc_scan_free(struct proc_scan *s);
+
+struct proc_stat {
+	uint64_t start_ticks; // field 22, USER_HZ (100 a second) since boot
+	uint32_t ppid;
+	bool kernel_thread;
+	char comm[16];
+};
+int proc_stat(struct proc *p, uint32_t pid, struct proc_stat *stat);
+
+// Process id as the process itself sees it (last number of NSpid:/NStgid:), and effective uid.
+int proc_status(struct proc *p, uint32_t pid, uint32_t *ns_pid, uint32_t *euid);
+int proc_mount_ns(struct proc *p, uint32_t pid, uint32_t *inode);
+
+struct proc_map {
+	uint64_t start, end, offset, inode;
+	uint32_t dev_major, dev_minor;
+	bool executable;
+	const char *path; // unescaped, "" for none; without " (deleted)" where `deleted`
+	bool deleted;
+};
+// Calls EACH for every line that can be read, in order; a non-zero return of EACH ends it. Returns the lines
+// read (bad ones counted in COUNT_MAPS_BAD and skipped), or -errno. Never keeps more than one page.
+int proc_maps(struct proc *p, uint32_t pid, int (*each)(void *arg, const struct proc_map *map), void *arg);
+
+// The path of the process in the cgroup tree into PATH: the v2 line's, or on v1 the memory
+// controller's (else name=systemd's, else the longest).
+int proc_cgroup(struct proc *p, uint32_t pid, char *path, size_t size);
+int proc_exe(struct proc *p, uint32_t pid, char *path, size_t size); // readlink of exe
+// Arguments joined by spaces, at most SIZE-1 bytes.
+int proc_cmdline(struct proc *p, uint32_t pid, char *line, size_t size);
+
+// An O_PATH descriptor of the process's root directory, or -errno.
+int proc_root_open(struct proc *p, uint32_t pid);
+// Opens PATH beneath ROOT_FD (openat2, RESOLVE_IN_ROOT, no magic links), read only, non-blocking,
+// regular files only. A descriptor or -errno (-EINVAL: not a regular file). Where the kernel has no
+// openat2 every component is opened by itself with O_NOFOLLOW.
+int proc_open_beneath(int root_fd, const char *path);
+// Opens the mapped file itself through map_files/START-END, or exe; works for deleted files.
+int proc_map_file_open(struct proc *p, uint32_t pid, uint64_t start, uint64_t end);
+int proc_exe_open(struct proc *p, uint32_t pid);
+// A file directly below the /proc root, e.g. "kallsyms".
+int proc_file_open(struct proc *p, const char *name);

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who runs, and which files are mapped where. A process is identified by pid and start time; after
+// its exit it stays for a grace time, because samples and names come later.
+//
+//   processes: pid -> struct process { start, comm, cgroup, mappings[] sorted by start }
+//   mapping  : [start, end) + file offset -> binary (by id) | anonymous | vdso
+//   binaries : build-id or (dev, inode, size, mtime) -> struct binary { facts, path, pinned fd }
+//
+// Binaries are shared by all processes that map them: 100 replicas cost one. Both tables are bounded;
+// the one not used for longest goes first, and what is asked of it later reads as unknown.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../elf/elf.h"
+
+struct processes;
+struct proc;
+struct record_sample;
+struct record_task;
+struct record_mmap;
+
+// What an address means, independent of the process where the file says it all: equal places are
+// equal code.
+enum place_kind {
+	PLACE_NONE,
+	PLACE_KERNEL, // address: kernel virtual
+	PLACE_FILE,   // owner: binary id; address: link-time vaddr
+	PLACE_OFFSET, // owner: binary id; address: file offset (the file could not be read)
+	PLACE_VDSO,   // address: offset in the vdso image
+	PLACE_ANON,   // owner: process id; address: virtual. Executable memory of no file: JIT code
+	PLACE_UNMAPPED, // owner: process id; address: virtual; no executable mapping covers it
+};
+struct place {
+	uint64_t address;
+	uint32_t owner;
+	uint32_t kind; // enum place_kind
+};
+
+struct binary {
+	uint32_t id;	  // never reused
+	int fd;		  // pinned (-1: closed); borrowed by callers
+	const char *path; // as mapped, in the process's own mount namespace
+	uint64_t size;
+	struct elf_facts facts; // exec_count 0 where the file could not be read
+	uint32_t last_pid;	// a process that maps it
+};
+
+struct process {
+	uint32_t id; // never reused (a pid is); what places and profiles keep
+	uint32_t pid, ppid, mnt_ns;
+	uint64_t start_ticks; // /proc/PID/stat's field 22
+	uint64_t cgroup;
+	uint64_t exit_ns; // CLOCK_MONOTONIC; 0: runs
+	int root_fd;	  // O_PATH of its root where pinned (JIT code was seen), else -1
+	uint32_t ns_pid;  // its pid in its own namespace where pinned, else 0
+	uint32_t euid;
+	bool wanted;
+	bool kernel_thread;
+	char comm[16];
+	char container[65]; // 64 hex digits, or ""
+};
+
+struct process_options {
+	struct proc *proc;
+	uint32_t processes_max; // 0: default 16384
+	uint32_t binaries_max;	// 0: default 2048
+	uint32_t pinned_max;	// descriptors; 0: default 256
+	bool offline;		// a replay: facts come by process_teach_*, /proc is never read
+	// Called for each process once it is known (and after exec): sets ->wanted and ->container.
+	void (*on_new)(void *arg, struct process *p);
+	// Called when the mappings of a process or a new binary became known (for a recording).
+	void (*on_mapping)(void *arg, const struct process *p, const struct process_mapping *m);
+	void *arg;
+};
+struct process_mapping {
+	uint64_t start, end, offset;
+	uint32_t binary; // 0: none
+	uint32_t kind;	 // enum place_kind of what lies in it: FILE, VDSO or ANON
+};
+
+struct processes *processes_new(const struct process_options *options);
+void processes_free(struct processes *t);
+// Reads /proc once, in slices: 1 more, 0 done, -errno.
+int processes_scan(struct processes *t, uint64_t budget_ns);
+// Forgets what exited longer ago than the grace time; call it each window. IN_USE tells whether a
+// process id is still needed.
+void processes_sweep(struct processes *t, uint64_t now_ns);
+uint64_t processes_shrink(void *t, uint64_t need); // for budget
+
+void process_forked(struct processes *t, const struct record_task *r);
+void process_execed(struct processes *t, const struct record_task *r);
+void process_exited(struct processes *t, const struct record_task *r);
+void process_mapped(struct processes *t, const struct record_mmap *r);
+// The process that the sample was taken in, learned now if it is new. NULL + errno (table full).
+struct process *process_of(struct processes *t, const struct record_sample *r);
+// What ADDRESS means in P. Reads mappings and pins files at first need.
+struct place process_place(struct processes *t, struct process *p, uint64_t address);
+
+struct process *process_by_pid(struct processes *t, uint32_t pid); // the one that runs, or NULL
+struct process *process_by_id(struct processes *t, uint32_t id);
+struct binary *binary_by_id(struct processes *t, uint32_t id);
+// The descriptor of the binary, opened again if it was closed; -errno where it is gone.
+int binary_fd(struct processes *t, struct binary *b);
+// Opens PATH as processes that map B see it (for separate debug files), regular files only.
+int binary_open_beside(struct processes *t, const struct binary *b, const char *path);
+
+// Replay: what a recording says in place of /proc.
+int process_teach_mapping(struct processes *t, uint32_t pid, uint64_t start_ticks, const struct process_mapping *m,
+    const struct binary *b);
