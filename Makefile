@@ -100,3 +100,23 @@ layers:
 	test/layers
 clean:
 	rm -rf $(OUT) telegen
+
+bench: all
+	test/bench/run -w
+# Pages: telegen(8) is written by hand, telegen.yaml(5) comes from the table of options.
+man: $(OUT)/telegen.yaml.5
+$(OUT)/telegen.yaml.5: telegen
+	$(Q)./telegen config --man > $@
+install: all man
+	install -Dm755 telegen $(DESTDIR)$(PREFIX)/bin/telegen
+	install -Dm644 deploy/telegen.8 $(DESTDIR)$(PREFIX)/share/man/man8/telegen.8
+	install -Dm644 $(OUT)/telegen.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/telegen.yaml.5
+	install -Dm644 deploy/telegen.slice $(DESTDIR)$(PREFIX)/lib/systemd/system/telegen.slice
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,/usr/local,$(PREFIX),' deploy/telegen.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/telegen.service
+# FROM scratch: the binary and nothing else. Fails above 5 MB.
+image: all
+	rm -rf $(OUT)/image && mkdir -p $(OUT)/image && cp telegen deploy/Dockerfile $(OUT)/image
+	DOCKER_BUILDKIT=0 docker build -q -t telegen:$(VERSION) -t telegen:latest $(OUT)/image
+	@size=$$(docker image inspect -f '{{.Size}}' telegen:$(VERSION)); echo "telegen:$(VERSION): $$size bytes"; \
+		[ $$size -le 5242880 ] || { echo "image: over 5 MB"; exit 1; }

@@ -16,7 +16,8 @@
 	X(LOST_RING, "ring full", "samples dropped because the ring was full")                     \
 	X(LOST_NESTED, "nested", "samples dropped because another was being taken on the same CPU") \
 	X(LOST_CPU, "cpu not known", "samples dropped on a CPU that has no scratch memory")       \
-	X(LOST_TASK_RING, "task ring full", "fork, exec or exit events dropped, ring full")
+	X(LOST_TASK_RING, "task ring full", "exit events dropped, ring full")  \
+	X(LOST_CHILD, "child not followed", "children of a captured process that found no place")
 
 enum kernel_counter {
 #define X(id, label, text) KERNEL_##id,

@@ -5,7 +5,8 @@
  *
  *   | head 16 B | fixed part by kind | variable part (frames, path) |
  *
- * RECORD_MMAP is made by modules/kernel from perf's own mapping events; it never passes the ring.
+ * RECORD_EXEC and RECORD_MMAP are made by modules/kernel from perf's own events; they never pass
+ * the ring. A fork says nothing that the child's first sample (with its parent's id) does not.
  */
 #pragma once
 #include "types.h"
@@ -15,7 +16,6 @@
 
 enum record_kind {
 	RECORD_SAMPLE = 1,
-	RECORD_FORK,
 	RECORD_EXEC,
 	RECORD_EXIT,
 	RECORD_MMAP,
@@ -64,21 +64,22 @@ struct record_sample {
 	u16 user_frames;
 	u8 source;   /* enum source */
 	u8 walk_end; /* enum walk_end */
-	u8 kernel_cut; /* 1: the kernel part was longer than KERNEL_FRAMES_MAX */
+	u8 kernel_cut; /* 1: the kernel part may be longer than KERNEL_FRAMES_MAX */
 	u8 pad;
 	char comm[COMM_LEN];	     /* of the thread */
 	char process_comm[COMM_LEN]; /* of the process's first thread */
 	u64 frames[]; /* kernel frames leaf to root, then user frames leaf to root */
 };
 
-struct record_task { /* RECORD_FORK (pid is the child), RECORD_EXEC, RECORD_EXIT: of processes */
+/* Where BPF builds a sample: a busy word, the record, one frame more than fits to tell "deeper". */
+#define SCRATCH_SIZE(user_frames)                                                                  \
+	(8 + sizeof(struct record_sample) + 8 * (KERNEL_FRAMES_MAX + (user_frames) + 1))
+
+struct record_task { /* RECORD_EXEC, RECORD_EXIT: of processes */
 	struct record head;
-	u64 start_ns;
-	u64 cgroup;
+	u64 start_ns; /* 0 for RECORD_EXEC */
 	u32 pid;
-	u32 ppid;
-	u32 mnt_ns;
-	u32 pad;
+	u32 tid;
 	char comm[COMM_LEN];
 };
 
@@ -97,7 +98,7 @@ struct record_mmap { /* an executable mapping appeared */
 	u16 path_len; /* bytes at path, without the NUL that follows */
 	u8 build_id_len;
 	u8 build_id[BUILD_ID_MAX];
-	u8 pad;
+	u8 pad[5];
 	char path[]; /* NUL-terminated, the record padded to 8 */
 };
 

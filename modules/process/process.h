@@ -61,15 +61,17 @@ struct process {
 	char container[65]; // 64 hex digits, or ""
 };
 
+struct process_mapping;
 struct process_options {
 	struct proc *proc;
 	uint32_t processes_max; // 0: default 16384
 	uint32_t binaries_max;	// 0: default 2048
 	uint32_t pinned_max;	// descriptors; 0: default 256
-	bool offline;		// a replay: facts come by process_teach_*, /proc is never read
+	uint64_t grace_ns;	// kept this long after the exit; 0: 30 s
+	bool offline;		// a replay: facts come by process_teach_mapping, /proc is never read
 	// Called for each process once it is known (and after exec): sets ->wanted and ->container.
 	void (*on_new)(void *arg, struct process *p);
-	// Called when the mappings of a process or a new binary became known (for a recording).
+	// Called when it became known what lies behind a mapping that a sample hit (for a recording).
 	void (*on_mapping)(void *arg, const struct process *p, const struct process_mapping *m);
 	void *arg;
 };
@@ -77,18 +79,21 @@ struct process_mapping {
 	uint64_t start, end, offset;
 	uint32_t binary; // 0: none
 	uint32_t kind;	 // enum place_kind of what lies in it: FILE, VDSO or ANON
+	// Private: what is known before the file was opened.
+	uint64_t build_id; // hash, 0: none
+	uint64_t inode;	   // 0: not known
+	uint32_t path;	   // interned
+	uint32_t deleted;  // 1: not to be found by its path
 };
 
 struct processes *processes_new(const struct process_options *options);
 void processes_free(struct processes *t);
 // Reads /proc once, in slices: 1 more, 0 done, -errno.
 int processes_scan(struct processes *t, uint64_t budget_ns);
-// Forgets what exited longer ago than the grace time; call it each window. IN_USE tells whether a
-// process id is still needed.
+// Forgets what exited longer ago than the grace time, and what was never sampled; call it each window.
 void processes_sweep(struct processes *t, uint64_t now_ns);
 uint64_t processes_shrink(void *t, uint64_t need); // for budget
 
-void process_forked(struct processes *t, const struct record_task *r);
 void process_execed(struct processes *t, const struct record_task *r);
 void process_exited(struct processes *t, const struct record_task *r);
 void process_mapped(struct processes *t, const struct record_mmap *r);
@@ -99,12 +104,15 @@ struct place process_place(struct processes *t, struct process *p, uint64_t addr
 
 struct process *process_by_pid(struct processes *t, uint32_t pid); // the one that runs, or NULL
 struct process *process_by_id(struct processes *t, uint32_t id);
+// By ids of places; NULL where it was forgotten.
 struct binary *binary_by_id(struct processes *t, uint32_t id);
 // The descriptor of the binary, opened again if it was closed; -errno where it is gone.
 int binary_fd(struct processes *t, struct binary *b);
 // Opens PATH as processes that map B see it (for separate debug files), regular files only.
 int binary_open_beside(struct processes *t, const struct binary *b, const char *path);
 
-// Replay: what a recording says in place of /proc.
-int process_teach_mapping(struct processes *t, uint32_t pid, uint64_t start_ticks, const struct process_mapping *m,
-    const struct binary *b);
+// Replay: what a recording says in place of /proc. Ids of processes and binaries stay those of the
+// recording, so that its places mean the same here. 0 or -ENOMEM.
+int process_teach(struct processes *t, const struct process *p);
+int process_teach_mapping(struct processes *t, uint32_t pid, uint64_t start_ticks,
+    const struct process_mapping *m, const struct binary *b);

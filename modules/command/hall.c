@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hall.h"
+#include "command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LISTED_MAX 8192u // processes in the kernel's table, where a filter wants one
+#define HISTORY_SHARE 6	 // of memory_limit
+#define SECONDS_MAX 300
+
+static int fail(char *why, size_t size, int status, const char *what, int error)
+{
+	snprintf(why, size, "%s: %s", what, strerror(error));
+	return status;
+}
+
+static int open_filter(struct hall *h, char *why, size_t size)
+{
+	const struct hall_options *o = &h->options;
+	const struct config *c = o->config;
+	uint32_t pids[64];
+	struct filter_options fo = {
+	    .pids = o->pids,
+	    .pid_count = o->pid_count,
+	    .container_ids = o->containers ? o->containers
+					   : (const char *const *)c->profiling_target_container_ids.items,
+	    .names = o->comms ? o->comms : (const char *const *)c->profiling_target_process_names.items,
+	    .executables = (const char *const *)c->profiling_target_executables.items,
+	    .cgroups = o->cgroups,
+	};
+	if (!o->pid_count) {
+		if (c->profiling_target_pid)
+			pids[fo.pid_count++] = (uint32_t)c->profiling_target_pid;
+		for (uint32_t i = 0; i < c->profiling_target_pids.count && fo.pid_count < 64; i++) {
+			uint64_t pid = 0;
+			const char *s = c->profiling_target_pids.items[i];
+			if (text_number(s, strlen(s), 10, &pid) == 0)
+				pids[fo.pid_count++] = (uint32_t)pid;
+		}
+		fo.pids = pids;
+	}
+	h->filter = filter_new(&fo, why, size);
+	return h->filter ? 0 : errno == EINVAL ? EXIT_USAGE : EXIT_FAILED;
+}
+
+static int open_kernel(struct hall *h, char *why, size_t size)
+{
+	const struct hall_options *o = &h->options;
+	const struct config *c = o->config;
+	struct kernel_options ko = {
+	    .cpu_period_ns = h->period_ns,
+	    .max_depth = (uint32_t)c->profiling_cpu_max_stack_depth,
+	    .no_kernel_frames = c->profiling_exclude_kernel,
+	    .no_user_frames = c->profiling_exclude_user,
+	    .only_listed = o->pid_count > 0,
+	    .wanted_max = o->pid_count || filter_asks(h->filter) ? LISTED_MAX : 0,
+	    .on_record = path_record,
+	    .arg = h->path,
+	};
+	h->kernel = kernel_new(&ko, why, size);
+	if (!h->kernel)
+		return errno == EPERM || errno == EACCES ? EXIT_FORBIDDEN : EXIT_FAILED;
+	for (uint32_t i = 0; i < o->pid_count; i++) {
+		int error = kernel_want(h->kernel, o->pids[i], 1);
+		if (error)
+			return fail(why, size, EXIT_FAILED, "table of processes", -error);
+	}
+	return 0;
+}
+
+static int open_symbol(struct hall *h, char *why, size_t size)
+{
+	const struct config *c = h->options.config;
+	struct symbol_options so = {
+	    .processes = path_processes(h->path),
+	    .proc = h->proc,
+	    .cache_size = (uint32_t)c->profiling_symbols_cache_size,
+	    .demangle = c->profiling_symbols_demangling_enabled,
+	    .kernel = c->profiling_symbols_kernel_symbols,
+	    .go = c->profiling_symbols_go_symbols,
+	    .debug_files = c->profiling_symbols_debug_info_enabled,
+	    .perf_map_paths = (const char *const *)c->profiling_symbols_perf_map_paths.items,
+	    .offline = h->options.source != NULL,
+	};
+	if (so.offline && so.cache_size < 1000000)
+		so.cache_size = 1000000; // all names of a recording; memory_limit holds all the same
+	h->symbol = symbol_new(&so);
+	if (!h->symbol)
+		return fail(why, size, EXIT_FAILED, "symbol resolver", errno);
+	path_set_symbol(h->path, h->symbol);
+	return 0;
+}
+
+static int open_tapes(struct hall *h, char *why, size_t size)
+{
+	const char *to = h->options.tape_to, *from = h->options.source;
+	if (to) {
+		int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		h->tape = fd < 0 ? NULL : tape_writer_new(fd);
+		if (!h->tape)
+			return fail(why, size, EXIT_FAILED, to, errno);
+		path_tape(h->path, h->tape);
+	}
+	if (from) {
+		int fd = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		h->source = fd < 0 ? NULL : tape_reader_new(fd);
+		if (!h->source && errno == EBADMSG) {
+			snprintf(why, size, "%s: not a recording: make one with `telegen record -o FILE.rec`", from);
+			return EXIT_FAILED;
+		}
+		if (!h->source)
+			return fail(why, size, EXIT_FAILED, from, errno);
+	}
+	return 0;
+}
+
+static int health(void *arg, char *why, size_t size)
+{
+	struct hall *h = arg;
+	if (mem_limit_get() && mem_total() > mem_limit_get() * 95 / 100) {
+		snprintf(why, size, "memory_limit: %lu of %lu bytes used", mem_total(), mem_limit_get());
+		return -ENOMEM;
+	}
+	return h->path ? 0 : -EAGAIN;
+}
+
+static int ready(void *arg, char *why, size_t size)
+{
+	struct hall *h = arg;
+	if (path_scanned(h->path))
+		return 0;
+	snprintf(why, size, "the first scan of /proc is not through");
+	return -EAGAIN;
+}
+
+static void metrics(void *arg, struct text *t)
+{
+	struct hall *h = arg;
+	struct path_totals totals;
+	uint64_t counters[KERNEL_COUNTER_COUNT], runs;
+	path_totals(h->path, &totals);
+	text_printf(t, "# HELP telegen_samples_delivered_total samples in profiles under their stacks\n"
+		       "# TYPE telegen_samples_delivered_total counter\n"
+		       "telegen_samples_delivered_total{type=\"cpu\"} %lu\n", totals.delivered);
+	if (!h->kernel || kernel_counters(h->kernel, counters) < 0)
+		return;
+	text_puts(t, "# HELP telegen_kernel_total what the BPF programs counted\n"
+		     "# TYPE telegen_kernel_total counter\n");
+	for (int i = 0; i < KERNEL_COUNTER_COUNT; i++)
+		text_printf(t, "telegen_kernel_total{event=\"%s\"} %lu\n",
+		    kernel_counter_label((enum kernel_counter)i), counters[i]);
+	text_printf(t, "# HELP telegen_bpf_map_bytes memory of BPF maps\n# TYPE telegen_bpf_map_bytes gauge\n"
+		       "telegen_bpf_map_bytes %lu\n", kernel_map_bytes(h->kernel));
+	uint64_t ns = kernel_run_time(h->kernel, &runs);
+	text_printf(t, "# HELP telegen_bpf_run_nanoseconds_total run time of BPF programs; 0 unless "
+		       "kernel.bpf_stats_enabled is 1\n# TYPE telegen_bpf_run_nanoseconds_total counter\n"
+		       "telegen_bpf_run_nanoseconds_total %lu\n", ns);
+	text_printf(t, "# HELP telegen_cpus CPUs that are profiled\n# TYPE telegen_cpus gauge\n"
+		       "telegen_cpus %u\n", kernel_cpus(h->kernel));
+}
+
+static void flush(void *arg)
+{
+	struct hall *h = arg;
+	path_flush(h->path);
+}
+
+static void on_window(void *arg, const struct profile *p)
+{
+	struct hall *h = arg;
+	if (h->options.on_window)
+		h->options.on_window(h->options.arg, p);
+}
+
+static int open_keepers(struct hall *h, char *why, size_t size)
+{
+	const struct config *c = h->options.config;
+	static const enum export_format formats[] = {EXPORT_PPROF, EXPORT_FOLDED, EXPORT_SPEEDSCOPE};
+	h->history = history_new(budget_limit(h->budget) / HISTORY_SHARE);
+	if (!h->history)
+		return fail(why, size, EXIT_FAILED, "history of windows", errno);
+	budget_add(h->budget, 3, "history", history_shrink, h->history);
+	if (*c->output_directory && !h->options.source) {
+		h->directory = directory_new(c->output_directory, c->output_max_size,
+		    formats[c->profiling_output_format], why, size);
+		if (!h->directory)
+			return EXIT_FAILED;
+	}
+	return 0;
+}
+
+static int open_serve(struct hall *h, char *why, size_t size)
+{
+	const struct config *c = h->options.config;
+	char banner[512] = "";
+	if (h->options.source)
+		snprintf(banner, sizeof(banner), "This is a recording (%s), not this machine", h->options.source);
+	struct serve_options so = {
+	    .loop = h->loop,
+	    .listen = c->listen,
+	    .token_file = c->listen_token_file,
+	    .history = h->history,
+	    .banner = *banner ? banner : NULL,
+	    .seconds_max = SECONDS_MAX,
+	    .collection_ns = c->profiling_collection_interval,
+	    .health = health,
+	    .ready = ready,
+	    .metrics = metrics,
+	    .flush = flush,
+	    .arg = h,
+	};
+	if (!*c->listen)
+		return 0;
+	h->serve = serve_new(&so, why, size);
+	return h->serve ? 0 : EXIT_FAILED;
+}
+
+int hall_open(struct hall *h, const struct hall_options *options, char *why, size_t size)
+{
+	const struct config *c = options->config;
+	int status;
+	*h = (struct hall){.options = *options};
+	h->period_ns = c->profiling_cpu_enabled ? NS_PER_S / c->profiling_cpu_sample_rate : 0;
+	h->budget = budget_new(c->memory_limit, "/sys/fs/cgroup", "/proc/self/cgroup");
+	h->loop = loop_new();
+	h->proc = proc_new("/proc");
+	if (!h->budget || !h->loop || !h->proc)
+		return fail(why, size, EXIT_FAILED, "starting", errno);
+	if ((status = open_filter(h, why, size)))
+		return status;
+	if (options->keeps && (status = open_keepers(h, why, size)))
+		return status;
+	struct path_options po = {
+	    .loop = h->loop,
+	    .proc = h->proc,
+	    .filter = options->pid_count ? NULL : h->filter, // pids and their children are the kernel's matter
+	    .history = h->history,
+	    .directory = h->directory,
+	    .collection_ns = options->window_ns ? options->window_ns : c->profiling_collection_interval,
+	    .upload_ns = c->profiling_upload_interval,
+	    .period_ns = h->period_ns,
+	    .offline = options->source != NULL,
+	    .on_window = on_window,
+	    .arg = h,
+	};
+	h->path = path_new(&po);
+	if (!h->path)
+		return fail(why, size, EXIT_FAILED, "starting", errno);
+	if (!options->source && (status = open_kernel(h, why, size)))
+		return status;
+	if ((status = open_symbol(h, why, size)) || (status = open_tapes(h, why, size)))
+		return status;
+	budget_add(h->budget, 1, "processes", processes_shrink, path_processes(h->path));
+	budget_add(h->budget, 2, "symbols", symbol_shrink, h->symbol);
+	budget_add(h->budget, 4, "window", path_shrink, h->path);
+	return options->keeps ? open_serve(h, why, size) : 0;
+}
+
+int hall_start(struct hall *h, void (*replayed)(void *arg, int result), void *arg, char *why, size_t size)
+{
+	int error;
+	if (h->source) {
+		error = path_replay(h->path, h->source, replayed, arg);
+		return error ? fail(why, size, EXIT_FAILED, h->options.source, -error) : 0;
+	}
+	error = kernel_start(h->kernel, why, size);
+	if (error)
+		return error == -EPERM || error == -EACCES ? EXIT_FORBIDDEN : EXIT_FAILED;
+	if (h->period_ns)
+		log_info("registered profiler: cpu");
+	error = path_start(h->path, h->kernel);
+	return error ? fail(why, size, EXIT_FAILED, "starting", -error) : 0;
+}
+
+void hall_close(struct hall *h)
+{
+	serve_free(h->serve);
+	if (h->budget) {
+		budget_remove(h->budget, h->path);
+		budget_remove(h->budget, h->symbol);
+		budget_remove(h->budget, h->history);
+		if (h->path)
+			budget_remove(h->budget, path_processes(h->path));
+	}
+	// The path's jobs hold the resolver, the resolver holds the path's processes.
+	path_free_jobs(h->path);
+	symbol_free(h->symbol);
+	path_free(h->path);
+	kernel_free(h->kernel);
+	tape_reader_free(h->source);
+	if (h->tape)
+		tape_writer_close(h->tape);
+	directory_free(h->directory);
+	history_free(h->history);
+	filter_free(h->filter);
+	proc_free(h->proc);
+	loop_free(h->loop);
+	budget_free(h->budget);
+	*h = (struct hall){0};
+}

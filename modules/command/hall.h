@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// The hall: builds the rooms bottom-up from a configuration, ties their callbacks, frees them top-down.
+#pragma once
+#include "../base/base.h"
+#include "../budget/budget.h"
+#include "../config/config.h"
+#include "../export/export.h"
+#include "../filter/filter.h"
+#include "../kernel/kernel.h"
+#include "../loop/loop.h"
+#include "../path/path.h"
+#include "../proc/proc.h"
+#include "../serve/serve.h"
+#include "../symbol/symbol.h"
+#include "../tape/tape.h"
+
+struct hall_options {
+	const struct config *config;
+	const uint32_t *pids; // selection of a capture: only these and what they fork
+	uint32_t pid_count;
+	const char *const *comms, *const *containers, *const *cgroups; // more selections, NULL-terminated or NULL
+	const char *source;  // a recording in place of the kernel, or NULL
+	const char *tape_to; // where to record to, or NULL
+	uint64_t window_ns;  // 0: profiling.collection_interval
+	bool keeps;	     // history, directory and endpoint, as `run` has them
+	void (*on_window)(void *arg, const struct profile *p);
+	void *arg;
+};
+
+struct hall {
+	struct hall_options options;
+	struct budget *budget;
+	struct loop *loop;
+	struct proc *proc;
+	struct filter *filter;
+	struct kernel *kernel;
+	struct symbol *symbol;
+	struct history *history;
+	struct directory *directory;
+	struct path *path;
+	struct serve *serve;
+	struct tape_writer *tape;
+	struct tape_reader *source;
+	uint64_t period_ns;
+};
+
+// 0; or an exit status, with one line in WHY. hall_close undoes what was done.
+int hall_open(struct hall *h, const struct hall_options *options, char *why, size_t size);
+// Sampling (or the replay) begins; REPLAYED is called at the end of a recording.
+int hall_start(struct hall *h, void (*replayed)(void *arg, int result), void *arg, char *why, size_t size);
+void hall_close(struct hall *h);

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sink.h"
+#include "command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int file_sink_open(struct file_sink *s, const char *path)
+{
+	*s = (struct file_sink){.fd = STDOUT_FILENO};
+	if (!strcmp(path, "-"))
+		return 0;
+	if (strlen(path) >= sizeof(s->path))
+		return -ENAMETOOLONG;
+	text_copy(s->path, sizeof(s->path), path);
+	snprintf(s->temporary, sizeof(s->temporary), "%s.tmp-%d", path, (int)getpid());
+	s->fd = open(s->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	return s->fd < 0 ? -errno : 0;
+}
+
+static int sink_write(void *arg, const void *bytes, size_t n)
+{
+	struct file_sink *s = arg;
+	const char *at = bytes;
+	while (n && !s->error) {
+		ssize_t w = write(s->fd, at, n);
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0)
+			return s->error = -errno;
+		at += w;
+		n -= (size_t)w;
+		s->bytes += (uint64_t)w;
+	}
+	return s->error;
+}
+
+struct wire_sink file_sink_sink(struct file_sink *s)
+{
+	return (struct wire_sink){sink_write, s};
+}
+
+int file_sink_close(struct file_sink *s, int error)
+{
+	if (!error)
+		error = s->error;
+	if (!*s->path)
+		return error;
+	if (!error && fsync(s->fd) < 0 && errno != EINVAL)
+		error = -errno;
+	if (close(s->fd) < 0 && !error)
+		error = -errno;
+	if (!error && rename(s->temporary, s->path) < 0)
+		error = -errno;
+	if (error)
+		unlink(s->temporary);
+	return error;
+}
+
+int write_profile(const struct profile *p, const struct profile *base, const char *path, const char *title)
+{
+	enum export_format format = EXPORT_FOLDED;
+	struct file_sink s;
+	if (strcmp(path, "-"))
+		export_format_of(path, &format); // the suffix was checked when the argument was read
+	int error = file_sink_open(&s, path);
+	if (!error) {
+		struct wire_sink sink = file_sink_sink(&s);
+		error = file_sink_close(&s, export_all(p, base, format, title, &sink));
+	}
+	if (!error || (error == -EPIPE && !strcmp(path, "-"))) // who reads the pipe has seen enough
+		return 0;
+	log_error("%s: %s: nothing was kept of it; choose another place with -o", path, strerror(-error));
+	return EXIT_FAILED;
+}
+
+const char *human_bytes(uint64_t bytes, char *buffer, size_t size)
+{
+	if (bytes < 10000)
+		snprintf(buffer, size, "%lu B", bytes);
+	else if (bytes < 10000000)
+		snprintf(buffer, size, "%.1f kB", (double)bytes / 1000);
+	else
+		snprintf(buffer, size, "%.1f MB", (double)bytes / 1e6);
+	return buffer;
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// telegen top: the hottest functions and processes of the last window, live.
+#include "arguments.h"
+#include "command.h"
+#include "hall.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define WINDOW_NS (2 * NS_PER_S)
+
+// Totals by key: a function's name in the profile, or a process.
+struct row {
+	uint64_t key;
+	int64_t self, total;
+	uint32_t name, pid, last_sample;
+};
+struct rows {
+	struct row *at;
+	uint32_t count, cap;
+	struct map index; // key -> row
+};
+
+struct top {
+	struct hall hall;
+	uint64_t left; // windows still to show; 0: no end
+	bool terminal, color;
+};
+
+static struct row *row_of(struct rows *rows, uint64_t key)
+{
+	uint64_t i;
+	if (map_get(&rows->index, key, &i))
+		return &rows->at[i];
+	if (rows->count == rows->cap) {
+		uint32_t cap = rows->cap ? rows->cap * 2 : 256;
+		struct row *at = mem_resize(ACCOUNT_COMMAND, rows->at, cap * sizeof(*at));
+		if (!at)
+			return NULL;
+		rows->at = at;
+		rows->cap = cap;
+	}
+	if (map_put(&rows->index, key, rows->count) < 0)
+		return NULL;
+	struct row *r = &rows->at[rows->count++];
+	*r = (struct row){.key = key, .last_sample = UINT32_MAX};
+	return r;
+}
+
+static void rows_free(struct rows *rows)
+{
+	mem_free(rows->at);
+	map_clear(&rows->index);
+}
+
+static int by_self(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+	return x->self != y->self ? (x->self < y->self ? 1 : -1) : (x->total < y->total) - (x->total > y->total);
+}
+
+// False where memory ended: then the table would lie.
+static bool add_sample(const struct profile *p, uint32_t index, uint32_t v, struct rows *functions, struct rows *processes)
+{
+	const struct profile_sample *s = profile_sample(p, index);
+	const struct profile_subject *who = profile_subject(p, s->subject);
+	uint32_t n;
+	const uint32_t *frames = profile_stack(p, s->stack, &n);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct profile_frame *f = profile_frame(p, frames[i]);
+		struct row *r = row_of(functions, f->name);
+		if (!r)
+			return false;
+		r->name = f->name;
+		r->self += i == 0 ? s->values[v] : 0;
+		if (r->last_sample != index) // recursion counts once
+			r->total += s->values[v];
+		r->last_sample = index;
+	}
+	struct row *r = row_of(processes, who ? who->pid : 0);
+	if (!r)
+		return false;
+	r->name = who ? who->process : 0;
+	r->pid = who ? who->pid : 0;
+	r->self += s->values[v];
+	return true;
+}
+
+static void terminal_size(int *lines, int *columns)
+{
+	struct winsize w;
+	bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_row > 8;
+	*lines = known ? w.ws_row : 40;
+	*columns = known ? w.ws_col : 100;
+}
+
+static void print(const struct top *t, const struct profile *p, struct rows *functions, struct rows *processes,
+    int64_t total)
+{
+	int lines, columns;
+	struct path_totals totals;
+	const struct profile_header *h = profile_header_of(p);
+	const char *bold = t->color ? "\033[1m" : "", *plain = t->color ? "\033[0m" : "";
+	terminal_size(&lines, &columns);
+	path_totals(t->hall.path, &totals);
+	double share = total ? 100.0 / (double)total : 0, seconds = (double)h->duration_ns / 1e9;
+	if (t->terminal)
+		fputs("\033[H\033[2J", stdout);
+	printf("%stelegen top%s  cpu %.2f cores over %.1f s  %lu samples, %lu lost  memory %.1f MB\n", bold, plain,
+	    seconds > 0 ? (double)total / 1e9 / seconds : 0, seconds, totals.delivered, totals.lost,
+	    (double)mem_total() / 1e6);
+	printf("\n%s%7s  %8s  %s%s\n", bold, "CPU %", "PID", "PROCESS", plain);
+	qsort(processes->at, processes->count, sizeof(*processes->at), by_self);
+	uint32_t most = (uint32_t)(lines - 7) / 3;
+	for (uint32_t i = 0; i < processes->count && i < most; i++) {
+		const struct row *r = &processes->at[i];
+		printf("%7.1f  %8u  %s\n", seconds > 0 ? (double)r->self / 1e7 / seconds : 0, r->pid,
+		    profile_name(p, r->name));
+	}
+	printf("\n%s%7s  %7s  %s%s\n", bold, "SELF %", "TOTAL %", "FUNCTION", plain);
+	qsort(functions->at, functions->count, sizeof(*functions->at), by_self);
+	for (uint32_t i = 0; i < functions->count && (int)i < lines - 8 - (int)most; i++) {
+		const struct row *r = &functions->at[i];
+		printf("%7.1f  %7.1f  %.*s\n", (double)r->self * share, (double)r->total * share,
+		    columns > 30 ? columns - 19 : 11, profile_name(p, r->name));
+	}
+	putchar('\n');
+	fflush(stdout);
+}
+
+static void on_window(void *arg, const struct profile *p)
+{
+	struct top *t = arg;
+	struct rows functions = {.index = MAP(ACCOUNT_COMMAND)}, processes = {.index = MAP(ACCOUNT_COMMAND)};
+	int64_t totals[PROFILE_VALUES_MAX];
+	uint32_t v = profile_header_of(p)->default_value;
+	bool ok = true;
+	profile_totals(p, totals);
+	for (uint32_t i = 0; ok && i < profile_sample_count(p); i++)
+		ok = add_sample(p, i, v, &functions, &processes);
+	if (ok)
+		print(t, p, &functions, &processes, totals[v]);
+	else
+		log_error("top: memory_limit: no memory for the table: raise memory_limit");
+	rows_free(&functions);
+	rows_free(&processes);
+	// A reader that is gone (a closed pipe) ends it; so does -n.
+	if (!ok || ferror(stdout) || (t->left && !--t->left))
+		loop_stop(t->hall.loop);
+}
+
+static void on_signal(void *arg, int signo)
+{
+	struct top *t = arg;
+	(void)signo;
+	loop_stop(t->hall.loop);
+}
+
+int command_top(int argc, char **argv)
+{
+	struct arguments a;
+	char why[512];
+	int status = arguments_parse(&a, argc, argv, "ptFdn");
+	if (status)
+		return status;
+	if (a.help)
+		return command_help(1, argv);
+	struct config *config = arguments_config(&a);
+	if (!config)
+		return EXIT_USAGE;
+	struct top t = {.left = a.count, .terminal = isatty(STDOUT_FILENO)};
+	t.color = t.terminal && !getenv("NO_COLOR");
+	signal(SIGPIPE, SIG_IGN);
+	struct hall_options ho = {
+	    .config = config,
+	    .pids = a.pids,
+	    .pid_count = a.pid_count,
+	    .comms = *a.comms ? a.comms : NULL,
+	    .containers = *a.containers ? a.containers : NULL,
+	    .cgroups = *a.cgroups ? a.cgroups : NULL,
+	    .window_ns = a.duration_ns ? a.duration_ns : WINDOW_NS,
+	    .on_window = on_window,
+	    .arg = &t,
+	};
+	status = hall_open(&t.hall, &ho, why, sizeof(why));
+	struct watch *interrupt = NULL, *terminate = NULL;
+	if (!status) {
+		interrupt = loop_signal(t.hall.loop, SIGINT, on_signal, &t);
+		terminate = loop_signal(t.hall.loop, SIGTERM, on_signal, &t);
+		status = hall_start(&t.hall, NULL, NULL, why, sizeof(why));
+	}
+	if (status)
+		log_error("top: %s", why);
+	else
+		loop_run(t.hall.loop);
+	watch_free(interrupt);
+	watch_free(terminate);
+	hall_close(&t.hall);
+	config_free(config);
+	return status;
+}

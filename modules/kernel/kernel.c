@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loading, attaching, draining, counting.
+#include "private.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <linux/perf_event.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "telegen.skel.h"
+
+#define PRESENT "/sys/devices/system/cpu/present"
+#define ONLINE "/sys/devices/system/cpu/online"
+#define CPUS_MAX 4096u
+
+// libbpf tells causes only in print; the last warning is kept for `why`.
+static char last_warning[256];
+
+static int on_print(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char line[512];
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	int n = vsnprintf(line, sizeof(line), format, args);
+	line[strcspn(line, "\n")] = 0;
+	if (level == LIBBPF_WARN && strncmp(line, "libbpf: ", 8) == 0)
+		text_copy(last_warning, sizeof(last_warning), line + 8);
+	log_debug("%s", line);
+	return n;
+}
+
+static int on_ring(void *arg, void *data, size_t size)
+{
+	struct kernel *k = arg;
+	const struct record *r = data;
+	if (size < sizeof(*r) || r->size > size) {
+		count_add(COUNT_RECORDS_BAD, 1);
+		return 0;
+	}
+	perf_drain(k, r->time_ns);
+	k->options.on_record(k->options.arg, r);
+	return --k->left > 0 ? 0 : -EINTR; // a negative value ends this drain after the record
+}
+
+static void set_sizes(struct kernel *k)
+{
+	const struct kernel_options *o = &k->options;
+	struct telegen_bpf *b = k->bpf;
+	b->rodata->user_frames_max = o->max_depth;
+	b->rodata->no_kernel_frames = o->no_kernel_frames;
+	b->rodata->no_user_frames = o->no_user_frames;
+	b->rodata->only_listed = o->only_listed;
+	b->rodata->use_listed = o->wanted_max > 0;
+	b->rodata->cpu_period_ns = o->cpu_period_ns;
+	bpf_map__set_max_entries(b->maps.ring, o->ring_bytes ? o->ring_bytes : 256 * 1024);
+	bpf_map__set_max_entries(b->maps.listed, o->wanted_max ? o->wanted_max : 1);
+	bpf_map__set_max_entries(b->maps.scratches, k->cpu_count);
+	bpf_map__set_value_size(b->maps.scratches, (uint32_t)SCRATCH_SIZE(o->max_depth));
+	bpf_program__set_autoload(b->progs.task_fork, o->only_listed);
+}
+
+// What a map costs is what the kernel says in fdinfo (memlock), page tables aside.
+static uint64_t map_cost(int fd)
+{
+	char path[64], line[256];
+	uint64_t bytes = 0;
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	FILE *f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "memlock: %lu", (unsigned long *)&bytes) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return bytes;
+}
+
+static int charge_maps(struct kernel *k)
+{
+	struct bpf_map *m;
+	bpf_object__for_each_map(m, k->bpf->obj)
+	{
+		if (bpf_map__fd(m) >= 0)
+			k->map_bytes += map_cost(bpf_map__fd(m));
+	}
+	int error = mem_charge(ACCOUNT_MAPS, (int64_t)k->map_bytes);
+	if (error)
+		k->map_bytes = 0;
+	return error;
+}
+
+static int explain(int error, char *why, size_t size, const char *what)
+{
+	if (error == -EPERM || error == -EACCES)
+		snprintf(why, size, "%s: not permitted: run as root, or with CAP_BPF and CAP_PERFMON "
+		    "(CAP_SYS_ADMIN before Linux 5.8)%s%s", what, *last_warning ? ": " : "", last_warning);
+	else if (error == -ENOMEM)
+		snprintf(why, size, "%s: no memory within memory_limit: raise it, or see `telegen check`", what);
+	else
+		snprintf(why, size, "%s: %s%s%s: see `telegen check`", what, strerror(-error),
+		    *last_warning ? ": " : "", last_warning);
+	return error;
+}
+
+static int load(struct kernel *k, char *why, size_t size)
+{
+	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+	setrlimit(RLIMIT_MEMLOCK, &unlimited); // needed before 5.11 only; refused without CAP_SYS_RESOURCE
+	libbpf_set_print(on_print);
+	*last_warning = 0;
+	k->bpf = telegen_bpf__open();
+	if (!k->bpf)
+		return explain(-errno, why, size, "BPF object");
+	set_sizes(k);
+	int error = telegen_bpf__load(k->bpf);
+	if (error)
+		return explain(error, why, size, "loading BPF");
+	error = charge_maps(k);
+	if (error)
+		return explain(error, why, size, "BPF maps");
+	k->ring = ring_buffer__new(bpf_map__fd(k->bpf->maps.ring), on_ring, k, NULL);
+	return k->ring ? 0 : explain(-errno, why, size, "BPF ring");
+}
+
+struct kernel *kernel_new(const struct kernel_options *options, char *why, size_t size)
+{
+	struct kernel *k = mem_alloc(ACCOUNT_KERNEL, sizeof(*k));
+	int error = -ENOMEM;
+	if (!k)
+		return explain(error, why, size, "kernel"), NULL;
+	k->options = *options;
+	k->cpu_count = perf_cpu_list(PRESENT, NULL, CPUS_MAX);
+	int possible = libbpf_num_possible_cpus();
+	k->possible = possible > 0 ? (uint32_t)possible : k->cpu_count;
+	k->cpus = mem_alloc(ACCOUNT_KERNEL, k->cpu_count * sizeof(*k->cpus));
+	k->event = mem_alloc(ACCOUNT_KERNEL, EVENT_MAX);
+	k->counter_values = mem_alloc(ACCOUNT_KERNEL, k->possible * KERNEL_COUNTER_COUNT * sizeof(uint64_t));
+	for (uint32_t i = 0; k->cpus && i < k->cpu_count; i++)
+		k->cpus[i].tick_fd = k->cpus[i].side_fd = -1;
+	if (!k->cpu_count || !k->cpus || !k->event || !k->counter_values)
+		error = explain(k->cpu_count ? -ENOMEM : -ENOENT, why, size, k->cpu_count ? "kernel" : PRESENT);
+	else
+		error = load(k, why, size);
+	if (error) {
+		kernel_free(k);
+		return errno = -error, NULL;
+	}
+	return k;
+}
+
+void kernel_free(struct kernel *k)
+{
+	if (!k)
+		return;
+	kernel_stop(k);
+	bpf_link__destroy(k->exit_link);
+	bpf_link__destroy(k->fork_link);
+	for (uint32_t i = 0; k->cpus && i < k->cpu_count; i++)
+		perf_close_cpu(k, i);
+	ring_buffer__free(k->ring);
+	telegen_bpf__destroy(k->bpf);
+	mem_charge(ACCOUNT_MAPS, -(int64_t)k->map_bytes);
+	mem_free(k->counter_values);
+	mem_free(k->event);
+	mem_free(k->cpus);
+	mem_free(k);
+}
+
+static int attach_cpu(struct kernel *k, uint32_t cpu)
+{
+	int error = perf_open_cpu(k, cpu);
+	if (error || k->cpus[cpu].tick_fd < 0)
+		return error;
+	// bpf_link came in 5.15; the ioctl serves every kernel and dies with the descriptor too.
+	if (ioctl(k->cpus[cpu].tick_fd, PERF_EVENT_IOC_SET_BPF, bpf_program__fd(k->bpf->progs.cpu_tick)) < 0) {
+		error = -errno;
+		perf_close_cpu(k, cpu);
+	}
+	return error;
+}
+
+int kernel_rescan_cpus(struct kernel *k)
+{
+	uint8_t online[CPUS_MAX] = {0};
+	int error = 0;
+	if (!perf_cpu_list(ONLINE, online, CPUS_MAX))
+		return -ENOENT;
+	for (uint32_t i = 0; i < k->cpu_count; i++) {
+		struct cpu *c = &k->cpus[i];
+		if (!online[i] && c->side_fd >= 0) {
+			perf_close_cpu(k, i);
+		} else if (online[i] && c->side_fd < 0) {
+			int e = attach_cpu(k, i);
+			error = error ? error : e;
+		}
+	}
+	if (!error && k->started)
+		error = perf_enable(k, true);
+	return error;
+}
+
+int kernel_start(struct kernel *k, char *why, size_t size)
+{
+	*last_warning = 0;
+	k->exit_link = bpf_program__attach(k->bpf->progs.task_exit);
+	if (!k->exit_link)
+		return explain(-errno, why, size, "tracepoint sched_process_exit");
+	if (k->options.only_listed) {
+		k->fork_link = bpf_program__attach(k->bpf->progs.task_fork);
+		if (!k->fork_link)
+			return explain(-errno, why, size, "tracepoint sched_process_fork");
+	}
+	k->started = true;
+	int error = kernel_rescan_cpus(k);
+	return error ? explain(error, why, size, "perf events on each CPU") : 0;
+}
+
+void kernel_stop(struct kernel *k)
+{
+	if (!k->started)
+		return;
+	k->started = false;
+	if (perf_enable(k, false) < 0)
+		log_warn("perf events: could not be stopped: %s", strerror(errno));
+}
+
+int kernel_drain(struct kernel *k, int max)
+{
+	// What is younger than a millisecond may still be followed by an older sample.
+	uint64_t settled = clock_now() - NS_PER_MS;
+	unsigned use = perf_ring_use(k);
+	k->left = max;
+	ring_buffer__consume(k->ring);
+	int handed = max - k->left;
+	if (handed < max)
+		perf_drain(k, k->started ? settled : UINT64_MAX - 1);
+	// A drain that met its bound says that the ring is filling.
+	k->ring_use = handed == max ? 100 : use;
+	return handed;
+}
+
+unsigned kernel_ring_use(const struct kernel *k)
+{
+	return k->ring_use;
+}
+
+int kernel_want(struct kernel *k, uint32_t pid, int want)
+{
+	int fd = bpf_map__fd(k->bpf->maps.listed);
+	uint32_t value = k->options.only_listed ? 2 : 1; // LISTED or UNWANTED
+	bool put = k->options.only_listed ? want : !want;
+	if (!put)
+		return bpf_map_delete_elem(fd, &pid) && errno != ENOENT ? -errno : 0;
+	return bpf_map_update_elem(fd, &pid, &value, BPF_ANY) ? -errno : 0;
+}
+
+int kernel_counters(struct kernel *k, uint64_t counters[KERNEL_COUNTER_COUNT])
+{
+	uint32_t zero = 0;
+	memset(counters, 0, KERNEL_COUNTER_COUNT * sizeof(*counters));
+	if (bpf_map_lookup_elem(bpf_map__fd(k->bpf->maps.counters), &zero, k->counter_values))
+		return -errno;
+	for (uint32_t cpu = 0; cpu < k->possible; cpu++)
+		for (uint32_t i = 0; i < KERNEL_COUNTER_COUNT; i++)
+			counters[i] += k->counter_values[cpu * KERNEL_COUNTER_COUNT + i];
+	return 0;
+}
+
+static const struct {
+	const char *label, *text;
+} counter_rows[] = {
+#define X(id, label, text) {label, text},
+    KERNEL_COUNTERS(X)
+#undef X
+};
+
+const char *kernel_counter_label(enum kernel_counter c)
+{
+	return counter_rows[c].label;
+}
+
+const char *kernel_counter_text(enum kernel_counter c)
+{
+	return counter_rows[c].text;
+}
+
+uint32_t kernel_cpus(const struct kernel *k)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < k->cpu_count; i++)
+		n += k->cpus[i].side_fd >= 0;
+	return n;
+}
+
+uint64_t kernel_map_bytes(const struct kernel *k)
+{
+	return k->map_bytes;
+}
+
+uint64_t kernel_run_time(const struct kernel *k, uint64_t *runs)
+{
+	uint64_t ns = 0;
+	struct bpf_program *p;
+	*runs = 0;
+	bpf_object__for_each_program(p, k->bpf->obj)
+	{
+		struct bpf_prog_info info = {0};
+		uint32_t size = sizeof(info);
+		if (bpf_program__fd(p) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &size))
+			continue;
+		ns += info.run_time_ns;
+		*runs += info.run_cnt;
+	}
+	return ns;
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Learn: the world changed. A process became known, or what lies behind one of its mappings.
+#include "private.h"
+
+#include <errno.h>
+#include <string.h>
+
+// Whose process is it, and is it wanted? Asked once per process and again after exec.
+void learn_process(void *arg, struct process *process)
+{
+	struct path *p = arg;
+	char cgroup[1024] = "", executable[1024] = "";
+	if (p->options.offline)
+		return;
+	if (!process->kernel_thread && proc_cgroup(p->options.proc, process->pid, cgroup, sizeof(cgroup)) == 0)
+		label_container_id(cgroup, process->container);
+	if (!*process->container && !*cgroup) {
+		// Gone already: it ran where its parent runs.
+		const struct process *parent = process_by_pid(p->processes, process->ppid);
+		if (parent)
+			text_copy(process->container, sizeof(process->container), parent->container);
+	}
+	process->wanted = true;
+	if (p->options.filter && filter_asks(p->options.filter)) {
+		if (filter_needs_executable(p->options.filter) &&
+		    proc_exe(p->options.proc, process->pid, executable, sizeof(executable)) < 0)
+			*executable = 0;
+		struct filter_subject s = {process->pid, process->comm, executable, cgroup, process->container};
+		process->wanted = filter_wants(p->options.filter, &s);
+		// The kernel is told too, so that what nobody wants is not even walked.
+		if (p->kernel && kernel_want(p->kernel, process->pid, process->wanted) < 0)
+			log_seldom(LOG_LEVEL_WARN, "filter: the kernel's table of processes is full: "
+			    "others are dropped after they came up");
+	}
+	tape_put_process(p, process);
+}
+
+void learn_mapping(void *arg, const struct process *process, const struct process_mapping *m)
+{
+	tape_put_mapping(arg, process, m);
+}
+
+int learn_scan_step(void *arg, uint64_t budget_ns)
+{
+	struct path *p = arg;
+	int more = processes_scan(p->processes, budget_ns);
+	if (more <= 0) {
+		p->scanned = true;
+		p->scan_slice = NULL;
+		if (more < 0)
+			log_warn("/proc: %s: processes are learned from their samples", strerror(-more));
+	}
+	return more > 0;
+}

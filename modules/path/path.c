@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of the path and its clockwork: when the ring is drained and when windows close.
+#include "private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define DRAIN_MIN_NS (10 * NS_PER_MS)
+#define DRAIN_MAX_NS (200 * NS_PER_MS)
+#define DRAIN_RECORDS 64 // a turn: about 5 us each
+#define CPU_RESCAN_NS (60 * NS_PER_S)
+
+struct path *path_new(const struct path_options *options)
+{
+	struct path *p = mem_alloc(ACCOUNT_PATH, sizeof(*p));
+	if (!p)
+		return NULL;
+	p->options = *options;
+	p->mappings = MAP(ACCOUNT_PATH);
+	struct process_options po = {
+	    .proc = options->proc,
+	    .pinned_max = options->pinned_max,
+	    .grace_ns = 3 * options->collection_ns,
+	    .offline = options->offline,
+	    .on_new = learn_process,
+	    .on_mapping = learn_mapping,
+	    .arg = p,
+	};
+	p->processes = processes_new(&po);
+	if (!p->processes || take_window_new(p) < 0) {
+		path_free(p);
+		return errno = ENOMEM, NULL;
+	}
+	p->drain_ns = DRAIN_MAX_NS;
+	return p;
+}
+
+void path_free_jobs(struct path *p)
+{
+	if (!p)
+		return;
+	slice_free(p->scan_slice);
+	slice_free(p->ship_slice);
+	slice_free(p->replay_slice);
+	timer_free(p->drain_timer);
+	timer_free(p->window_timer);
+	timer_free(p->cpu_timer);
+	symbol_job_free(p->names);
+	profile_merge_free(p->merge);
+	p->scan_slice = p->ship_slice = p->replay_slice = NULL;
+	p->drain_timer = p->window_timer = p->cpu_timer = NULL;
+	p->names = NULL;
+	p->merge = NULL;
+}
+
+void path_free(struct path *p)
+{
+	if (!p)
+		return;
+	path_free_jobs(p);
+	mem_free(p->name_frames);
+	profile_free(p->current);
+	profile_free(p->sealed);
+	profile_free(p->upload);
+	map_clear(&p->mappings);
+	processes_free(p->processes);
+	mem_free(p);
+}
+
+void path_set_symbol(struct path *p, struct symbol *s)
+{
+	p->symbol = s;
+}
+
+struct processes *path_processes(struct path *p)
+{
+	return p->processes;
+}
+
+// Drains in pieces; the fuller the ring was, the sooner the next time.
+static void on_drain(void *arg)
+{
+	struct path *p = arg;
+	int n = kernel_drain(p->kernel, DRAIN_RECORDS);
+	unsigned use = kernel_ring_use(p->kernel);
+	if (n == DRAIN_RECORDS) {
+		timer_set(p->drain_timer, 1, 0); // more is there: after other events had their turn
+		return;
+	}
+	if (use > 40)
+		p->drain_ns /= 2;
+	else if (use < 10)
+		p->drain_ns += p->drain_ns / 4;
+	p->drain_ns = p->drain_ns < DRAIN_MIN_NS   ? DRAIN_MIN_NS
+		      : p->drain_ns > DRAIN_MAX_NS ? DRAIN_MAX_NS
+						   : p->drain_ns;
+	timer_set(p->drain_timer, p->drain_ns, 0);
+	if (p->close_wanted && !p->sealed && !p->ship_slice)
+		ship_close(p);
+}
+
+static void on_window(void *arg)
+{
+	ship_close(arg);
+}
+
+static void on_cpus(void *arg)
+{
+	struct path *p = arg;
+	int error = kernel_rescan_cpus(p->kernel);
+	if (error)
+		log_seldom(LOG_LEVEL_WARN, "CPU hotplug: %s: a CPU is not profiled", strerror(-error));
+}
+
+int path_start(struct path *p, struct kernel *k)
+{
+	struct loop *loop = p->options.loop;
+	p->kernel = k;
+	p->window_began = clock_now();
+	p->window_wall = clock_wall();
+	p->upload_due = clock_now() + p->options.upload_ns;
+	p->scan_slice = loop_slice(loop, learn_scan_step, NULL, p);
+	p->window_timer = loop_timer(loop, p->options.collection_ns, p->options.collection_ns, on_window, p);
+	if (!p->scan_slice || !p->window_timer)
+		return -ENOMEM;
+	if (k) {
+		p->drain_timer = loop_timer(loop, DRAIN_MIN_NS, 0, on_drain, p);
+		p->cpu_timer = loop_timer(loop, CPU_RESCAN_NS, CPU_RESCAN_NS, on_cpus, p);
+		if (!p->drain_timer || !p->cpu_timer)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void path_totals(const struct path *p, struct path_totals *totals)
+{
+	*totals = p->totals;
+}
+
+bool path_scanned(const struct path *p)
+{
+	return p->scanned;
+}
+
+void path_tape(struct path *p, struct tape_writer *tape)
+{
+	p->tape = tape;
+	tape_put_meta(p);
+}

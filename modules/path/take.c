@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// Take: a sample came up from the kernel. Whose is it, what does each address mean, add it.
+#include "private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define STACK_MAX (KERNEL_FRAMES_MAX + FRAMES_MAX + 2) // frames and marks
+
+int take_window_new(struct path *p)
+{
+	struct profile *fresh = profile_new(ACCOUNT_PROFILE, profile_type_find("cpu"));
+	if (!fresh)
+		return -ENOMEM;
+	profile_header(fresh)->period = (int64_t)p->options.period_ns;
+	p->current = fresh;
+	map_clear(&p->mappings);
+	p->kernel_mapping = 0;
+	p->window_began = clock_now();
+	p->window_wall = clock_wall();
+	p->window_delivered = 0;
+	return 0;
+}
+
+static uint32_t mapping_of_kernel(struct path *p)
+{
+	if (!p->kernel_mapping) {
+		struct profile_mapping m = {.key = UINT64_MAX,
+		    .file = profile_add_name(p->current, "[kernel.kallsyms]")};
+		p->kernel_mapping = profile_add_mapping(p->current, &m);
+	}
+	return p->kernel_mapping;
+}
+
+static uint32_t mapping_of_binary(struct path *p, uint32_t id)
+{
+	uint64_t have;
+	if (map_get(&p->mappings, id, &have))
+		return (uint32_t)have;
+	struct binary *b = binary_by_id(p->processes, id);
+	if (!b)
+		return 0;
+	struct profile_mapping m = {.key = id, .file = profile_add_name(p->current, b->path)};
+	char hex[2 * ELF_BUILD_ID_MAX + 1] = "";
+	for (uint8_t i = 0; i < b->facts.build_id_len; i++)
+		snprintf(hex + 2 * i, 3, "%02x", b->facts.build_id[i]);
+	m.build_id = profile_add_name(p->current, hex);
+	for (uint8_t i = 0; i < b->facts.exec_count; i++) {
+		const struct elf_exec *x = &b->facts.exec[i];
+		if (!i || x->vaddr < m.start) {
+			m.start = x->vaddr;
+			m.offset = x->offset;
+		}
+		if (x->vaddr + x->size > m.limit)
+			m.limit = x->vaddr + x->size;
+	}
+	uint32_t mapping = profile_add_mapping(p->current, &m);
+	map_put(&p->mappings, id, mapping); // only a shortcut: interned again where it fails
+	return mapping;
+}
+
+static uint32_t frame_of_place(struct path *p, const struct place *place)
+{
+	struct profile_frame f = {.address = place->address, .owner = place->owner, .place = place->kind};
+	if (place->kind == PLACE_KERNEL) {
+		f.kind = FRAME_KERNEL;
+		f.mapping = mapping_of_kernel(p);
+	} else if (place->kind == PLACE_FILE || place->kind == PLACE_OFFSET) {
+		f.mapping = mapping_of_binary(p, place->owner);
+	} else if (place->kind == PLACE_ANON) {
+		f.kind = FRAME_JIT;
+	}
+	return profile_add_frame(p->current, &f);
+}
+
+// Frames leaf first: kernel part, user part, and at the root end a mark where the walk did not get there.
+static uint32_t frames_of(struct path *p, struct process *process, const struct record_sample *r, uint32_t *out)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < r->kernel_frames; i++) {
+		// A return address lies behind its call; the instruction before it is the call.
+		struct place place = {.kind = PLACE_KERNEL, .address = r->frames[i] - (i > 0)};
+		out[n++] = frame_of_place(p, &place);
+	}
+	if (r->kernel_cut && r->kernel_frames)
+		out[n++] = profile_add_mark(p->current, "[truncated: kernel stack]");
+	const char *mark = r->walk_end == WALK_END_TRUNCATED ? "[truncated: max_stack_depth]"
+		: r->walk_end == WALK_END_UNREADABLE	     ? "[truncated: unreadable stack]"
+							     : NULL;
+	for (uint32_t i = 0; i < r->user_frames; i++) {
+		struct place place = process_place(p->processes, process,
+		    r->frames[r->kernel_frames + i] - (i > 0));
+		// A caller that is no code: the frame pointer was none. What follows is noise.
+		if (i > 0 && place.kind == PLACE_UNMAPPED) {
+			mark = "[truncated: no frame pointer]";
+			break;
+		}
+		out[n++] = frame_of_place(p, &place);
+	}
+	if (mark)
+		out[n++] = profile_add_mark(p->current, mark);
+	if (!n)
+		out[n++] = profile_add_mark(p->current, "[no stack]");
+	return n;
+}
+
+static uint32_t subject_of(struct path *p, const struct process *process, const struct record_sample *r)
+{
+	char comm[COMM_LEN + 1] = "", leader[COMM_LEN + 1] = "";
+	memcpy(comm, r->comm, COMM_LEN);
+	memcpy(leader, r->process_comm, COMM_LEN);
+	struct profile_subject s = {
+	    .pid = r->pid,
+	    .tid = r->tid,
+	    .comm = profile_add_name(p->current, comm),
+	    .process = profile_add_name(p->current, leader),
+	    .container = profile_add_name(p->current, process->container),
+	};
+	return profile_add_subject(p->current, &s);
+}
+
+void take_sample(struct path *p, const struct record_sample *r)
+{
+	uint32_t frames[STACK_MAX];
+	int64_t values[PROFILE_VALUES_MAX] = {1, (int64_t)r->value};
+	count_add(COUNT_SAMPLES, 1);
+	if (r->kernel_frames > KERNEL_FRAMES_MAX || r->user_frames > FRAMES_MAX ||
+	    r->head.size < sizeof(*r) + 8ull * (r->kernel_frames + r->user_frames) || r->source >= SOURCE_COUNT) {
+		count_add(COUNT_RECORDS_BAD, 1);
+		p->totals.lost++;
+		profile_add_lost(p->current, "[lost: bad record]", values);
+		return;
+	}
+	struct process *process = process_of(p->processes, r);
+	if (!process) {
+		p->totals.lost++;
+		profile_add_lost(p->current, "[lost: process table full]", values);
+		return;
+	}
+	if (!process->wanted) {
+		count_add(COUNT_SAMPLES_FILTERED, 1);
+		p->totals.filtered++;
+		return;
+	}
+	uint32_t n = frames_of(p, process, r, frames);
+	bool whole = true;
+	for (uint32_t i = 0; i < n; i++)
+		whole = whole && frames[i];
+	uint32_t stack = whole ? profile_add_stack(p->current, frames, n) : 0;
+	if (profile_add(p->current, stack, subject_of(p, process, r), values) < 0) {
+		count_add(COUNT_SAMPLES_STORE_FULL, 1);
+		p->totals.lost++;
+		return;
+	}
+	p->window_delivered++;
+	p->totals.delivered++;
+}
+
+void path_record(void *arg, const struct record *r)
+{
+	struct path *p = arg;
+	bool sized = false;
+	count_add(COUNT_RECORDS, 1);
+	if (r->kind == RECORD_SAMPLE && r->size >= sizeof(struct record_sample)) {
+		sized = true;
+		take_sample(p, (const struct record_sample *)r);
+	} else if (r->kind == RECORD_EXEC && r->size >= sizeof(struct record_task)) {
+		sized = true;
+		process_execed(p->processes, (const struct record_task *)r);
+	} else if (r->kind == RECORD_EXIT && r->size >= sizeof(struct record_task)) {
+		sized = true;
+		process_exited(p->processes, (const struct record_task *)r);
+	} else if (r->kind == RECORD_MMAP && r->size >= sizeof(struct record_mmap)) {
+		const struct record_mmap *m = (const struct record_mmap *)r;
+		sized = sizeof(*m) + m->path_len < r->size && !m->path[m->path_len] &&
+			m->build_id_len <= BUILD_ID_MAX;
+		if (sized)
+			process_mapped(p->processes, m);
+	}
+	if (!sized)
+		count_add(COUNT_RECORDS_BAD, 1);
+	else
+		tape_put_record(p, r);
+}
