@@ -49,12 +49,17 @@ $(OUT)/libtelegen.a: $(OBJECTS)
 
 $(OUT)/%.o: %.c $(OUT)/flags
 	$(call msg,CC,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(CSTD) $(CFLAGS) -DTELEGEN_VERSION='"$(VERSION)"' -MMD -MP -c -o $@ $<
+	$(Q)mkdir -p $(@D) && $(CC) $(CSTD) $(CFLAGS) -MMD -MP -c -o $@ $<
+# Only one file knows the version, so that a commit does not build everything again.
+$(OUT)/modules/command/about.o: CSTD += -DTELEGEN_VERSION='"$(VERSION)"'
+$(OUT)/modules/command/about.o: $(OUT)/version
+$(OUT)/version: FORCE
+	@mkdir -p $(OUT); echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
 
 # Built again when the flags change.
 $(OUT)/flags: FORCE
-	@mkdir -p $(OUT); echo '$(CC) $(CSTD) $(CFLAGS) $(LDFLAGS) $(VERSION)' | cmp -s - $@ || \
-		echo '$(CC) $(CSTD) $(CFLAGS) $(LDFLAGS) $(VERSION)' > $@
+	@mkdir -p $(OUT); echo '$(CC) $(CSTD) $(CFLAGS) $(LDFLAGS)' | cmp -s - $@ || \
+		echo '$(CC) $(CSTD) $(CFLAGS) $(LDFLAGS)' > $@
 FORCE:
 
 # BPF: each .bpf.c by itself, linked into one object, made a skeleton.
@@ -68,7 +73,7 @@ $(OUT)/telegen.bpf.o: $(BPF_SOURCES:%.bpf.c=$(OUT)/%.bpf.o)
 $(SKELETON): $(OUT)/telegen.bpf.o
 	$(call msg,SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< name telegen_bpf > $@
-$(OUT)/modules/kernel/%.o: $(SKELETON)
+$(patsubst %.c,$(OUT)/%.o,$(wildcard modules/kernel/*.c)): $(SKELETON)
 
 # Tests. A unit test includes the .c it tests; the rest comes from the archive.
 TEST_LIBS := $(OUT)/libtelegen.a $(LIBS) -lcmocka

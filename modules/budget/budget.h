@@ -2,6 +2,7 @@
 // One memory limit. Rooms bring a way to shrink; when an allocation would pass the limit they are
 // asked in order of rank (lowest first), until enough is free. Budget knows no room.
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 struct budget;
@@ -14,8 +15,11 @@ struct budget *budget_new(uint64_t limit, const char *cgroup_root, const char *s
 void budget_free(struct budget *b);
 uint64_t budget_limit(const struct budget *b); // bytes, in force
 uint64_t budget_cgroup_limit(const struct budget *b); // 0: none found
-// SHRINK frees about NEED bytes if it can and returns how many it freed; it must not allocate.
+// SHRINK frees about NEED bytes if it can and returns how many it freed; it must not allocate. NAME
+// is kept, not copied. 0 or -ENOSPC (64 there already).
 int budget_add(struct budget *b, int rank, const char *name, uint64_t (*shrink)(void *arg, uint64_t need),
     void *arg);
 // Forgets every shrink that was added with ARG (call before ARG is freed).
 void budget_remove(struct budget *b, void *arg);
+// Walk, by rank: what each gave back so far. for (uint32_t i = 0; budget_next(b, &i, &name, &freed);)
+bool budget_next(const struct budget *b, uint32_t *i, const char **name, uint64_t *freed);

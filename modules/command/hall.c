@@ -180,7 +180,8 @@ static int open_keepers(struct hall *h, char *why, size_t size)
 {
 	const struct config *c = h->options.config;
 	static const enum export_format formats[] = {EXPORT_PPROF, EXPORT_FOLDED, EXPORT_SPEEDSCOPE};
-	h->history = history_new(budget_limit(h->budget) / HISTORY_SHARE);
+	if (!h->history)
+		h->history = history_new(budget_limit(h->budget) / HISTORY_SHARE);
 	if (!h->history)
 		return fail(why, size, EXIT_FAILED, "history of windows", errno);
 	budget_add(h->budget, 3, "history", history_shrink, h->history);
@@ -223,13 +224,17 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 {
 	const struct config *c = options->config;
 	int status;
-	*h = (struct hall){.options = *options};
+	*h = (struct hall){.options = *options, .history = options->history};
 	h->period_ns = c->profiling_cpu_enabled ? NS_PER_S / c->profiling_cpu_sample_rate : 0;
 	h->budget = budget_new(c->memory_limit, "/sys/fs/cgroup", "/proc/self/cgroup");
 	h->loop = loop_new();
 	h->proc = proc_new("/proc");
 	if (!h->budget || !h->loop || !h->proc)
 		return fail(why, size, EXIT_FAILED, "starting", errno);
+	if (!h->period_ns && !options->source) {
+		snprintf(why, size, "profiling.cpu.enabled: false: no profiler is left to run");
+		return EXIT_USAGE;
+	}
 	if ((status = open_filter(h, why, size)))
 		return status;
 	if (options->keeps && (status = open_keepers(h, why, size)))
@@ -274,6 +279,18 @@ int hall_start(struct hall *h, void (*replayed)(void *arg, int result), void *ar
 		log_info("registered profiler: cpu");
 	error = path_start(h->path, h->kernel);
 	return error ? fail(why, size, EXIT_FAILED, "starting", -error) : 0;
+}
+
+struct history *hall_take_history(struct hall *h)
+{
+	struct history *history = h->history;
+	serve_free(h->serve); // it and the path borrow the history
+	h->serve = NULL;
+	path_free_jobs(h->path);
+	if (h->budget)
+		budget_remove(h->budget, history);
+	h->history = NULL;
+	return history;
 }
 
 void hall_close(struct hall *h)

@@ -23,6 +23,7 @@ struct hall_options {
 	const char *tape_to; // where to record to, or NULL
 	uint64_t window_ns;  // 0: profiling.collection_interval
 	bool keeps;	     // history, directory and endpoint, as `run` has them
+	struct history *history; // to go on with (taken over), or NULL
 	void (*on_window)(void *arg, const struct profile *p);
 	void *arg;
 };
@@ -49,3 +50,5 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 // Sampling (or the replay) begins; REPLAYED is called at the end of a recording.
 int hall_start(struct hall *h, void (*replayed)(void *arg, int result), void *arg, char *why, size_t size);
 void hall_close(struct hall *h);
+// Takes the history out, before hall_close; the caller's.
+struct history *hall_take_history(struct hall *h);

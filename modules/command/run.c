@@ -4,15 +4,12 @@
 #include "command.h"
 #include "hall.h"
 
-#include <errno.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 
 struct run {
 	struct hall hall;
 	const struct arguments *arguments;
-	struct config *config;
+	struct config *config, *fresh; // in force; read by SIGHUP and about to be
 	bool ending;
 };
 
@@ -22,37 +19,39 @@ static void on_finished(void *arg)
 	loop_stop(r->hall.loop);
 }
 
-static void on_end(void *arg, int signo)
+static void end(struct run *r)
 {
-	struct run *r = arg;
-	if (r->ending) // asked twice: at once
+	if (r->ending || r->hall.source) // asked twice, or nothing to ship: at once
 		loop_stop(r->hall.loop);
-	log_info("%s: shipping what is left", signo == SIGINT ? "interrupted" : "terminated");
-	if (!r->ending && !r->hall.source)
-		path_finish(r->hall.path, on_finished, r);
 	else
-		loop_stop(r->hall.loop);
+		path_finish(r->hall.path, on_finished, r);
 	r->ending = true;
 }
 
-// Reads the configuration again. What can change at run time so far is the log; the rest is named.
+static void on_end(void *arg, int signo)
+{
+	struct run *r = arg;
+	config_free(r->fresh);
+	r->fresh = NULL;
+	log_info("%s: shipping what is left", signo == SIGINT ? "interrupted" : "terminated");
+	end(r);
+}
+
+// A new configuration takes effect as a whole: what was sampled is shipped, then the rooms are built
+// again. The windows in memory stay.
 static void on_reload(void *arg, int signo)
 {
 	struct run *r = arg;
-	struct text keys = TEXT(ACCOUNT_COMMAND);
 	(void)signo;
-	struct config *fresh = arguments_config(r->arguments);
-	if (!fresh) {
+	if (r->ending)
+		return;
+	r->fresh = arguments_config(r->arguments);
+	if (!r->fresh) {
 		log_warn("SIGHUP: the new configuration is not used, the old one stays in force");
 		return;
 	}
-	config_needs_restart(r->config, fresh, &keys);
-	if (keys.len)
-		log_warn("SIGHUP: needs a restart to take effect: %s", keys.at);
-	else
-		log_info("SIGHUP: configuration read");
-	text_free(&keys);
-	config_free(fresh);
+	log_info("SIGHUP: configuration read");
+	end(r);
 }
 
 static void on_replayed(void *arg, int result)
@@ -95,10 +94,60 @@ static void on_window(void *arg, const struct profile *p)
 		serve_window_added(r->hall.serve);
 }
 
+static int open_with(struct run *r, const struct config *config, struct history *history)
+{
+	char why[512];
+	struct hall_options ho = {.config = config, .source = r->arguments->source, .keeps = true,
+	    .history = history, .on_window = on_window, .arg = r};
+	int status = hall_open(&r->hall, &ho, why, sizeof(why));
+	if (status)
+		log_error("%s", why);
+	return status;
+}
+
+// One life of the rooms; *HISTORY is handed on to the next.
+static int live(struct run *r, struct history **history)
+{
+	int status = open_with(r, r->config, *history);
+	if (!status)
+		status = serve_until_stopped(r);
+	*history = hall_take_history(&r->hall);
+	hall_close(&r->hall);
+	r->ending = false;
+	return status;
+}
+
+static int run(struct run *r)
+{
+	struct history *history = NULL;
+	struct config *before = NULL;
+	int status;
+	do {
+		status = live(r, &history);
+		if (status && before) { // the new configuration does not start: back to the one that did
+			log_warn("SIGHUP: the new configuration does not start, the old one is in force again");
+			config_free(r->config);
+			r->config = before;
+			before = NULL;
+			status = live(r, &history);
+		}
+		if (r->fresh) {
+			config_free(before);
+			before = r->config;
+			r->config = r->fresh;
+			r->fresh = NULL;
+			continue;
+		}
+		break;
+	} while (true);
+	config_free(before);
+	history_free(history);
+	return status;
+}
+
 int command_run(int argc, char **argv)
 {
 	struct arguments a;
-	char why[512];
 	int status = arguments_parse(&a, argc, argv, "s");
 	if (status)
 		return status;
@@ -107,19 +156,10 @@ int command_run(int argc, char **argv)
 	struct run r = {.arguments = &a, .config = arguments_config(&a)};
 	if (!r.config)
 		return EXIT_USAGE;
-	if (!r.config->profiling_enabled) {
+	if (!r.config->profiling_enabled)
 		log_info("profiling.enabled: false: nothing to do");
-		config_free(r.config);
-		return EXIT_DONE;
-	}
-	struct hall_options ho = {.config = r.config, .source = a.source, .keeps = true,
-	    .on_window = on_window, .arg = &r};
-	status = hall_open(&r.hall, &ho, why, sizeof(why));
-	if (status)
-		log_error("%s", why);
 	else
-		status = serve_until_stopped(&r);
-	hall_close(&r.hall);
+		status = run(&r);
 	config_free(r.config);
 	return status;
 }

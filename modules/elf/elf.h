@@ -41,8 +41,8 @@ struct elf_symbol {
 // One streaming pass over a symbol table per lookup, memory in proportion to COUNT.
 struct elf_lookup;
 struct elf_lookup_options {
-	bool go;	   // read pclntab
-	bool separate;	   // use debug_fd
+	bool go;       // read pclntab
+	bool separate; // use debug_fd
 	int debug_fd;
 };
 struct elf_lookup *elf_lookup_new(int fd, const uint64_t *addresses, uint32_t count,
@@ -53,11 +53,14 @@ struct elf_lookup *elf_lookup_new(int fd, const uint64_t *addresses, uint32_t co
 int elf_lookup_step(struct elf_lookup *l, uint64_t budget_ns);
 void elf_lookup_free(struct elf_lookup *l);
 
-// Where the separate debug file may be: calls EACH with candidate absolute paths (by build-id, then by
-// .gnu_debuglink next to PATH, in .debug/, under /usr/lib/debug) until it returns non-zero.
-int elf_debug_paths(int fd, const char *path, int (*each)(void *arg, const char *candidate), void *arg);
-// True if the two files belong together: equal build-ids, else the debuglink's CRC32 (only for debug
-// files up to 64 MiB, else false).
+// Where the separate debug file may be: calls EACH with candidate absolute paths (by build-id, then
+// by .gnu_debuglink next to PATH, in .debug/, under /usr/lib/debug) until it returns non-zero. What
+// EACH returned last, 0 or -errno.
+int elf_debug_paths(
+    int fd, const char *path, int (*each)(void *arg, const char *candidate), void *arg);
+// True if the two files may belong together: equal build-ids, or without them a .gnu_debuglink,
+// whose CRC32 a lookup compares in its slices before it uses the file (only up to 64 MiB, else
+// false).
 bool elf_debug_matches(int fd, int debug_fd);
 
 // The same lookup in an ELF image in memory (the vdso). Not in slices: images up to 64 KiB only.

@@ -15,8 +15,9 @@ int export_format_of(const char *path, enum export_format *format);
 const char *export_suffix(enum export_format format); // "pb.gz"
 const char *export_content_type(enum export_format format);
 
-// Encoding in slices. The profile must be sealed and stay until export_job_free. BASE (may be NULL): a
-// profile to compare with, for folded (two columns), HTML and FLAME (a differential flame graph).
+// Encoding in slices. The profile must be sealed and stay until export_job_free. BASE (may be NULL): a profile of
+// the same values to compare with, for folded (two columns), HTML and FLAME (a differential flame graph). TITLE is
+// copied; the header's comment is the page's banner.
 struct export_job;
 struct export_job *export_new(const struct profile *p, const struct profile *base, enum export_format format,
     const char *title, const struct wire_sink *sink); // NULL + errno
@@ -26,8 +27,8 @@ void export_job_free(struct export_job *job);
 int export_all(const struct profile *p, const struct profile *base, enum export_format format, const char *title,
     const struct wire_sink *sink);
 
-// Reads pprof (gzip or plain; also what other profilers write), folded stacks or speedscope JSON is not
-// needed. In slices: feed bytes, then finish. WHY gets one clear line on failure.
+// Reads pprof, gzip or plain, also what other profilers write. A feed of n bytes may unpack a thousand times as
+// many at once: who is in the loop feeds little. In slices after the last feed. WHY: one clear line on failure.
 struct import_job;
 struct import_job *import_new(enum account account, uint64_t bytes_max);
 int import_feed(struct import_job *job, const void *bytes, size_t n); // 0, -EFBIG, -EBADMSG, -ENOMEM
@@ -37,7 +38,8 @@ const char *import_why(const struct import_job *job);
 void import_free(struct import_job *job);
 
 // A bounded directory of windows: DIRECTORY/cpu-20261123T101500Z-60s.pb.gz, written under a temporary name
-// (".tmp-...", removed at start), then renamed; the oldest go when MAX_SIZE would be passed.
+// (".tmp-...", removed at start), synchronised, then renamed; the oldest go when MAX_SIZE (0: none) would be passed.
+// Only files that are named so are ever removed. A failure is logged and counted, and leaves no file.
 struct directory;
 struct directory *directory_new(const char *path, uint64_t max_size, enum export_format format, char *why,
     size_t why_size);
@@ -46,7 +48,8 @@ int directory_put(struct directory *d, const struct profile *p);
 int directory_step(struct directory *d, uint64_t budget_ns);
 void directory_free(struct directory *d);
 
-// The last windows, compressed in memory (pprof), at most MAX bytes; the oldest go first.
+// The last windows, compressed in memory (pprof), at most MAX bytes; the oldest go first. Entries are valid until
+// the next call that allocates anything. history_step: -EFBIG where a window alone passes MAX.
 struct history;
 struct history_entry {
 	uint64_t id, time_ns, duration_ns, bytes;
@@ -61,7 +64,8 @@ int history_step(struct history *h, uint64_t budget_ns);
 uint32_t history_count(const struct history *h);
 const struct history_entry *history_entry(const struct history *h, uint32_t index); // oldest first
 // Decodes and merges every window of TYPE that overlaps [from, to) of wall time and that WANTED (NULL: all)
-// takes, in slices. history_query_take: NULL where no window matched (errno ENOENT).
+// takes, in slices. history_query_take: sealed, the caller's; NULL where no window matched (errno ENOENT). The
+// history must outlive its queries.
 struct history_query;
 struct history_query *history_query_new(struct history *h, const char *type, uint64_t from_ns, uint64_t to_ns,
     bool (*wanted)(void *arg, const struct profile *from, const struct profile_subject *s), void *arg);

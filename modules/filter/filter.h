@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who is wanted. Asked once per process; the answer is also compiled down into a BPF table by the path.
+// Who is wanted. Asked once per process; the answer is also compiled down into a BPF table by the
+// path.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

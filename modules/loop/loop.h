@@ -18,6 +18,7 @@ void loop_stop(struct loop *loop);
 // One turn without waiting longer than what is pending: for tests.
 void loop_turn(struct loop *loop);
 
+// The descriptor must stay open until watch_free. Everything may be freed inside its own callback.
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 struct watch *loop_watch(struct loop *loop, int fd, int events, void (*fn)(void *arg, int events),
     void *arg);

@@ -21,7 +21,7 @@ struct http_options {
 };
 // NULL + errno, WHY gets one line that names the address and the way out.
 struct http_server *http_server_new(struct loop *loop, const struct http_options *options, char *why, size_t why_size);
-void http_server_free(struct http_server *s); // closes all connections
+void http_server_free(struct http_server *s); // closes all connections; unanswered requests are told ON_GONE
 uint16_t http_server_port(const struct http_server *s);
 
 const char *http_method(const struct http_request *r);
@@ -40,4 +40,6 @@ void http_begin(struct http_request *r, int status, const char *content_type, co
 // 0; -EAGAIN: queued, but wait for ON_DRAIN before the next; -ENOMEM: nothing queued.
 int http_write(struct http_request *r, const void *bytes, size_t n);
 void http_end(struct http_request *r);
+// Ends an answer that was begun and cannot be completed: the peer sees a cut body, not a short one.
+void http_abort(struct http_request *r);
 void http_on(struct http_request *r, void (*on_drain)(void *arg), void (*on_gone)(void *arg), void *arg);

@@ -42,12 +42,13 @@ void path_free_jobs(struct path *p)
 	slice_free(p->scan_slice);
 	slice_free(p->ship_slice);
 	slice_free(p->replay_slice);
+	slice_free(p->finish_slice);
 	timer_free(p->drain_timer);
 	timer_free(p->window_timer);
 	timer_free(p->cpu_timer);
 	symbol_job_free(p->names);
 	profile_merge_free(p->merge);
-	p->scan_slice = p->ship_slice = p->replay_slice = NULL;
+	p->scan_slice = p->ship_slice = p->replay_slice = p->finish_slice = NULL;
 	p->drain_timer = p->window_timer = p->cpu_timer = NULL;
 	p->names = NULL;
 	p->merge = NULL;

@@ -41,11 +41,11 @@ struct path {
 	uint64_t upload_due;
 
 	struct timer *drain_timer, *window_timer, *cpu_timer;
-	struct slice *scan_slice, *ship_slice, *replay_slice;
+	struct slice *scan_slice, *ship_slice, *replay_slice, *finish_slice;
 	uint64_t drain_ns;
 	bool scanned;
 
-	bool finishing;
+	bool finishing; // no more samples come: once shipped, `current` is NULL
 	void (*finished)(void *arg);
 	void *finished_arg;
 

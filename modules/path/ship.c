@@ -165,7 +165,7 @@ static int ship_step(void *arg, uint64_t budget_ns)
 
 static void finish_if_over(struct path *p)
 {
-	if (!p->finishing || p->sealed || p->ship_slice || profile_sample_count(p->current))
+	if (!p->finishing || p->current || p->sealed || p->ship_slice)
 		return;
 	p->finishing = false;
 	if (p->finished)
@@ -201,7 +201,9 @@ void ship_seal(struct path *p, uint64_t wall_ns, uint64_t duration_ns)
 	struct profile *old = p->current;
 	p->close_wanted = false;
 	add_losses(p);
-	if (take_window_new(p) < 0) {
+	if (p->finishing) {
+		p->current = NULL; // the last one
+	} else if (take_window_new(p) < 0) {
 		// The window goes on; what finds no memory in it is counted there.
 		log_seldom(LOG_LEVEL_WARN, "memory_limit: no memory for a new window: this one goes on");
 		return;
@@ -253,6 +255,7 @@ static void finish_drained(void *arg, int result)
 {
 	struct path *p = arg;
 	(void)result;
+	p->finish_slice = NULL;
 	p->finishing = true;
 	p->upload_wanted = true;
 	ship_close(p);
@@ -268,7 +271,8 @@ void path_finish(struct path *p, void (*done)(void *arg), void *arg)
 	timer_free(p->window_timer);
 	timer_free(p->cpu_timer);
 	p->drain_timer = p->window_timer = p->cpu_timer = NULL;
-	if (!loop_slice(p->options.loop, finish_step, finish_drained, p)) {
+	p->finish_slice = loop_slice(p->options.loop, finish_step, finish_drained, p);
+	if (!p->finish_slice) {
 		while (finish_step(p, 0))
 			;
 		finish_drained(p, 0);

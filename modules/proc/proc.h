@@ -36,22 +36,32 @@ struct proc_map {
 	const char *path; // unescaped, "" for none; without " (deleted)" where `deleted`
 	bool deleted;
 };
-// Calls EACH for every line that can be read, in order; a non-zero return of EACH ends it. Returns the lines
-// read (bad ones counted in COUNT_MAPS_BAD and skipped), or -errno. Never keeps more than one page.
-int proc_maps(struct proc *p, uint32_t pid, int (*each)(void *arg, const struct proc_map *map), void *arg);
+// Calls EACH for every line that can be read, in order; a non-zero return of EACH ends it. Returns
+// the lines given (bad ones counted in COUNT_MAPS_BAD and skipped), or -errno. Keeps 8 KiB, on the
+// stack. A line costs about a microsecond and a process may have 65530 and more: where that
+// matters, the same in slices.
+int proc_maps(
+    struct proc *p, uint32_t pid, int (*each)(void *arg, const struct proc_map *map), void *arg);
+struct proc_maps_job;
+struct proc_maps_job *proc_maps_new(struct proc *p, uint32_t pid); // NULL + errno
+// 1: call again; 0: the end, or EACH ended it; -errno.
+int proc_maps_step(struct proc_maps_job *job, uint64_t budget_ns,
+    int (*each)(void *arg, const struct proc_map *map), void *arg);
+void proc_maps_free(struct proc_maps_job *job);
 
-// The path of the process in the cgroup tree into PATH: the v2 line's, or on v1 the memory
-// controller's (else name=systemd's, else the longest).
+// The path of the process in the cgroup tree into PATH: the v2 line's, or where memory is a v1
+// controller that one's (else name=systemd's, else the longest); "/" only where all are.
 int proc_cgroup(struct proc *p, uint32_t pid, char *path, size_t size);
-int proc_exe(struct proc *p, uint32_t pid, char *path, size_t size); // readlink of exe
+// Where exe points to, without the kernel's " (deleted)"; -ENAMETOOLONG where it does not fit.
+int proc_exe(struct proc *p, uint32_t pid, char *path, size_t size);
 // Arguments joined by spaces, at most SIZE-1 bytes.
 int proc_cmdline(struct proc *p, uint32_t pid, char *line, size_t size);
 
 // An O_PATH descriptor of the process's root directory, or -errno.
 int proc_root_open(struct proc *p, uint32_t pid);
-// Opens PATH beneath ROOT_FD (openat2, RESOLVE_IN_ROOT, no magic links), read only, non-blocking,
-// regular files only. A descriptor or -errno (-EINVAL: not a regular file). Where the kernel has no
-// openat2 every component is opened by itself with O_NOFOLLOW.
+// Opens PATH beneath ROOT_FD (openat2, RESOLVE_IN_ROOT, no magic links), read only, non-blocking. A
+// descriptor or -errno; -EINVAL for what is not a regular file, which is never opened at all. Where
+// the kernel has no openat2 every component is opened by itself with O_NOFOLLOW.
 int proc_open_beneath(int root_fd, const char *path);
 // Opens the mapped file itself through map_files/START-END, or exe; works for deleted files.
 int proc_map_file_open(struct proc *p, uint32_t pid, uint64_t start, uint64_t end);

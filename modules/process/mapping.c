@@ -173,7 +173,6 @@ static void read_maps(struct processes *t, struct entry *e)
 	}
 	e->mappings = NULL;
 	e->count = e->cap = 0;
-	count_add(COUNT_MAPS_READS, 1);
 	int lines = proc_maps(t->options.proc, e->p.pid, on_map, &s);
 	if (lines <= 0 && old_count) { // it is ending: what was known before is better than nothing
 		mem_free(e->mappings);

@@ -20,6 +20,8 @@
 #include "../base/base.h"
 
 #define PROFILE_VALUES_MAX 4
+#define PROFILE_STACK_MAX 4096 // frames
+#define PROFILE_LABELS_MAX 128 // labels of one set
 
 // What a type of profile measures: the conventions that pprof's readers share.
 struct profile_type {
@@ -33,6 +35,8 @@ struct profile_type {
 };
 // Known types ("cpu"), or NULL.
 const struct profile_type *profile_type_find(const char *name);
+// The known type that measures exactly these VALUES (not looking at the period), or NULL.
+const struct profile_type *profile_type_match(const struct profile_unit *values, uint32_t count);
 
 enum frame_kind {
 	FRAME_NATIVE,
@@ -68,7 +72,7 @@ struct profile_subject {
 };
 struct profile_sample {
 	uint32_t stack, subject;
-	int64_t values[PROFILE_VALUES_MAX];
+	int64_t values[]; // value_count of them
 };
 
 struct profile_header {
@@ -85,7 +89,8 @@ struct profile_header {
 
 struct profile;
 
-struct profile *profile_new(enum account account, const struct profile_type *type); // NULL + errno
+// TYPE must outlive the profile, unless its header's `type` is set to another. NULL + errno.
+struct profile *profile_new(enum account account, const struct profile_type *type);
 // A profile with the header (types, units, period) of ANOTHER and nothing in it.
 struct profile *profile_new_like(enum account account, const struct profile *another);
 void profile_free(struct profile *p);
@@ -98,9 +103,11 @@ size_t profile_bytes(const struct profile *p);
 // Each gives an id, or 0 + ENOMEM. Not to be called once the profile is sealed.
 uint32_t profile_add_name(struct profile *p, const char *s); // 0 for ""
 uint32_t profile_add_mapping(struct profile *p, const struct profile_mapping *m);
-// Identity of a frame: (place, owner, address) where `place` is set, else all its fields.
+// Identity of a frame: (place, owner, address) where `place` is set, else all its fields. Of a mapping and a
+// subject: all fields.
 uint32_t profile_add_frame(struct profile *p, const struct profile_frame *f);
 uint32_t profile_add_mark(struct profile *p, const char *name); // a FRAME_MARK frame
+// At most PROFILE_STACK_MAX frames; a frame of id 0 (that found no memory) makes the stack 0 too.
 uint32_t profile_add_stack(struct profile *p, const uint32_t *frames, uint32_t count);
 uint32_t profile_add_labels(struct profile *p, const struct profile_label *labels, uint32_t count);
 uint32_t profile_add_subject(struct profile *p, const struct profile_subject *s);
@@ -117,11 +124,13 @@ void profile_seal(struct profile *p);
 // keeps the shared name "[unnamed: memory]".
 int profile_set_frame_name(struct profile *p, uint32_t frame, const char *name, const char *system_name);
 
+uint32_t profile_name_count(const struct profile *p);    // the empty one included
 uint32_t profile_mapping_count(const struct profile *p); // ids run from 1 to the count
 uint32_t profile_frame_count(const struct profile *p);
 uint32_t profile_stack_count(const struct profile *p);
 uint32_t profile_subject_count(const struct profile *p);
-uint32_t profile_sample_count(const struct profile *p); // samples are 0..count-1
+// Samples are 0..count-1; the first is always "[lost: store full]", with zero values unless it was needed.
+uint32_t profile_sample_count(const struct profile *p);
 const struct profile_mapping *profile_mapping(const struct profile *p, uint32_t id);
 const struct profile_frame *profile_frame(const struct profile *p, uint32_t id);
 const uint32_t *profile_stack(const struct profile *p, uint32_t id, uint32_t *count);
@@ -131,7 +140,8 @@ const struct profile_sample *profile_sample(const struct profile *p, uint32_t in
 void profile_totals(const struct profile *p, int64_t totals[PROFILE_VALUES_MAX]);
 
 // Adds what WANTED (NULL: all) takes of FROM to INTO, times SCALE (1, or -1 for a difference); in slices.
-// Frames become equal by name, mapping file and address, not by the caller's keys.
+// Frames become equal by name, mapping file and address, not by the caller's keys. INTO's time becomes the
+// earliest and its duration the sum. NULL + errno: EINVAL where they do not measure the same.
 struct profile_merge;
 struct profile_merge *profile_merge_new(struct profile *into, const struct profile *from, int scale,
     bool (*wanted)(void *arg, const struct profile *from, const struct profile_subject *s), void *arg);

@@ -21,16 +21,18 @@ struct symbol_options {
 	struct proc *proc;
 	uint32_t cache_size; // functions
 	bool demangle, kernel, go, debug_files;
-	const char *const *perf_map_paths; // extra patterns, NULL-terminated; {pid} is the process's own pid
-	bool offline; // a replay: answers come by symbol_teach only
+	const char *const
+	    *perf_map_paths; // extra patterns, NULL-terminated; {pid} is the process's own pid
+	bool offline;	     // a replay: answers come by symbol_teach only
 	uint32_t perf_map_bytes_max; // 0: default 32 MiB; a longer map is read so far, and counted
 };
 
 struct symbol_answer {
 	uint64_t start, end; // range that the name holds for, in the place's addresses
-	const char *name;    // demangled; never empty: "[libfoo.so+0x1234]", "[anon]", "[jit]", "[kernel]"
+	const char
+	    *name; // demangled; never empty: "[libfoo.so+0x1234]", "[anon]", "[jit]", "[kernel]"
 	const char *system_name; // mangled, or NULL where equal to name
-	bool named;	     // false: `name` is a stand-in
+	bool named;		 // false: `name` is a stand-in
 };
 
 // Logs "created shared symbol resolver for all profilers". NULL + errno.
@@ -38,8 +40,8 @@ struct symbol *symbol_new(const struct symbol_options *options);
 void symbol_free(struct symbol *s);
 uint64_t symbol_shrink(void *s, uint64_t need); // for budget
 
-// Asks for the names of PLACES (copied), in slices. FOUND is called exactly once per place, in any order,
-// with its index; ANSWER is valid during the call only. NULL + errno.
+// Asks for the names of PLACES (copied), in slices. FOUND is called exactly once per place, in any
+// order, with its index; ANSWER is valid during the call only. NULL + errno.
 struct symbol_job *symbol_ask(struct symbol *s, const struct place *places, uint32_t count,
     void (*found)(void *arg, uint32_t index, const struct symbol_answer *answer), void *arg);
 // 1: more to do, 0: all answered. Trouble with a file is an answer without a name, never an error.

@@ -10,14 +10,15 @@ struct wire_sink {
 	void *arg;
 };
 
-// gzip: what is written to the returned sink reaches OUT compressed. Memory: about 80 KiB.
+// gzip: what is written to the returned sink reaches OUT compressed. Memory: about 105 KiB.
 struct wire_gzip;
 struct wire_gzip *wire_gzip_new(const struct wire_sink *out); // NULL + errno
 struct wire_sink wire_gzip_sink(struct wire_gzip *z);
 int wire_gzip_finish(struct wire_gzip *z); // flushes and writes the trailer
 void wire_gzip_free(struct wire_gzip *z);
 
-// gunzip: bytes fed in come out at OUT. More than OUT_MAX bytes is -EFBIG, garbage -EBADMSG.
+// gunzip: bytes fed in come out at OUT, up to a thousand times as many. More than OUT_MAX bytes is -EFBIG,
+// garbage -EBADMSG. Memory: about 45 KiB.
 struct wire_gunzip;
 struct wire_gunzip *wire_gunzip_new(const struct wire_sink *out, uint64_t out_max);
 int wire_gunzip_feed(struct wire_gunzip *z, const void *bytes, size_t n);

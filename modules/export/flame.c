@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+// The flame page's data, and the page with its data in it.
+//
+//   {"v":1, "title", "banner", "type", "unit", "values":[[type,unit]...], "shown", "period",
+//   "time_ns",
+//    "duration_ns", ("base":true, "base_duration_ns"),
+//    "names":["", ...], "frames":[[name,kind,mapping]...], "processes":[[pid,name,container]...],
+//    "nodes":[[parent,frame,process,self...]...]}
+//
+// Nodes: parent before child, -1 where there is none; the first level are processes (frame -1).
+// Self values are one for each value, with a base the base's behind them. Nanoseconds since 1970
+// are text: they pass 2^53.
+#include "tree.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define NODES_MAX 200000
+#define MARK_BEGIN "/*telegen:data*/"
+#define MARK_END "/*:telegen*/"
+
+enum part {
+	PART_TREE,
+	PART_PAGE_HEAD,
+	PART_NAMES,
+	PART_FRAMES,
+	PART_PROCESSES,
+	PART_NODES,
+	PART_PAGE_TAIL,
+	PART_END
+};
+
+struct flame_job {
+	struct export_job job;
+	struct tree tree;
+	enum part part;
+	uint32_t next;		 // item of the part
+	const char *head, *tail; // of the page, where the data is to be in one
+	size_t head_size, tail_size;
+};
+
+static int start(struct export_job *job)
+{
+	struct flame_job *j = (struct flame_job *)job;
+	struct tree_options options = {.nodes_max = NODES_MAX};
+	return tree_start(&j->tree, job->p, job->base, &options);
+}
+
+static int start_html(struct export_job *job)
+{
+	struct flame_job *j = (struct flame_job *)job;
+	size_t size;
+	j->head = flame_page(&size);
+	const char *begin = memmem(j->head, size, MARK_BEGIN, strlen(MARK_BEGIN));
+	const char *end =
+	    begin ? memmem(begin, size - (size_t)(begin - j->head), MARK_END, strlen(MARK_END))
+		  : NULL;
+	if (!end)
+		return -EINVAL;
+	j->head_size = (size_t)(begin - j->head);
+	j->tail = end + strlen(MARK_END);
+	j->tail_size = (size_t)(j->head + size - j->tail);
+	return start(job);
+}
+
+static void add_string(struct text *t, const char *s)
+{
+	json_string(t, s, strlen(s));
+}
+
+static void add_head(struct flame_job *j)
+{
+	const struct profile *p = j->job.p;
+	const struct profile_header *h = profile_header_of(p);
+	struct text *t = &j->job.out;
+	uint32_t shown = h->default_value < h->value_count ? h->default_value : 0;
+	text_puts(t, "{\"v\":1,\"title\":");
+	add_string(t, j->job.title);
+	text_puts(t, ",\"banner\":");
+	if (h->comments)
+		add_string(t, profile_name(p, h->comments));
+	else
+		text_puts(t, "null");
+	text_puts(t, ",\"type\":");
+	add_string(t, h->type ? h->type->name : profile_name(p, h->value_types[shown]));
+	text_puts(t, ",\"unit\":");
+	add_string(t, profile_name(p, h->value_units[shown]));
+	text_puts(t, ",\"values\":[");
+	for (uint32_t v = 0; v < h->value_count; v++) {
+		text_puts(t, v ? ",[" : "[");
+		add_string(t, profile_name(p, h->value_types[v]));
+		text_puts(t, ",");
+		add_string(t, profile_name(p, h->value_units[v]));
+		text_puts(t, "]");
+	}
+	text_printf(t,
+	    "],\"shown\":%u,\"period\":%" PRId64 ",\"time_ns\":\"%" PRIu64
+	    "\",\"duration_ns\":\"%" PRIu64 "\",",
+	    shown, h->period, h->time_ns, h->duration_ns);
+	if (j->job.base)
+		text_printf(t, "\"base\":true,\"base_duration_ns\":\"%" PRIu64 "\",",
+		    profile_header_of(j->job.base)->duration_ns);
+}
+
+static void add_node(struct flame_job *j, uint32_t i)
+{
+	const struct tree_node *n = &j->tree.nodes[i];
+	struct text *t = &j->job.out;
+	bool process = n->parent == TREE_NONE;
+	if (process)
+		text_printf(t, "[-1,-1,%u", n->what);
+	else
+		text_printf(t, "[%u,%u,-1", n->parent, n->what);
+	for (uint32_t v = 0; v < j->tree.width; v++)
+		text_printf(t, ",%" PRId64, tree_values(&j->tree, i)[v]);
+	text_puts(t, "]");
+}
+
+static uint32_t count_of(const struct flame_job *j)
+{
+	switch (j->part) {
+	case PART_NAMES:
+		return names_count(j->tree.names);
+	case PART_FRAMES:
+		return j->tree.frame_count;
+	case PART_PROCESSES:
+		return j->tree.process_count;
+	case PART_NODES:
+		return j->tree.node_count;
+	default:
+		return 0;
+	}
+}
+
+static void add_item(struct flame_job *j, uint32_t i)
+{
+	struct text *t = &j->job.out;
+	const struct tree_frame *f = &j->tree.frames[i];
+	const struct tree_process *p = &j->tree.processes[i];
+	switch (j->part) {
+	case PART_NAMES:
+		add_string(t, names_get(j->tree.names, i));
+		break;
+	case PART_FRAMES:
+		text_printf(t, "[%u,%u,%u]", f->name, f->kind, f->mapping);
+		break;
+	case PART_PROCESSES:
+		text_printf(t, "[%u,%u,%u]", p->pid, p->name, p->container);
+		break;
+	case PART_NODES:
+		add_node(j, i);
+		break;
+	default:
+		break;
+	}
+}
+
+static int add_list(struct flame_job *j, struct slice *slice)
+{
+	static const char *const keys[] = {
+	    [PART_NAMES] = "\"names\":[",
+	    [PART_FRAMES] = "],\"frames\":[",
+	    [PART_PROCESSES] = "],\"processes\":[",
+	    [PART_NODES] = "],\"nodes\":[",
+	};
+	struct text *t = &j->job.out;
+	for (; j->next < count_of(j); j->next++) {
+		if (slice_over(slice, 4))
+			return 1;
+		text_puts(t, j->next ? "," : keys[j->part]);
+		add_item(j, j->next);
+		int error = export_flush(&j->job, false);
+		if (error)
+			return error;
+	}
+	if (!j->next) // an empty list
+		text_puts(t, keys[j->part]);
+	j->next = 0;
+	return 0;
+}
+
+static int run_part(struct flame_job *j, struct slice *slice)
+{
+	struct export_job *job = &j->job;
+	int error = 0;
+	switch (j->part) {
+	case PART_TREE:
+		return tree_step(&j->tree, slice);
+	case PART_PAGE_HEAD:
+		if (j->head)
+			error = job->sink.write(job->sink.arg, j->head, j->head_size);
+		add_head(j);
+		return error;
+	case PART_PAGE_TAIL:
+		text_puts(&job->out, "]}");
+		error = export_flush(job, true);
+		if (j->head && !error)
+			error = job->sink.write(job->sink.arg, j->tail, j->tail_size);
+		return error;
+	case PART_END:
+		return 0;
+	default:
+		return add_list(j, slice);
+	}
+}
+
+static int step(struct export_job *job, struct slice *slice)
+{
+	struct flame_job *j = (struct flame_job *)job;
+	for (; j->part < PART_END; j->part++) {
+		int error = run_part(j, slice);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static void stop(struct export_job *job)
+{
+	tree_stop(&((struct flame_job *)job)->tree);
+}
+
+const struct encoder flame_encoder = {sizeof(struct flame_job), start, step, stop};
+const struct encoder html_encoder = {sizeof(struct flame_job), start_html, step, stop};

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// Adding one profile to another. Ids of FROM are translated when first met and remembered:
+//
+//   mappings[] frames[] stacks[] subjects[]   id in FROM -> id in INTO, 0: not met yet (or no
+//   memory)
+#include "store.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define UNWANTED UINT32_MAX // in subjects[]
+
+struct profile_merge {
+	struct profile *into;
+	const struct profile *from;
+	int scale;
+	bool (*wanted)(void *arg, const struct profile *from, const struct profile_subject *s);
+	void *arg;
+	uint32_t *mappings, *frames, *stacks, *subjects;
+	uint32_t next; // sample
+	uint32_t work; // frames and samples looked at since the clock was
+};
+
+static bool measures_the_same(const struct profile *a, const struct profile *b)
+{
+	if (a->header.value_count != b->header.value_count)
+		return false;
+	for (uint32_t v = 0; v < a->header.value_count; v++)
+		if (strcmp(profile_name(a, a->header.value_types[v]),
+			profile_name(b, b->header.value_types[v])) ||
+		    strcmp(profile_name(a, a->header.value_units[v]),
+			profile_name(b, b->header.value_units[v])))
+			return false;
+	return true;
+}
+
+static void merge_headers(struct profile_header *into, const struct profile_header *from)
+{
+	if (!into->time_ns || (from->time_ns && from->time_ns < into->time_ns))
+		into->time_ns = from->time_ns;
+	if (__builtin_add_overflow(into->duration_ns, from->duration_ns, &into->duration_ns))
+		into->duration_ns = UINT64_MAX;
+	if (!into->period)
+		into->period = from->period;
+}
+
+struct profile_merge *profile_merge_new(struct profile *into, const struct profile *from, int scale,
+    bool (*wanted)(void *arg, const struct profile *from, const struct profile_subject *s),
+    void *arg)
+{
+	if (!measures_the_same(into, from))
+		return errno = EINVAL, NULL;
+	uint32_t mappings = profile_mapping_count(from) + 1, frames = profile_frame_count(from) + 1,
+		 stacks = profile_stack_count(from) + 1, subjects = profile_subject_count(from) + 1;
+	size_t ids = (size_t)mappings + frames + stacks + subjects;
+	struct profile_merge *m = mem_alloc(into->account, sizeof(*m) + ids * sizeof(uint32_t));
+	if (!m)
+		return NULL;
+	*m = (struct profile_merge){.into = into,
+	    .from = from,
+	    .scale = scale,
+	    .wanted = wanted,
+	    .arg = arg,
+	    .mappings = (uint32_t *)(m + 1)};
+	m->frames = m->mappings + mappings;
+	m->stacks = m->frames + frames;
+	m->subjects = m->stacks + stacks;
+	if (scale > 0)
+		merge_headers(&into->header, &from->header);
+	return m;
+}
+
+void profile_merge_free(struct profile_merge *m)
+{
+	mem_free(m);
+}
+
+// NAME of FROM in INTO: false where there was no memory for it.
+static bool name_over(struct profile_merge *m, uint32_t name, uint32_t *id)
+{
+	*id = name ? profile_add_name(m->into, profile_name(m->from, name)) : 0;
+	return *id || !name;
+}
+
+static uint32_t mapping_over(struct profile_merge *m, uint32_t id)
+{
+	const struct profile_mapping *old = profile_mapping(m->from, id);
+	if (m->mappings[id])
+		return m->mappings[id];
+	struct profile_mapping new = *old;
+	new.key = 0;
+	if (!name_over(m, old->file, &new.file) || !name_over(m, old->build_id, &new.build_id))
+		return 0;
+	return m->mappings[id] = profile_add_mapping(m->into, &new);
+}
+
+static uint32_t frame_over(struct profile_merge *m, uint32_t id)
+{
+	const struct profile_frame *old = profile_frame(m->from, id);
+	if (m->frames[id])
+		return m->frames[id];
+	struct profile_frame new = {.address = old->address, .kind = old->kind};
+	if (!name_over(m, old->name, &new.name) ||
+	    !name_over(m, old->system_name, &new.system_name) ||
+	    (old->mapping && !(new.mapping = mapping_over(m, old->mapping))))
+		return 0;
+	return m->frames[id] = profile_add_frame(m->into, &new);
+}
+
+static uint32_t stack_over(struct profile_merge *m, uint32_t id)
+{
+	uint32_t count, over[PROFILE_STACK_MAX];
+	if (m->stacks[id])
+		return m->stacks[id];
+	const uint32_t *frames = profile_stack(m->from, id, &count);
+	m->work += count;
+	for (uint32_t i = 0; i < count; i++)
+		if (!(over[i] = frame_over(m, frames[i])))
+			return 0;
+	return m->stacks[id] = profile_add_stack(m->into, over, count);
+}
+
+static uint32_t labels_over(struct profile_merge *m, uint32_t id)
+{
+	uint32_t count;
+	struct profile_label over[PROFILE_LABELS_MAX];
+	const struct profile_label *labels = profile_labels(m->from, id, &count);
+	for (uint32_t i = 0; i < count; i++) {
+		over[i] = (struct profile_label){.num = labels[i].num};
+		if (!name_over(m, labels[i].key, &over[i].key) ||
+		    !name_over(m, labels[i].str, &over[i].str) ||
+		    !name_over(m, labels[i].num_unit, &over[i].num_unit))
+			return 0;
+	}
+	return profile_add_labels(m->into, over, count);
+}
+
+static uint32_t subject_over(struct profile_merge *m, uint32_t id)
+{
+	if (m->subjects[id])
+		return m->subjects[id];
+	const struct profile_subject *old = profile_subject(m->from, id);
+	if (m->wanted && !m->wanted(m->arg, m->from, old))
+		return m->subjects[id] = UNWANTED;
+	struct profile_subject new = {.pid = old->pid, .tid = old->tid};
+	if (!name_over(m, old->comm, &new.comm) || !name_over(m, old->process, &new.process) ||
+	    !name_over(m, old->container, &new.container) ||
+	    (old->labels && !(new.labels = labels_over(m, old->labels))))
+		return 0;
+	return m->subjects[id] = profile_add_subject(m->into, &new);
+}
+
+static void sample_over(struct profile_merge *m, const struct profile_sample *s)
+{
+	int64_t values[PROFILE_VALUES_MAX], any = 0;
+	for (uint32_t v = 0; v < m->from->header.value_count; v++) {
+		if (__builtin_mul_overflow(s->values[v], m->scale, &values[v]))
+			values[v] = INT64_MAX;
+		any |= values[v];
+	}
+	if (!any)
+		return;
+	uint32_t subject = subject_over(m, s->subject);
+	if (subject != UNWANTED)
+		store_add(m->into, subject ? stack_over(m, s->stack) : 0, subject, values);
+}
+
+int profile_merge_step(struct profile_merge *m, uint64_t budget_ns)
+{
+	uint64_t start = clock_now();
+	while (m->next < profile_sample_count(m->from)) {
+		sample_over(m, profile_sample(m->from, m->next++));
+		if (++m->work < 256)
+			continue;
+		m->work = 0;
+		if (clock_now() - start >= budget_ns)
+			return 1;
+	}
+	return 0;
+}

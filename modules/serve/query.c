@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: Apache-2.0
+// A request for profiles: windows out of the history, merged, encoded, sent; all in slices of the
+// loop.
+//
+//   WAITING --windows cover its time--> QUEUED --its turn--> RUNNING: search [base], search, export
+//   --> ended
+//
+// At most QUERIES_RUNNING hold merged profiles at a time; the others wait for them. When the peer
+// is slower than the encoder the slice ends, and on_drain starts another.
+#include "private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define QUERIES_MAX 8
+#define QUERIES_RUNNING 2
+#define EDGE_NS (10 * NS_PER_MS)  // how far a window's ends may be off: two clocks make them
+#define LOOK_NS (100 * NS_PER_MS) // between looks for windows that should be there soon
+#define LATE_NS (15 * NS_PER_S)	  // they are not: answer with what there is
+#define DEFAULT_SECONDS 30	  // as Go's net/http/pprof
+
+enum state { WAITING, QUEUED, RUNNING };
+enum phase { SEARCH_BASE, SEARCH, EXPORT };
+
+struct span {
+	uint64_t from, to; // wall clock, ns
+};
+
+struct wish { // which subjects
+	bool by_pid;
+	uint32_t pid;
+	char comm[64], container[65], namespace[254], pod[254]; // "": any
+};
+
+struct query {
+	struct query *next;
+	struct serve *serve;
+	struct http_request *request;
+	enum state state;
+	enum phase phase;
+	struct timer *timer; // while waiting
+	struct slice *slice; // while running, unless the peer is to drain first
+	struct history_query *search;
+	struct profile *profile, *base;
+	struct export_job *job;
+	enum export_format format;
+	struct span span, base_span; // base_span.to 0: no base
+	struct wish wish;
+	uint64_t late; // of clock_now: no longer waits then
+	bool flushed, begun, full;
+	char type[32], title[128];
+};
+
+static void start_next(struct serve *s);
+
+static void query_free(struct query *q)
+{
+	struct query **link = &q->serve->queries;
+	while (*link != q)
+		link = &(*link)->next;
+	*link = q->next;
+	timer_free(q->timer);
+	slice_free(q->slice);
+	history_query_free(q->search);
+	export_job_free(q->job);
+	profile_free(q->profile);
+	profile_free(q->base);
+	mem_free(q);
+}
+
+// The query is over, its request is answered or its peer gone.
+static void over(struct query *q)
+{
+	struct serve *s = q->serve;
+	query_free(q);
+	start_next(s);
+}
+
+static void on_gone(void *arg)
+{
+	over(arg);
+}
+
+static void give_up(struct query *q, int error)
+{
+	struct http_request *r = q->request;
+	if (q->begun)
+		http_abort(r); // a cut answer must not look like a short one
+	else if (error == -ENOENT)
+		serve_say(
+		    r, 404, NULL, "no window of type %s in that time: see /api/windows", q->type);
+	else if (error == -ENOMEM)
+		serve_say(r, 503, "Retry-After: 5\r\n",
+		    "not enough memory under memory_limit: ask for a shorter time or fewer "
+		    "processes");
+	else
+		serve_say(r, 500, NULL, "%s: %s", q->type, strerror(-error));
+	over(q);
+}
+
+static void begin(struct query *q)
+{
+	char headers[384];
+	snprintf(headers, sizeof(headers),
+	    "%sContent-Disposition: %s; filename=\"telegen-%s.%s\"\r\n", SAFE_HEADERS,
+	    q->format == EXPORT_FLAME ? "inline" : "attachment", q->type, export_suffix(q->format));
+	http_begin(q->request, 200, export_content_type(q->format), headers);
+	q->begun = true;
+}
+
+static int send_bytes(void *arg, const void *bytes, size_t n)
+{
+	struct query *q = arg;
+	if (!q->begun)
+		begin(q);
+	int error = http_write(q->request, bytes, n);
+	q->full |= error == -EAGAIN;
+	return error == -EAGAIN ? 0 : error;
+}
+
+static bool is(const struct profile *p, uint32_t name, const char *wanted)
+{
+	return strcmp(profile_name(p, name), wanted) == 0;
+}
+
+static bool has_label(const struct profile *p, uint32_t labels, const char *key, const char *value)
+{
+	uint32_t count = 0;
+	const struct profile_label *l = labels ? profile_labels(p, labels, &count) : NULL;
+	for (uint32_t i = 0; i < count; i++)
+		if (is(p, l[i].key, key) && is(p, l[i].str, value))
+			return true;
+	return false;
+}
+
+// A container is named by its id or the first twelve digits and more of it, as its tools print it.
+static bool is_container(const struct profile *p, uint32_t name, const char *wanted)
+{
+	size_t n = strlen(wanted);
+	return n >= 12 && strncmp(profile_name(p, name), wanted, n) == 0;
+}
+
+static bool wanted(void *arg, const struct profile *from, const struct profile_subject *s)
+{
+	const struct wish *w = arg;
+	return (!w->by_pid || s->pid == w->pid) &&
+	       (!*w->comm || is(from, s->comm, w->comm) || is(from, s->process, w->comm)) &&
+	       (!*w->container || is_container(from, s->container, w->container)) &&
+	       (!*w->namespace || has_label(from, s->labels, "namespace", w->namespace)) &&
+	       (!*w->pod || has_label(from, s->labels, "pod", w->pod));
+}
+
+static bool wants_all(const struct wish *w)
+{
+	return !w->by_pid && !*w->comm && !*w->container && !*w->namespace && !*w->pod;
+}
+
+static int step_search(
+    struct query *q, const struct span *span, struct profile **found, uint64_t budget_ns)
+{
+	struct wish *w = &q->wish;
+	if (!q->search)
+		q->search = history_query_new(q->serve->options.history, q->type, span->from,
+		    span->to, wants_all(w) ? NULL : wanted, w);
+	if (!q->search)
+		return -errno;
+	int more = history_query_step(q->search, budget_ns);
+	if (more)
+		return more;
+	*found = history_query_take(q->search);
+	int error = *found ? 0 : -errno;
+	history_query_free(q->search);
+	q->search = NULL;
+	q->phase++;
+	return error ? error : 1;
+}
+
+static int step_export(struct query *q, uint64_t budget_ns)
+{
+	struct wire_sink sink = {send_bytes, q};
+	if (!q->job)
+		q->job = export_new(q->profile, q->base, q->format, q->title, &sink);
+	return q->job ? export_step(q->job, budget_ns) : -errno;
+}
+
+// 0: done, or (`full`) to be gone on with when the peer has drained.
+static int step(void *arg, uint64_t budget_ns)
+{
+	struct query *q = arg;
+	int more = q->phase == SEARCH_BASE ? step_search(q, &q->base_span, &q->base, budget_ns)
+		   : q->phase == SEARCH	   ? step_search(q, &q->span, &q->profile, budget_ns)
+					   : step_export(q, budget_ns);
+	if (more != 1)
+		q->full = false;
+	return more == 1 && q->full ? 0 : more;
+}
+
+static void done(void *arg, int result)
+{
+	struct query *q = arg;
+	q->slice = NULL;
+	if (result < 0) {
+		give_up(q, result);
+	} else if (!q->full) {
+		if (!q->begun)
+			begin(q); // nothing matched: an empty body
+		http_end(q->request);
+		over(q);
+	}
+}
+
+static void run(struct query *q)
+{
+	q->state = RUNNING;
+	q->full = false;
+	q->slice = loop_slice(q->serve->options.loop, step, done, q);
+	if (!q->slice)
+		give_up(q, -ENOMEM);
+}
+
+static void on_drain(void *arg)
+{
+	struct query *q = arg;
+	if (q->full && !q->slice)
+		run(q);
+}
+
+static void start_next(struct serve *s)
+{
+	unsigned running = 0;
+	struct query *first = NULL;
+	for (struct query *q = s->queries; q; q = q->next) {
+		running += q->state == RUNNING;
+		if (!first && q->state == QUEUED)
+			first = q;
+	}
+	if (first && running < QUERIES_RUNNING)
+		run(first);
+}
+
+static void queue(struct query *q)
+{
+	timer_free(q->timer);
+	q->timer = NULL;
+	q->state = QUEUED;
+	start_next(q->serve);
+}
+
+// The newest moment that windows of the type reach.
+static uint64_t newest(const struct query *q)
+{
+	uint64_t end = 0;
+	for (uint32_t i = 0; i < history_count(q->serve->options.history); i++) {
+		const struct history_entry *e = history_entry(q->serve->options.history, i);
+		if (!strcmp(e->type, q->type) && e->time_ns + e->duration_ns > end)
+			end = e->time_ns + e->duration_ns;
+	}
+	return end;
+}
+
+// Closes the window now, once for all who want that at the same time. Returns when it was closed.
+static uint64_t flush(struct serve *s)
+{
+	if (!s->flushed || clock_now() - s->flushed > EDGE_NS) {
+		s->flushed = clock_now();
+		s->flushed_wall = clock_wall();
+		s->options.flush(s->options.arg);
+	}
+	return s->flushed_wall;
+}
+
+static bool is_covered(const struct query *q)
+{
+	return newest(q) + EDGE_NS >= q->span.to || clock_now() >= q->late;
+}
+
+// First its time is over: the window is closed now rather than at its own end. Then it is looked
+// for.
+static void on_timer(void *arg)
+{
+	struct query *q = arg;
+	if (!q->flushed) {
+		q->flushed = true;
+		q->late = clock_now() + LATE_NS;
+		timer_set(q->timer, LOOK_NS, LOOK_NS);
+		q->span.to = flush(q->serve);
+	} else if (is_covered(q)) {
+		queue(q);
+	}
+}
+
+void query_look(struct serve *s)
+{
+	// One that finds no memory ends at once and may end others: the list is begun anew.
+	for (struct query *q = s->queries; q;) {
+		bool ripe = q->state == WAITING && q->flushed && is_covered(q);
+		if (ripe)
+			queue(q);
+		q = ripe ? s->queries : q->next;
+	}
+}
+
+void query_free_all(struct serve *s)
+{
+	while (s->queries)
+		query_free(s->queries);
+}
+
+// A number in the parameter KEY: 0, or R was answered. *VALUE stays where there is none.
+static int number(struct http_request *r, const char *key, uint64_t max, uint64_t *value)
+{
+	const char *s = http_query(r, key);
+	uint64_t v = 0;
+	if (!s)
+		return 0;
+	int error = text_number(s, strlen(s), 10, &v);
+	if (error || v > max) {
+		serve_say(r, 400, NULL, "%s: %.40s: not a number from 0 to %" PRIu64, key, s, max);
+		return -EINVAL;
+	}
+	*value = v;
+	return 0;
+}
+
+static int string(struct http_request *r, const char *key, char *to, size_t size)
+{
+	const char *s = http_query(r, key);
+	if (!s)
+		return 0;
+	if (strlen(s) >= size) {
+		serve_say(r, 400, NULL, "%s: %.40s...: longer than %zu bytes", key, s, size - 1);
+		return -EINVAL;
+	}
+	text_copy(to, size, s);
+	return 0;
+}
+
+static int read_wish(struct http_request *r, struct wish *w)
+{
+	uint64_t pid = 0;
+	if (number(r, "pid", INT32_MAX, &pid) || string(r, "comm", w->comm, sizeof(w->comm)) ||
+	    string(r, "container", w->container, sizeof(w->container)) ||
+	    string(r, "namespace", w->namespace, sizeof(w->namespace)) ||
+	    string(r, "pod", w->pod, sizeof(w->pod)))
+		return -EINVAL;
+	w->by_pid = http_query(r, "pid");
+	w->pid = (uint32_t)pid;
+	if (*w->container && strlen(w->container) < 12) {
+		serve_say(r, 400, NULL, "container: %s: write at least 12 digits of its id",
+		    w->container);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+// A new query at the queue's end, or NULL and R was answered.
+static struct query *query_new(struct serve *s, struct http_request *r, const char *type)
+{
+	unsigned count = 0;
+	struct query **link = &s->queries;
+	for (; *link; link = &(*link)->next)
+		count++;
+	if (count >= QUERIES_MAX) {
+		count_add(COUNT_HTTP_REFUSED, 1);
+		serve_say(r, 503, "Retry-After: 1\r\n",
+		    "%u requests for profiles are at work: ask again later", count);
+		return NULL;
+	}
+	struct wish wish = {0};
+	if (read_wish(r, &wish))
+		return NULL;
+	struct query *q = mem_alloc(ACCOUNT_SERVE, sizeof(*q));
+	if (!q) {
+		serve_say(r, 503, "Retry-After: 1\r\n", "not enough memory under memory_limit");
+		return NULL;
+	}
+	*q = (struct query){.serve = s, .request = r, .phase = SEARCH, .wish = wish};
+	text_copy(q->type, sizeof(q->type), type);
+	snprintf(q->title, sizeof(q->title), "%s on %s", q->type, s->node);
+	*link = q;
+	http_on(r, on_drain, on_gone, q);
+	return q;
+}
+
+static const struct {
+	const char *name;
+	enum export_format format;
+} formats[] = {
+    {"flame", EXPORT_FLAME},
+    {"html", EXPORT_HTML},
+    {"pprof", EXPORT_PPROF},
+    {"folded", EXPORT_FOLDED},
+    {"speedscope", EXPORT_SPEEDSCOPE},
+};
+
+static int read_format(struct http_request *r, enum export_format *format)
+{
+	const char *name = http_query(r, "format");
+	*format = EXPORT_FLAME;
+	for (size_t i = 0; name && i < sizeof(formats) / sizeof(*formats); i++)
+		if (!strcmp(name, formats[i].name)) {
+			*format = formats[i].format;
+			return 0;
+		}
+	if (name)
+		serve_say(r, 400, NULL,
+		    "format: %.40s: not one of flame html pprof folded speedscope", name);
+	return name ? -EINVAL : 0;
+}
+
+static int read_span(struct http_request *r, const char *from, const char *to, struct span *span)
+{
+	if (number(r, from, UINT64_MAX, &span->from) || number(r, to, UINT64_MAX, &span->to))
+		return -EINVAL;
+	if (span->from < span->to)
+		return 0;
+	serve_say(r, 400, NULL,
+	    "%s, %s: %" PRIu64 ", %" PRIu64 ": the time must end after it begins", from, to,
+	    span->from, span->to);
+	return -EINVAL;
+}
+
+void query_flame(struct serve *s, struct http_request *r)
+{
+	struct span span = {0, UINT64_MAX}, base = {0};
+	enum export_format format;
+	const char *type = http_query(r, "type");
+	bool compares = http_query(r, "base_from") || http_query(r, "base_to");
+	if (read_span(r, "from", "to", &span) || read_format(r, &format) ||
+	    (compares && read_span(r, "base_from", "base_to", &base)))
+		return;
+	type = type ? type : "cpu";
+	if (!pages_has_type(s, type)) {
+		serve_say(
+		    r, 404, NULL, "type: %.31s: no window of it is kept: see /api/windows", type);
+		return;
+	}
+	struct query *q = query_new(s, r, type);
+	if (!q)
+		return;
+	q->format = format;
+	q->span = span;
+	q->base_span = base;
+	q->phase = compares ? SEARCH_BASE : SEARCH;
+	queue(q);
+}
+
+// A recording stands still: its last seconds are all that "from now on" can mean.
+static void answer_still(struct query *q, uint64_t ns)
+{
+	q->span.to = newest(q);
+	q->span.from = q->span.to > ns ? q->span.to - ns : 0;
+	queue(q);
+}
+
+void query_pprof(struct serve *s, struct http_request *r, const char *type)
+{
+	uint64_t seconds = 0;
+	if (number(r, "seconds", s->options.seconds_max, &seconds))
+		return;
+	seconds = seconds ? seconds : DEFAULT_SECONDS;
+	struct query *q = query_new(s, r, type);
+	if (!q)
+		return;
+	q->format = EXPORT_PPROF;
+	if (s->options.banner || !s->options.flush) {
+		answer_still(q, seconds * NS_PER_S);
+		return;
+	}
+	q->timer = loop_timer(s->options.loop, seconds * NS_PER_S, 0, on_timer, q);
+	if (!q->timer) {
+		give_up(q, -ENOMEM);
+		return;
+	}
+	// What was sampled before the request is another window's. The edge: that one may seem to
+	// end a little late.
+	q->span.from = flush(s) + EDGE_NS;
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+void serve_say(struct http_request *r, int status, const char *headers, const char *format, ...)
+{
+	char line[512], all[512];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(line, sizeof(line) - 1, format, args);
+	va_end(args);
+	strcat(line, "\n");
+	snprintf(all, sizeof(all), "%s%s", SAFE_HEADERS, headers ? headers : "");
+	if (status == 401 || status == 403)
+		count_add(COUNT_HTTP_REFUSED, 1);
+	http_answer(r, status, "text/plain; charset=utf-8", all, line, strlen(line));
+}
+
+static void say_state(
+    struct serve *s, struct http_request *r, int (*ask)(void *arg, char *why, size_t size))
+{
+	char why[256] = "not ready";
+	int error = ask ? ask(s->options.arg, why, sizeof(why)) : 0;
+	serve_say(r, error ? 503 : 200, NULL, "%s", error ? why : "ok");
+}
+
+static void health(struct serve *s, struct http_request *r)
+{
+	say_state(s, r, s->options.health);
+}
+
+static void ready(struct serve *s, struct http_request *r)
+{
+	say_state(s, r, s->options.ready);
+}
+
+enum access { ANYBODY, PAGE, PROFILES };
+
+static const struct route {
+	const char *path;
+	enum access access;
+	void (*answer)(struct serve *s, struct http_request *r);
+	const char *type; // of the windows, for pprof
+} routes[] = {
+    {"/", PAGE, pages_flame},
+    {"/api/windows", PROFILES, pages_windows},
+    {"/api/flame", PROFILES, query_flame},
+    {"/debug/pprof/", PROFILES, pages_index},
+    {"/debug/pprof", PROFILES, pages_index},
+    {"/debug/pprof/profile", PROFILES, NULL, "cpu"},
+    {"/debug/pprof/allocs", PROFILES, NULL, "memory"},
+    {"/debug/pprof/heap", PROFILES, NULL, "heap"},
+    {"/debug/pprof/mutex", PROFILES, NULL, "mutex"},
+    {"/debug/pprof/block", PROFILES, NULL, "block"},
+    {"/debug/pprof/offcpu", PROFILES, NULL, "offcpu"},
+    {"/debug/pprof/wall", PROFILES, NULL, "wall"},
+    {"/metrics", ANYBODY, pages_metrics},
+    {"/healthz", ANYBODY, health},
+    {"/readyz", ANYBODY, ready},
+};
+
+static void answer_route(struct serve *s, struct http_request *r, const struct route *route)
+{
+	if (route->access != ANYBODY && !access_check(s, r, route->access == PAGE))
+		return;
+	if (route->answer)
+		route->answer(s, r);
+	else if (strcmp(route->type, "cpu") && !pages_has_type(s, route->type))
+		serve_say(r, 404, NULL,
+		    "%s: no such profile: its profiler is not enabled, or not in this version",
+		    strrchr(route->path, '/') + 1);
+	else
+		query_pprof(s, r, route->type);
+}
+
+static void handle(void *arg, struct http_request *r)
+{
+	struct serve *s = arg;
+	const char *path = http_path(r);
+	for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++)
+		if (!strcmp(path, routes[i].path)) {
+			answer_route(s, r, &routes[i]);
+			return;
+		}
+	serve_say(
+	    r, 404, NULL, "%.200s: not here: see / /debug/pprof/ /metrics /healthz /readyz", path);
+}
+
+static char *copy(const char *s)
+{
+	return mem_strdup(ACCOUNT_SERVE, s ? s : "");
+}
+
+struct serve *serve_new(const struct serve_options *options, char *why, size_t why_size)
+{
+	struct serve *s = mem_alloc(ACCOUNT_SERVE, sizeof(*s));
+	struct utsname node;
+	int error = ENOMEM;
+	snprintf(why, why_size, "listen: %s: not enough memory", options->listen);
+	if (!s)
+		return errno = ENOMEM, NULL;
+	s->options = *options;
+	s->options.seconds_max = options->seconds_max ? options->seconds_max : 300;
+	s->options.listen = copy(options->listen);
+	s->options.token_file = copy(options->token_file);
+	s->options.banner = options->banner ? copy(options->banner) : NULL;
+	if (!s->options.listen || !s->options.token_file || (options->banner && !s->options.banner))
+		goto fail;
+	text_copy(s->node, sizeof(s->node), uname(&node) ? "this node" : node.nodename);
+	struct http_options http = {.listen = s->options.listen, .handle = handle, .arg = s};
+	s->http = http_server_new(options->loop, &http, why, why_size);
+	if (s->http)
+		return s;
+	error = errno;
+fail:
+	serve_free(s);
+	errno = error;
+	return NULL;
+}
+
+void serve_free(struct serve *s)
+{
+	if (!s)
+		return;
+	http_server_free(s->http); // tells the queries that their peers are gone
+	query_free_all(s);
+	mem_free((char *)s->options.listen);
+	mem_free((char *)s->options.token_file);
+	mem_free((char *)s->options.banner);
+	mem_free(s);
+}
+
+void serve_window_added(struct serve *s)
+{
+	query_look(s);
+}
+
+uint16_t serve_port(const struct serve *s)
+{
+	return http_server_port(s->http);
+}

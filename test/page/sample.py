@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A profile as the flame page reads it, like that of a small node: a few hundred processes, kernel, native, JIT and lost
+samples. The same seed gives the same profile."""
+import hashlib
+import random
+
+NATIVE, KERNEL, JIT, MARK = range(4)
+PERIOD = 10101010
+
+LIBC, KERN = "/usr/lib/x86_64-linux-gnu/libc.so.6", "[kernel.kallsyms]"
+PROGRAMS = {
+    "postgres": ("/usr/lib/postgresql/15/bin/postgres", NATIVE,
+                 "main PostmasterMain ServerLoop BackendStartup PostgresMain exec_simple_query PortalRun PortalRunSelect "
+                 "standard_ExecutorRun ExecutePlan ExecProcNode ExecSeqScan ExecScan ExecAgg ExecHashJoin ExecInterpExpr "
+                 "heap_getnextslot heapgettup_pagemode heap_page_prune_opt ReadBufferExtended LWLockAcquire hash_search_with_hash_value "
+                 "slot_deform_heap_tuple tts_buffer_heap_getsomeattrs pg_qsort AllocSetAlloc ExecStoreBufferHeapTuple"),
+    "node": ("/usr/bin/node", JIT,
+             "Builtins_JSEntry onParserExecuteCommon parserOnIncoming handleRequest router.handle Layer.handle_request next "
+             "json.stringify renderToString processBinding emit Socket.write Builtins_ArrayMap Builtins_RegExpPrototypeExec "
+             "createElement diffProps resolve flushWork workLoop performUnitOfWork beginWork completeWork"),
+    "java": ("/usr/lib/jvm/java-17/lib/server/libjvm.so", JIT,
+             "Thread.run ThreadPoolExecutor$Worker.run ThreadPoolExecutor.runWorker DispatcherServlet.doService "
+             "HttpServlet.service OrderController.list OrderService.find JdbcTemplate.query ResultSet.next HashMap.getNode "
+             "String.hashCode ArrayList.grow Jackson.serialize UTF8Writer.write StringLatin1.inflate ConcurrentHashMap.get"),
+    "telegraf": ("/usr/bin/telegraf", NATIVE,
+                 "runtime.goexit runtime.mcall runtime.schedule runtime.findRunnable runtime.mallocgc runtime.gcBgMarkWorker "
+                 "runtime.scanobject main.(*Agent).gatherLoop metric.(*metric).AddField net/http.(*conn).serve "
+                 "encoding/json.(*decodeState).object compress/flate.(*compressor).deflate regexp.(*machine).step"),
+    "cc1plus": ("/usr/lib/gcc/x86_64-linux-gnu/12/cc1plus", NATIVE,
+                "main toplev::main compile_file c_parse_file cp_parser_translation_unit cp_parser_declaration_seq_opt "
+                "cp_parser_class_specifier instantiate_decl tsubst_expr lookup_name ggc_internal_alloc htab_find_slot_with_hash "
+                "symbol_table::compile expand_all_functions execute_pass_list df_analyze lra ira_build "
+                "std::vector<std::pair<unsigned_int,tree_node*>>::emplace_back<std::pair<unsigned_int,tree_node*>>"),
+    "nginx": ("/usr/sbin/nginx", NATIVE,
+              "main ngx_master_process_cycle ngx_worker_process_cycle ngx_process_events_and_timers ngx_epoll_process_events "
+              "ngx_http_wait_request_handler ngx_http_process_request ngx_http_core_run_phases ngx_http_gzip_body_filter "
+              "deflate_fast ngx_writev SSL_write tls13_enc aes_gcm_enc_update"),
+    "redis-server": ("/usr/bin/redis-server", NATIVE,
+                     "main aeMain aeProcessEvents readQueryFromClient processCommand call zaddCommand zslInsert dictFind siphash"),
+}
+SYSCALL = ("entry_SYSCALL_64_after_hwframe do_syscall_64 __x64_sys_read vfs_read ext4_file_read_iter generic_file_read_iter "
+           "filemap_read copy_page_to_iter _copy_to_iter tcp_sendmsg tcp_write_xmit __tcp_transmit_skb ip_queue_xmit "
+           "__dev_queue_xmit do_epoll_wait schedule __schedule finish_task_switch.isra.0 handle_mm_fault clear_page_erms").split()
+
+
+class Tree:
+    def __init__(self):
+        self.names, self.frames, self.processes, self.nodes = {"": 0}, {}, [], []
+        self.children = {}
+
+    def name(self, text):
+        return self.names.setdefault(text, len(self.names))
+
+    def frame(self, name, kind, mapping):
+        return self.frames.setdefault((self.name(name), kind, self.name(mapping)), len(self.frames))
+
+    def node(self, parent, frame, process=-1):
+        key = (parent, frame, process)
+        if key not in self.children:
+            self.children[key] = len(self.nodes)
+            self.nodes.append([parent, frame, process, 0, 0, 0, 0])
+        return self.children[key]
+
+    def add(self, at, count, base=0):
+        row = self.nodes[at]
+        row[3] += count
+        row[4] += count * PERIOD
+        row[5] += base
+        row[6] += base * PERIOD
+
+    def data(self, base=False, banner=None, title="cpu on build-7"):
+        d = {"v": 1, "title": title, "banner": banner, "type": "cpu", "unit": "nanoseconds",
+             "values": [["samples", "count"], ["cpu", "nanoseconds"]], "shown": 1, "period": PERIOD,
+             "time_ns": "1795428900000000000", "duration_ns": "60000000000",
+             "names": list(self.names), "frames": [list(f) for f in self.frames], "processes": self.processes,
+             "nodes": [n if base else n[:5] for n in self.nodes]}
+        if base:
+            d["base"], d["base_duration_ns"] = True, "60000000000"
+        return d
+
+
+def process(t, r, comm, pid, samples):
+    path, kind, functions = PROGRAMS[comm]
+    functions = functions.split()
+    container = hashlib.sha256(comm.encode()).hexdigest() if r.random() < .7 else ""
+    t.processes.append([pid, t.name(comm), t.name(container), t.name(comm + "-6f7c9d-x2lq4" if container else "")])
+    top = t.node(-1, -1, len(t.processes) - 1)
+    start = t.node(top, t.frame("_start", NATIVE, path))
+    hot = r.randrange(1, len(functions))
+    for _ in range(samples):
+        at, depth = start, 0
+        for f in functions[:3]:
+            at = t.node(at, t.frame(f, NATIVE if kind == JIT and depth == 0 else kind, path))
+        i = 3
+        while i < len(functions) and depth < 40 and r.random() < .86:
+            i += 1 if r.random() < .7 else r.randrange(1, 4)
+            i = min(i, len(functions) - 1)
+            at = t.node(at, t.frame(functions[i], kind, path if kind == NATIVE else "/tmp/perf-%d.map" % pid))
+            depth += 1
+            if r.random() < .25:
+                break
+        end = r.random()
+        if end < .25:
+            at = t.node(at, t.frame("malloc" if end < .1 else "__memmove_avx_unaligned_erms", NATIVE, LIBC))
+        elif end < .55:
+            at = t.node(at, t.frame("read" if end < .4 else "__send", NATIVE, LIBC))
+            for f in SYSCALL[:2] + SYSCALL[r.randrange(2, 9):][:r.randrange(1, 9)]:
+                at = t.node(at, t.frame(f, KERNEL, KERN))
+        elif end < .56:
+            at = t.node(at, t.frame("[truncated: no unwind info]", MARK, ""))
+        now = 1 + (hot == i) * 2
+        t.add(at, now, 1 if comm != "cc1plus" or r.random() < .3 else 0)
+        if comm == "java" and r.random() < .3:
+            t.add(at, 0, 2)
+
+
+def sample(processes=60, samples=9000, seed=7, lost=True):
+    r, t = random.Random(seed), Tree()
+    weights = [1 / (i + 1) ** 1.1 for i in range(processes)]
+    for i, w in enumerate(weights):
+        process(t, r, list(PROGRAMS)[i % len(PROGRAMS)], 1200 + 37 * i, max(3, int(samples * w / sum(weights))))
+    if lost:
+        t.add(t.node(-1, t.frame("[lost: ring full]", MARK, "")), samples // 90, samples // 200)
+        t.add(t.node(-1, t.frame("[lost: store full]", MARK, "")), samples // 700)
+    return t
+
+
+def large(nodes=200000):
+    """A tree of that many nodes, deep and wide, for the page's speed."""
+    r, t = random.Random(3), Tree()
+    t.processes = [[i + 1, t.name("worker-%d" % (i % 40)), 0, 0] for i in range(300)]
+    tops = [t.node(-1, -1, i) for i in range(300)]
+    frames = [t.frame("function_%d(std::string const&, int)" % i, i % 3, "/usr/lib/lib%d.so" % (i % 50)) for i in range(8000)]
+    at = r.choice(tops)
+    while len(t.nodes) < nodes:
+        if t_depth(t, at) > 60 or r.random() < .08:
+            at = r.choice(tops) if r.random() < .6 else r.randrange(len(t.nodes))
+        at = t.node(at, frames[min(len(frames) - 1, int(r.expovariate(1 / 900)))])
+        t.add(at, 1)
+    return t
+
+
+def t_depth(t, at):
+    depth = 0
+    while at >= 0:
+        at, depth = t.nodes[at][0], depth + 1
+    return depth
