@@ -102,4 +102,13 @@ struct record_mmap { /* an executable mapping appeared */
 	char path[]; /* NUL-terminated, the record padded to 8 */
 };
 
+/* DOWN and back up: addresses that the kernel is asked to name. */
+#define KERNEL_NAMES_MAX 16
+#define KERNEL_NAME_LEN 248
+
+struct kernel_names {
+	u64 address[KERNEL_NAMES_MAX]; /* 0: none */
+	char text[KERNEL_NAMES_MAX][KERNEL_NAME_LEN];
+};
+
 #pragma GCC diagnostic pop

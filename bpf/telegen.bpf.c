@@ -3,5 +3,6 @@
 #include "take.bpf.h"
 #include "cpu.bpf.h"
 #include "task.bpf.h"
+#include "name.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -4,6 +4,7 @@
 #pragma once
 #include "../modules/export/export.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -22,6 +22,11 @@ uint64_t clock_wall(void)
 	return fake_wall ? *fake_wall : read_clock(CLOCK_REALTIME);
 }
 
+uint64_t clock_cpu(void)
+{
+	return fake_monotonic ? *fake_monotonic : read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
 void clock_fake(const uint64_t *monotonic, const uint64_t *wall)
 {
 	fake_monotonic = monotonic;

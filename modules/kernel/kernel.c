@@ -63,6 +63,8 @@ static void set_sizes(struct kernel *k)
 	bpf_map__set_max_entries(b->maps.scratches, k->cpu_count);
 	bpf_map__set_value_size(b->maps.scratches, (uint32_t)SCRATCH_SIZE(o->max_depth));
 	bpf_program__set_autoload(b->progs.task_fork, o->only_listed);
+	k->names = libbpf_probe_bpf_helper(BPF_PROG_TYPE_SYSCALL, BPF_FUNC_snprintf, NULL) == 1;
+	bpf_program__set_autoload(b->progs.name_kernel, k->names);
 }
 
 // What a map costs is what the kernel says in fdinfo (memlock), page tables aside.
@@ -165,6 +167,7 @@ void kernel_free(struct kernel *k)
 	ring_buffer__free(k->ring);
 	telegen_bpf__destroy(k->bpf);
 	mem_charge(ACCOUNT_MAPS, -(int64_t)k->map_bytes);
+	mem_free(k->asked);
 	mem_free(k->counter_values);
 	mem_free(k->event);
 	mem_free(k->cpus);

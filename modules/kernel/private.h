@@ -30,7 +30,9 @@ struct kernel {
 	uint8_t *event;	     // one perf record, made whole where it wraps
 	int left;	     // records that this drain may still hand up
 	unsigned ring_use;
-	bool started, hardware, no_build_id;
+	struct kernel_names *asked; // what name.c hands down and gets back
+	bool started, no_build_id;
+	bool names; // the kernel can be asked for names
 };
 
 // perf.c

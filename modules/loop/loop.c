@@ -27,7 +27,7 @@ struct loop {
 	ev_check begin, work;
 	ev_timer alarm;
 	uint64_t alarm_ns;	// what the alarm is set to, clock_now() time; NEVER: it is not
-	uint64_t turn_ns;	// when the turn began; 0 between turns
+	uint64_t turn_ns;	// our CPU time when the turn began; 0 between turns
 	uint64_t turn;		// counts turns
 	struct timer *timers;	// armed, the first due first
 	struct slice *slices;	// the next to step first
@@ -87,7 +87,7 @@ static void turn_end(struct loop *loop)
 {
 	if (!loop->turn_ns)
 		return;
-	uint64_t took = clock_now() - loop->turn_ns;
+	uint64_t took = clock_cpu() - loop->turn_ns;
 	count_max(COUNT_TURN_MAX_NS, took);
 	if (took > TURN_LONG_NS)
 		count_add(COUNT_TURNS_LONG, 1);
@@ -136,7 +136,7 @@ static void turn_begin(struct ev_loop *ev, ev_check *w, int events)
 	struct loop *loop = w->data;
 	(void)ev;
 	(void)events;
-	loop->turn_ns = clock_now();
+	loop->turn_ns = clock_cpu();
 	loop->turn++;
 }
 

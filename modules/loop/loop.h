@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one event loop (libev; this room is the only one that knows it). One thread runs it; nothing
-// called from it may take longer than about 1 ms: longer jobs are slices. Every turn is timed
+// called from it may take longer than about 1 ms: longer jobs are slices. Every turn is timed in CPU time
 // (COUNT_TURN_MAX_NS, COUNT_TURNS_LONG).
 #pragma once
 #include <stdbool.h>

@@ -37,7 +37,7 @@ struct path_options {
 	uint64_t period_ns;
 	uint32_t pinned_max;
 	bool offline; // a replay
-	// A window is named; P is valid during the call. For `record`, `top`, serve.
+	// A window is named and in the history; P is valid during the call. For `record`, `top`, serve.
 	void (*on_window)(void *arg, const struct profile *p);
 	void *arg;
 };

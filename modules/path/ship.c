@@ -69,6 +69,12 @@ static void start_naming(struct path *p)
 	mem_free(places);
 }
 
+static void tell(struct path *p)
+{
+	if (p->options.on_window)
+		p->options.on_window(p->options.arg, p->sealed);
+}
+
 static int step_name(struct path *p, uint64_t budget_ns)
 {
 	if (p->names_wait)
@@ -82,8 +88,6 @@ static int step_name(struct path *p, uint64_t budget_ns)
 	p->names = NULL;
 	p->name_frames = NULL;
 	tape_put_named(p);
-	if (p->options.on_window)
-		p->options.on_window(p->options.arg, p->sealed);
 	p->phase = SHIP_KEEP;
 	if (p->options.history) {
 		int error = history_put(p->options.history, p->sealed);
@@ -91,6 +95,7 @@ static int step_name(struct path *p, uint64_t budget_ns)
 			count_add(COUNT_WINDOWS_DROPPED, 1);
 			log_seldom(LOG_LEVEL_WARN, "window not kept in memory: %s", strerror(-error));
 			p->phase = SHIP_MERGE;
+			tell(p);
 		}
 	}
 	return 1;
@@ -105,6 +110,7 @@ static int step_keep(struct path *p, uint64_t budget_ns)
 		count_add(COUNT_WINDOWS_DROPPED, 1);
 		log_seldom(LOG_LEVEL_WARN, "window not kept in memory: %s", strerror(-more));
 	}
+	tell(p);
 	p->phase = SHIP_MERGE;
 	return 1;
 }

@@ -68,8 +68,9 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-static void stand_in(struct symbol *s, const struct item *item, char *name)
+static void stand_in(const struct symbol_job *job, const struct item *item, char *name)
 {
+	struct symbol *s = job->s;
 	static const char *const fixed[] = {[PLACE_NONE] = "[unknown]",
 	    [PLACE_KERNEL] = "[kernel]",
 	    [PLACE_FILE] = "[file]",
@@ -82,7 +83,8 @@ static void stand_in(struct symbol *s, const struct item *item, char *name)
 	char place[SHOWN_MAX];
 	if (kind == PLACE_ANON) {
 		struct owner *o = cache_owner(s->cache, kind, item->owner, false);
-		text = o && o->seen.ino ? "[jit]" : text;
+		bool has_map = job->source.state || (o && o->seen.ino);
+		text = has_map ? "[jit]" : text;
 	} else if (kind == PLACE_FILE || kind == PLACE_OFFSET) {
 		struct binary *b = binary_by_id(s->options.processes, item->owner);
 		if (b && b->path && *base_name(b->path)) {
@@ -105,7 +107,7 @@ static void give(struct symbol_job *job, struct item *item, const struct symbol_
 void answer_unnamed(struct symbol_job *job, struct item *item)
 {
 	char name[SHOWN_MAX];
-	stand_in(job->s, item, name);
+	stand_in(job, item, name);
 	struct symbol_answer answer = {
 	    .start = item->address, .end = item->address + 1, .name = name};
 	give(job, item, &answer);

@@ -545,7 +545,8 @@ static void many_wait(void **state)
 // receiver's would make TCP crawl.
 static void small_buffers(void)
 {
-	setsockopt(t.serve->http->connections->fd, SOL_SOCKET, SO_SNDBUF, &(int){4096}, sizeof(int));
+	setsockopt(
+	    t.serve->http->connections->fd, SOL_SOCKET, SO_SNDBUF, &(int){4096}, sizeof(int));
 }
 
 static void slow_reader(void **state)
