@@ -44,7 +44,8 @@ static void take(const char *text, size_t n, void *arg)
 {
 	struct sink *s = arg;
 	size_t room = s->size - 1 - s->len, take_n = n < room ? n : room;
-	memcpy(s->out + s->len, text, take_n);
+	if (take_n) // TEXT may be NULL
+		memcpy(s->out + s->len, text, take_n);
 	s->len += take_n;
 	s->full |= n > room;
 	uintptr_t at = (uintptr_t)text;
