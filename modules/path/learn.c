@@ -52,3 +52,25 @@ int learn_scan_step(void *arg, uint64_t budget_ns)
 	}
 	return more > 0;
 }
+
+static int read_step(void *arg, uint64_t budget_ns)
+{
+	struct path *p = arg;
+	return processes_read(p->processes, budget_ns);
+}
+
+static void read_done(void *arg, int result)
+{
+	struct path *p = arg;
+	(void)result;
+	p->read_slice = NULL;
+}
+
+// A process has too many mappings for one turn. Without memory for a slice they stay half read, and
+// its samples say so.
+void learn_busy(void *arg)
+{
+	struct path *p = arg;
+	if (!p->read_slice)
+		p->read_slice = loop_slice(p->options.loop, read_step, read_done, p);
+}

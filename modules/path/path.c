@@ -24,6 +24,7 @@ struct path *path_new(const struct path_options *options)
 	    .offline = options->offline,
 	    .on_new = learn_process,
 	    .on_mapping = learn_mapping,
+	    .on_busy = learn_busy,
 	    .arg = p,
 	};
 	p->processes = processes_new(&po);
@@ -43,12 +44,13 @@ void path_free_jobs(struct path *p)
 	slice_free(p->ship_slice);
 	slice_free(p->replay_slice);
 	slice_free(p->finish_slice);
+	slice_free(p->read_slice);
 	timer_free(p->drain_timer);
 	timer_free(p->window_timer);
 	timer_free(p->cpu_timer);
 	symbol_job_free(p->names);
 	profile_merge_free(p->merge);
-	p->scan_slice = p->ship_slice = p->replay_slice = p->finish_slice = NULL;
+	p->scan_slice = p->ship_slice = p->replay_slice = p->finish_slice = p->read_slice = NULL;
 	p->drain_timer = p->window_timer = p->cpu_timer = NULL;
 	p->names = NULL;
 	p->merge = NULL;

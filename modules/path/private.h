@@ -41,7 +41,7 @@ struct path {
 	uint64_t upload_due;
 
 	struct timer *drain_timer, *window_timer, *cpu_timer;
-	struct slice *scan_slice, *ship_slice, *replay_slice, *finish_slice;
+	struct slice *scan_slice, *ship_slice, *replay_slice, *finish_slice, *read_slice;
 	uint64_t drain_ns;
 	bool scanned;
 
@@ -64,6 +64,7 @@ void take_sample(struct path *p, const struct record_sample *r);
 void learn_process(void *arg, struct process *process);
 void learn_mapping(void *arg, const struct process *process, const struct process_mapping *m);
 int learn_scan_step(void *arg, uint64_t budget_ns);
+void learn_busy(void *arg);
 // ship.c
 void ship_close(struct path *p); // seals the current window, or notes that it is wanted
 void ship_seal(struct path *p, uint64_t wall_ns, uint64_t duration_ns);

@@ -91,6 +91,10 @@ static uint32_t frames_of(struct path *p, struct process *process, const struct 
 	for (uint32_t i = 0; i < r->user_frames; i++) {
 		struct place place = process_place(p->processes, process,
 		    r->frames[r->kernel_frames + i] - (i > 0));
+		if (place.kind == PLACE_PENDING) {
+			mark = "[truncated: mappings being read]";
+			break;
+		}
 		// A caller that is no code: the frame pointer was none. What follows is noise.
 		if (i > 0 && place.kind == PLACE_UNMAPPED) {
 			mark = "[truncated: no frame pointer]";

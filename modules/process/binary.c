@@ -51,7 +51,10 @@ static void unpin(struct processes *t, struct binary_entry *b)
 
 void binary_drop(struct processes *t, struct binary_entry *b)
 {
+	uint64_t v;
 	unpin(t, b);
+	if (b->build_id && map_get(&t->by_build_id, b->build_id, &v) && v == b->b.id)
+		map_remove(&t->by_build_id, b->build_id);
 	map_remove(&t->binaries, b->b.id);
 	map_remove(&t->by_key, b->key);
 	mem_free(b);
@@ -201,17 +204,22 @@ uint32_t binary_of(struct processes *t, struct entry *e, struct process_mapping 
 	// A copy: interned text moves when more is added.
 	char path[4096 + 64];
 	text_copy(path, sizeof(path), names_get(t->paths, m->path));
-	if (m->build_id && map_get(&t->by_key, m->build_id, &v))
-		return (uint32_t)v;
 	if (t->options.offline)
 		return unread(t, m, path);
 	root_of(t, e->p.pid, e->p.mnt_ns); // while it lives: the next of its kind may not
 	int fd = open_mapped(t, e, m, path, &st, &facts);
 	if (fd < 0) {
+		// Gone, but a file with this build-id was seen before.
+		if (m->build_id && map_get(&t->by_build_id, m->build_id, &v))
+			return (uint32_t)v;
 		count_add(COUNT_PIN_FAILED, 1);
 		return unread(t, m, path);
 	}
-	uint64_t key = facts.build_id_len ? build_id_hash(facts.build_id, facts.build_id_len) : stat_hash(&st);
+	// The size too: anyone can write another file's build-id into his own.
+	uint64_t build_id = facts.build_id_len ? build_id_hash(facts.build_id, facts.build_id_len) : 0;
+	uint64_t key = build_id ? hash_mix(build_id ^ (uint64_t)st.st_size) : stat_hash(&st);
+	if (key == MAP_NONE)
+		key = 1;
 	struct binary_entry *b = map_get(&t->by_key, key, &v) ? entry_of(t, (uint32_t)v) : add(t, key, m->path);
 	if (!b || b->b.fd >= 0) {
 		close(fd);
@@ -224,6 +232,9 @@ uint32_t binary_of(struct processes *t, struct entry *e, struct process_mapping 
 	b->inode = st.st_ino;
 	b->mtime_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec;
 	b->mnt_ns = e->p.mnt_ns;
+	b->build_id = build_id;
+	if (build_id)
+		map_put(&t->by_build_id, build_id, b->b.id); // a shortcut: may fail
 	pin(t, b, fd);
 	return b->b.id;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #define MAPPINGS_MAX 16384u // executable ones, of one process
+#define READ_NOW_NS 300000u // spent on the spot on reading a process's mappings
 
 // What kind of memory a mapping is, by its path as /proc/PID/maps and perf write it.
 uint32_t mapping_kind_of(const char *path, bool has_build_id)
@@ -106,8 +107,7 @@ void mappings_copy(struct entry *to, const struct entry *from)
 
 struct read_state {
 	struct processes *t;
-	struct entry *e;
-	uint64_t pages;
+	struct entry *into;
 };
 
 static int on_map(void *arg, const struct proc_map *pm)
@@ -124,7 +124,7 @@ static int on_map(void *arg, const struct proc_map *pm)
 	    .path = names_add(s->t->paths, pm->path, strlen(pm->path)),
 	    .deleted = pm->deleted,
 	};
-	mapping_put(s->e, &m);
+	mapping_put(s->into, &m);
 	return 0;
 }
 
@@ -151,14 +151,61 @@ static void inherit(struct processes *t, struct entry *e)
 		mappings_copy(e, parent);
 }
 
+// What was read takes the place of what was known; nothing read means that the process is ending,
+// and what was known before is better than nothing.
+static void take_over(struct entry *e, struct entry *fresh, uint64_t began)
+{
+	if (fresh->count) {
+		carry_over(fresh, e->mappings, e->count);
+		mem_free(e->mappings);
+		e->mappings = fresh->mappings;
+		e->count = fresh->count;
+		e->cap = fresh->cap;
+	} else {
+		mem_free(fresh->mappings);
+	}
+	*fresh = (struct entry){0};
+	e->maps_read = true;
+	e->stale = false;
+	e->losses = count_get(COUNT_MMAP_LOST);
+	// A reader of thousands of mappings may cost 1 % of a CPU, not more.
+	e->next_read_ns = clock_now() + 100 * (clock_now() - began) + 10 * NS_PER_MS;
+}
+
+void reading_end(struct processes *t)
+{
+	proc_maps_free(t->reading.job);
+	mem_free(t->reading.fresh.mappings);
+	t->reading = (struct reading){0};
+}
+
+int processes_read(struct processes *t, uint64_t budget_ns)
+{
+	struct reading *r = &t->reading;
+	struct entry *e = (struct entry *)process_by_id(t, r->id);
+	if (!r->job)
+		return 0;
+	struct read_state s = {.t = t, .into = &r->fresh};
+	int more = e ? proc_maps_step(r->job, budget_ns, on_map, &s) : 0;
+	if (more > 0)
+		return 1;
+	if (e) {
+		bool events = r->events;
+		take_over(e, &r->fresh, r->began_ns);
+		e->stale = events;
+	}
+	reading_end(t);
+	return 0;
+}
+
+// A process with few mappings is read at once; one with many goes on in processes_read.
 static void read_maps(struct processes *t, struct entry *e)
 {
 	uint64_t began = clock_now();
-	struct process_mapping *old = e->mappings;
-	uint32_t old_count = e->count;
 	struct proc_stat st;
-	struct read_state s = {.t = t, .e = e};
-	if (began < e->next_read_ns)
+	struct entry fresh = {.count = 0};
+	struct read_state s = {.t = t, .into = &fresh};
+	if (began < e->next_read_ns || t->reading.id == e->p.id)
 		return;
 	// The pid may belong to another process by now, or to another program after exec.
 	bool same = proc_stat(t->options.proc, e->p.pid, &st) == 0 && st.start_ticks == e->p.start_ticks &&
@@ -171,22 +218,20 @@ static void read_maps(struct processes *t, struct entry *e)
 		e->next_read_ns = began + NS_PER_S;
 		return;
 	}
-	e->mappings = NULL;
-	e->count = e->cap = 0;
-	int lines = proc_maps(t->options.proc, e->p.pid, on_map, &s);
-	if (lines <= 0 && old_count) { // it is ending: what was known before is better than nothing
-		mem_free(e->mappings);
-		e->mappings = old;
-		e->count = e->cap = old_count;
-	} else {
-		carry_over(e, old, old_count);
-		mem_free(old);
+	struct proc_maps_job *job = proc_maps_new(t->options.proc, e->p.pid);
+	int more = job ? proc_maps_step(job, READ_NOW_NS, on_map, &s) : 0;
+	if (more <= 0) {
+		take_over(e, &fresh, began);
+	} else if (!t->reading.job) {
+		t->reading = (struct reading){.job = job, .fresh = fresh, .id = e->p.id, .began_ns = began};
+		if (t->options.on_busy)
+			t->options.on_busy(t->options.arg);
+		return;
+	} else { // another one is being read: later
+		mem_free(fresh.mappings);
+		e->next_read_ns = clock_now() + 50 * NS_PER_MS;
 	}
-	e->maps_read = true;
-	e->stale = false;
-	e->losses = count_get(COUNT_MMAP_LOST);
-	// A reader of thousands of mappings may cost 1 % of a CPU, not more.
-	e->next_read_ns = clock_now() + 100 * (clock_now() - began) + 10 * NS_PER_MS;
+	proc_maps_free(job);
 }
 
 static void pin_process(struct processes *t, struct entry *e)
@@ -211,6 +256,8 @@ struct place process_place(struct processes *t, struct process *p, uint64_t addr
 		read_maps(t, e);
 		m = mapping_at(e, address);
 	}
+	if (!m && !e->maps_read && !t->options.offline && !p->exit_ns)
+		return (struct place){.kind = PLACE_PENDING, .owner = p->id, .address = address};
 	if (!m)
 		return (struct place){.kind = PLACE_UNMAPPED, .owner = p->id, .address = address};
 	if (m->kind == PLACE_VDSO)

@@ -30,6 +30,7 @@ enum place_kind {
 	PLACE_VDSO,   // address: offset in the vdso image
 	PLACE_ANON,   // owner: process id; address: virtual. Executable memory of no file: JIT code
 	PLACE_UNMAPPED, // owner: process id; address: virtual; no executable mapping covers it
+	PLACE_PENDING,	// its process's mappings are so many that they are still being read
 };
 struct place {
 	uint64_t address;
@@ -73,6 +74,8 @@ struct process_options {
 	void (*on_new)(void *arg, struct process *p);
 	// Called when it became known what lies behind a mapping that a sample hit (for a recording).
 	void (*on_mapping)(void *arg, const struct process *p, const struct process_mapping *m);
+	// Called when processes_read has something to do.
+	void (*on_busy)(void *arg);
 	void *arg;
 };
 struct process_mapping {
@@ -90,6 +93,8 @@ struct processes *processes_new(const struct process_options *options);
 void processes_free(struct processes *t);
 // Reads /proc once, in slices: 1 more, 0 done, -errno.
 int processes_scan(struct processes *t, uint64_t budget_ns);
+// Goes on reading the mappings of a process that has too many for one turn: 1 more, 0 done.
+int processes_read(struct processes *t, uint64_t budget_ns);
 // Forgets what exited longer ago than the grace time, and what was never sampled; call it each window.
 void processes_sweep(struct processes *t, uint64_t now_ns);
 uint64_t processes_shrink(void *t, uint64_t need); // for budget

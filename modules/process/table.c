@@ -26,7 +26,7 @@ struct processes *processes_new(const struct process_options *options)
 		t->options.pinned_max = 256;
 	if (!t->options.grace_ns)
 		t->options.grace_ns = 30 * NS_PER_S;
-	t->by_pid = t->by_id = t->binaries = t->by_key = MAP(ACCOUNT_PROCESS);
+	t->by_pid = t->by_id = t->binaries = t->by_key = t->by_build_id = MAP(ACCOUNT_PROCESS);
 	t->next_id = t->next_binary = 1;
 	for (int i = 0; i < ROOTS_MAX; i++)
 		t->roots[i].fd = -1;
@@ -43,6 +43,7 @@ void processes_free(struct processes *t)
 	struct map_slot s;
 	if (!t)
 		return;
+	reading_end(t);
 	for (uint32_t i = 0; map_next(&t->by_id, &i, &s); i = 0)
 		entry_free(t, (struct entry *)(uintptr_t)s.value);
 	for (uint32_t i = 0; map_next(&t->binaries, &i, &s); i = 0)
@@ -55,6 +56,7 @@ void processes_free(struct processes *t)
 	map_clear(&t->by_id);
 	map_clear(&t->binaries);
 	map_clear(&t->by_key);
+	map_clear(&t->by_build_id);
 	names_free(t->paths);
 	mem_free(t);
 }
@@ -225,6 +227,8 @@ void process_execed(struct processes *t, const struct record_task *r)
 	// What ran before is gone; the events that follow bring every mapping of the new program.
 	e->count = 0;
 	e->maps_read = e->stale = false;
+	if (t->reading.id == e->p.id)
+		reading_end(t);
 	e->event_since = true;
 	e->losses = count_get(COUNT_MMAP_LOST);
 	e->next_read_ns = 0;
@@ -252,6 +256,8 @@ void process_mapped(struct processes *t, const struct record_mmap *r)
 	};
 	e->event_since = true;
 	e->seen_ns = r->head.time_ns;
+	if (t->reading.id == e->p.id)
+		t->reading.events = true;
 	if (m.end > m.start)
 		mapping_put(e, &m);
 }

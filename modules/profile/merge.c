@@ -48,7 +48,7 @@ struct profile_merge *profile_merge_new(struct profile *into, const struct profi
     bool (*wanted)(void *arg, const struct profile *from, const struct profile_subject *s),
     void *arg)
 {
-	if (!measures_the_same(into, from))
+	if (into->sealed || !measures_the_same(into, from))
 		return errno = EINVAL, NULL;
 	uint32_t mappings = profile_mapping_count(from) + 1, frames = profile_frame_count(from) + 1,
 		 stacks = profile_stack_count(from) + 1, subjects = profile_subject_count(from) + 1;

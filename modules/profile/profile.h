@@ -141,7 +141,8 @@ void profile_totals(const struct profile *p, int64_t totals[PROFILE_VALUES_MAX])
 
 // Adds what WANTED (NULL: all) takes of FROM to INTO, times SCALE (1, or -1 for a difference); in slices.
 // Frames become equal by name, mapping file and address, not by the caller's keys. INTO's time becomes the
-// earliest and its duration the sum. NULL + errno: EINVAL where they do not measure the same.
+// earliest and its duration the sum. INTO must be open, and is best one of profile_new_like: frames that the caller
+// added by place stay apart. NULL + errno: EINVAL where it is sealed or they do not measure the same.
 struct profile_merge;
 struct profile_merge *profile_merge_new(struct profile *into, const struct profile *from, int scale,
     bool (*wanted)(void *arg, const struct profile *from, const struct profile_subject *s), void *arg);

@@ -54,9 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t first = size ? data[0] * size / 256 : 0;
 	log_set_level(LOG_LEVEL_ERROR);
 	file = memfd_create("map", MFD_CLOEXEC);
-	for (int pass = 0; pass < 2 && size; pass++) {
-		if (pwrite(file, data, pass ? size : first, 0) < 0)
-			break;
+	for (int pass = 0; size && pass < 2 && pwrite(file, data, pass ? size : first, 0) >= 0;
+	     pass++) {
 		memset(answered, 0, sizeof(answered));
 		struct perfmap *m = perfmap_new(&options);
 		while (perfmap_step(m, 0) == 1)

@@ -133,6 +133,10 @@ static void what_differs_is_refused(void **state)
 	struct profile *wall = profile_new(ACCOUNT_PROFILE, profile_type_find("mutex"));
 	assert_null(profile_merge_new(wall, cpu, 1, NULL, NULL));
 	assert_int_equal(errno, EINVAL);
+	struct profile *sealed = window(2, 1);
+	assert_null(profile_merge_new(sealed, cpu, 1, NULL, NULL));
+	assert_int_equal(errno, EINVAL);
+	profile_free(sealed);
 	profile_free(cpu);
 	profile_free(wall);
 }

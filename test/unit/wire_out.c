@@ -63,6 +63,7 @@ static void fields_are_as_the_format_says(void **state)
 	wire_packed(o, 4, 0, nth, list);
 	assert_int_equal(p.writes, 4);
 	wire_message(o, 5, top, &number);
+	assert_int_equal(p.writes, 5);
 	static const uint8_t want[] = {0x08, 0x96, 0x01, 0x1a, 2, 'h', 'i', 0x32, 0, 0x22, 6, 3,
 	    0x8e, 2, 0x9e, 0xa7, 5, 0x2a, 10, 0x0a, 8, 0x12, 3, 0x08, 0xac, 2, 0x1a, 1, 'x'};
 	assert_int_equal(wire_out_error(o), 0);
