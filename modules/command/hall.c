@@ -72,6 +72,14 @@ static int open_kernel(struct hall *h, char *why, size_t size)
 	return 0;
 }
 
+static int ask_kernel(void *arg, const uint64_t *addresses, uint32_t count,
+    void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name, const char *module),
+    void *named_arg)
+{
+	struct hall *h = arg;
+	return h->kernel ? kernel_name(h->kernel, addresses, count, named, named_arg) : -EOPNOTSUPP;
+}
+
 static int open_symbol(struct hall *h, char *why, size_t size)
 {
 	const struct config *c = h->options.config;
@@ -84,6 +92,8 @@ static int open_symbol(struct hall *h, char *why, size_t size)
 	    .go = c->profiling_symbols_go_symbols,
 	    .debug_files = c->profiling_symbols_debug_info_enabled,
 	    .perf_map_paths = (const char *const *)c->profiling_symbols_perf_map_paths.items,
+	    .ask_kernel = ask_kernel,
+	    .ask_arg = h,
 	    .offline = h->options.source != NULL,
 	};
 	if (so.offline && so.cache_size < 1000000)

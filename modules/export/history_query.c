@@ -113,9 +113,11 @@ static int decode(struct history_query *q, struct slice *slice)
 		q->import = import_new(ACCOUNT_EXPORT, WINDOW_MAX);
 	if (!q->import)
 		return -ENOMEM;
-	int more = feed(q, slice);
-	if (!more)
-		more = import_step(q->import, slice->budget);
+	if (q->fed < q->window->bytes.len) {
+		int error = feed(q, slice);
+		return error < 0 ? error : 1;
+	}
+	int more = import_step(q->import, slice->budget);
 	if (more)
 		return more;
 	q->decoded = import_take(q->import);

@@ -44,7 +44,7 @@ uint64_t kernel_map_bytes(const struct kernel *k); // what the maps cost, bytes
 uint64_t kernel_run_time(const struct kernel *k, uint64_t *runs);
 
 // Names COUNT kernel addresses (at most KERNEL_NAMES_MAX) by asking the kernel: NAMED gets for each its function's
-// [start, end), name and module ("" for none); NAME is NULL where the kernel knows none. -EOPNOTSUPP: this
+// [start, end), name and module ("" for none); NAME is NULL where the kernel knows none. COUNT 0 only asks whether it can be. -EOPNOTSUPP: this
 // kernel cannot be asked (before 5.14), read /proc/kallsyms.
 int kernel_name(struct kernel *k, const uint64_t *addresses, uint32_t count,
     void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name, const char *module),

@@ -43,6 +43,8 @@ int kernel_name(struct kernel *k, const uint64_t *addresses, uint32_t count,
 		return -EOPNOTSUPP;
 	if (count > KERNEL_NAMES_MAX)
 		return -EINVAL;
+	if (!count)
+		return 0;
 	if (!k->asked)
 		k->asked = mem_alloc(ACCOUNT_KERNEL, sizeof(*k->asked));
 	if (!k->asked)

@@ -63,6 +63,11 @@ void answer_cached(
 // Gives a stand-in: what is known of an address without a name.
 void answer_unnamed(struct symbol_job *job, struct item *item);
 
+// Kernel names from the kernel itself (ask.c); as a source.
+bool ask_possible(const struct symbol *s);
+void *ask_new(struct symbol_job *job);
+int ask_step(void *state, uint64_t budget_ns);
+void ask_free(void *state);
 // The separate debug file of the binary (open as FD), or -ENOENT.
 int debug_open(struct symbol *s, uint32_t binary, int fd);
 // Our own vdso, the same for every process. NULL where there is none.

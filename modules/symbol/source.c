@@ -161,6 +161,12 @@ static int open_source(struct symbol_job *job)
 		source->free = free_file;
 		return open_file(job);
 	case PLACE_KERNEL:
+		if (job->s->options.kernel && !symbol_kernel_hidden(job->s) && ask_possible(job->s)) {
+			source->step = ask_step;
+			source->free = ask_free;
+			source->state = ask_new(job);
+			return source->state ? 0 : -ENOMEM;
+		}
 		source->step = kernel_pass_step;
 		source->free = kernel_pass_free;
 		return open_kernel(job);

@@ -23,6 +23,14 @@ struct symbol_options {
 	bool demangle, kernel, go, debug_files;
 	const char *const
 	    *perf_map_paths; // extra patterns, NULL-terminated; {pid} is the process's own pid
+	// Names up to 16 kernel addresses at once by asking the kernel (NAME NULL: it knows none; MODULE ""
+	// for the kernel's own); COUNT 0 only tells whether that is possible. 0 or -errno. NULL:
+	// /proc/kallsyms is read.
+	int (*ask_kernel)(void *arg, const uint64_t *addresses, uint32_t count,
+	    void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name,
+		const char *module),
+	    void *named_arg);
+	void *ask_arg;
 	bool offline;	     // a replay: answers come by symbol_teach only
 	uint32_t perf_map_bytes_max; // 0: default 32 MiB; a longer map is read so far, and counted
 };

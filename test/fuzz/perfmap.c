@@ -31,7 +31,7 @@ bool perfmap_continues(
 }
 
 static const uint64_t addresses[] = {0, 1, 0x1000, 0x1001, 0x7f0000000010, UINT64_MAX};
-#define COUNT (sizeof(addresses) / sizeof(*addresses))
+enum { COUNT = sizeof(addresses) / sizeof(*addresses) };
 static int answered[COUNT];
 
 static void found(void *arg, uint32_t index, const struct elf_symbol *symbol)
@@ -48,14 +48,13 @@ static void changed(void *arg, uint64_t start, uint64_t end)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct process process = {.pid = 1};
-	struct perfmap_options options = {
-	    &process, NULL, 1 << 20, {0}, true, addresses, COUNT, found, changed, NULL};
-	size_t first = size ? data[0] * size / 256 : 0;
+	struct perfmap_options options = {&(struct process){.pid = 1}, NULL, 1 << 20, {0}, true,
+	    addresses, COUNT, found, changed, NULL};
 	log_set_level(LOG_LEVEL_ERROR);
 	file = memfd_create("map", MFD_CLOEXEC);
-	for (int pass = 0; size && pass < 2 && pwrite(file, data, pass ? size : first, 0) >= 0;
-	     pass++) {
+	for (int pass = 0; size && pass < 2; pass++) {
+		size_t have = pass ? size : data[0] * size / 256;
+		assert(pwrite(file, data, have, 0) == (ssize_t)have);
 		memset(answered, 0, sizeof(answered));
 		struct perfmap *m = perfmap_new(&options);
 		while (perfmap_step(m, 0) == 1)
