@@ -106,6 +106,9 @@ layers:
 clean:
 	rm -rf $(OUT) telegen
 
+# The assembler takes the page in, unseen by -MMD.
+$(OUT)/modules/export/page.o $(OUT)/fuzz/modules/export/page.o: modules/export/page/flame.html
+
 bench: all
 	test/bench/run -w
 # Pages: telegen(8) is written by hand, telegen.yaml(5) comes from the table of options.
