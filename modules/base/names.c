@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 struct names {
 	enum account account;
@@ -12,6 +13,7 @@ struct names {
 	uint32_t *table;
 	uint32_t count, at_cap, mask;
 	size_t len, cap;
+	uint64_t seed; // strings come from outside: nobody may choose them to collide
 };
 
 struct names *names_new(enum account account)
@@ -20,6 +22,9 @@ struct names *names_new(enum account account)
 	if (!n)
 		return NULL;
 	n->account = account;
+	const void *random = (const void *)getauxval(AT_RANDOM); // 16 bytes from the kernel
+	if (random)
+		memcpy(&n->seed, random, sizeof(n->seed));
 	n->mask = 63;
 	n->at_cap = 32;
 	n->cap = 1024;
@@ -48,7 +53,7 @@ void names_free(struct names *n)
 // The slot that holds S, or the free one where it belongs.
 static uint32_t slot_of(const struct names *n, const char *s, size_t len)
 {
-	uint32_t i = (uint32_t)hash_bytes(s, len, 0) & n->mask;
+	uint32_t i = (uint32_t)hash_bytes(s, len, n->seed) & n->mask;
 	for (;; i = (i + 1) & n->mask) {
 		uint32_t id = n->table[i];
 		if (!id)
@@ -70,7 +75,7 @@ static int grow_table(struct names *n)
 	n->mask = mask;
 	for (uint32_t id = 1; id < n->count; id++) {
 		const char *s = n->bytes + n->at[id];
-		uint32_t i = (uint32_t)hash_bytes(s, strlen(s), 0) & mask;
+		uint32_t i = (uint32_t)hash_bytes(s, strlen(s), n->seed) & mask;
 		while (table[i])
 			i = (i + 1) & mask;
 		table[i] = id;

@@ -21,6 +21,8 @@ bool ask_possible(const struct symbol *s)
 static void named(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name, const char *module)
 {
 	struct asking *a = arg;
+	if (index >= a->at - a->from)
+		return;
 	struct item *item = &a->job->items[a->job->from + a->from + index];
 	struct elf_symbol symbol = {.start = start, .end = end};
 	char whole[SHOWN_MAX];
@@ -51,7 +53,8 @@ int ask_step(void *state, uint64_t budget_ns)
 		a->at += n < ASK_MAX ? n : ASK_MAX;
 		int error = s->options.ask_kernel(s->options.ask_arg, &a->job->addresses[a->from],
 		    a->at - a->from, named, a);
-		// What it could not answer shows as [kernel] in this window; the next one reads kallsyms.
+		// What it did not answer shows as [kernel] in this window. It can no longer be asked then, so
+		// the next window reads kallsyms.
 		if (error)
 			return 0;
 		if (clock_now() >= deadline && a->at < a->job->misses)

@@ -21,24 +21,24 @@ struct symbol_options {
 	struct proc *proc;
 	uint32_t cache_size; // functions
 	bool demangle, kernel, go, debug_files;
-	const char *const
-	    *perf_map_paths; // extra patterns, NULL-terminated; {pid} is the process's own pid
-	// Names up to 16 kernel addresses at once by asking the kernel (NAME NULL: it knows none; MODULE ""
-	// for the kernel's own); COUNT 0 only tells whether that is possible. 0 or -errno. NULL:
-	// /proc/kallsyms is read.
+	// Extra patterns, NULL-terminated; {pid} is the process's own pid.
+	const char *const *perf_map_paths;
+	// Names up to 16 kernel addresses at once by asking the kernel (NAME NULL: it knows none;
+	// MODULE "" for the kernel's own); COUNT 0 only tells whether that is possible. 0 or
+	// -errno. NULL: /proc/kallsyms is read.
 	int (*ask_kernel)(void *arg, const uint64_t *addresses, uint32_t count,
 	    void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name,
 		const char *module),
 	    void *named_arg);
 	void *ask_arg;
-	bool offline;	     // a replay: answers come by symbol_teach only
+	bool offline;		     // a replay: answers come by symbol_teach only
 	uint32_t perf_map_bytes_max; // 0: default 32 MiB; a longer map is read so far, and counted
 };
 
 struct symbol_answer {
 	uint64_t start, end; // range that the name holds for, in the place's addresses
-	const char
-	    *name; // demangled; never empty: "[libfoo.so+0x1234]", "[anon]", "[jit]", "[kernel]"
+	// Demangled; never empty: "[libfoo.so+0x1234]", "[anon]", "[jit]", "[kernel]".
+	const char *name;
 	const char *system_name; // mangled, or NULL where equal to name
 	bool named;		 // false: `name` is a stand-in
 };
@@ -62,5 +62,6 @@ int symbol_teach(struct symbol *s, const struct place *place, const struct symbo
 // True (and once a line in the log) when the kernel hides its addresses.
 bool symbol_kernel_hidden(struct symbol *s);
 
-// Demangles C++, Rust and D; returns NAME itself where it is none. Never allocates more than SIZE.
+// Demangles C++, Rust and D into BUFFER (SIZE from 8 on, "..." at the end of what was cut), bounded
+// in time; returns NAME itself where it is none of these.
 const char *symbol_demangle(const char *name, char *buffer, size_t size);

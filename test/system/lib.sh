@@ -86,7 +86,7 @@ program() {
 record() {
 	local file=$1
 	shift
-	timeout 60 "$telegen" record -o "$file" "$@" >"$file.log" 2>&1 </dev/null && return
+	timeout 30 "$telegen" record -o "$file" "$@" >"$file.log" 2>&1 </dev/null && return
 	echo "telegen record $* failed ($?):"
 	cat "$file.log"
 	return 1

@@ -351,6 +351,51 @@ static void separate_debug_files(void **state)
 	assert_int_equal(mem_used(ACCOUNT_SYMBOL), 0);
 }
 
+static int asked, ask_error;
+static int ask_the_kernel(void *arg, const uint64_t *addresses, uint32_t count,
+    void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name,
+	const char *module),
+    void *named_arg)
+{
+	assert_null(arg);
+	assert_true(count <= 16);
+	asked += count > 0;
+	for (uint32_t i = 0; i < count && !ask_error; i++) {
+		uint64_t start = addresses[i] & ~0xfull;
+		named(named_arg, i, start, start + 16, start % 32 ? "__x64_sys_one" : NULL,
+		    start % 64 == 16 ? "mod" : "");
+	}
+	return count ? ask_error : 0;
+}
+
+static void the_kernel_is_asked_where_it_can_be(void **state)
+{
+	(void)state;
+	struct symbol_options options = {
+	    .proc = proc, .cache_size = 1000, .kernel = true, .ask_kernel = ask_the_kernel};
+	struct symbol *s = symbol_new(&options);
+	struct place places[40];
+	uint64_t reads = count_get(COUNT_KALLSYMS_READS);
+	for (uint64_t i = 0; i < 40; i++)
+		places[i] = (struct place){0xffff0005 + i * 16, 0, PLACE_KERNEL};
+	asked = 0;
+	ask_error = -EIO;
+	ask(s, places, 40);
+	assert_string_equal(got[1].name, "[kernel]");
+	ask_error = 0;
+	for (int again = 0; again < 2; again++) {
+		ask(s, places, 40);
+		for (int i = 0; i < 40; i++)
+			assert_string_equal(got[i].name, i % 4 == 1   ? "sys_one [mod]"
+							 : i % 4 == 3 ? "sys_one"
+								      : "[kernel]");
+	}
+	assert_int_equal(asked, 1 + 3); // 40 by 16, then from the cache
+	assert_int_equal(count_get(COUNT_KALLSYMS_READS), reads);
+	symbol_free(s);
+	assert_int_equal(mem_used(ACCOUNT_SYMBOL), 0);
+}
+
 static void unknown_kernel_addresses_are_read_for_once_a_minute(void **state)
 {
 	(void)state;
@@ -542,6 +587,7 @@ int main(void)
 	    cmocka_unit_test_setup(each_of_many_is_answered_once_and_rightly, reset),
 	    cmocka_unit_test_setup(files_that_cannot_be_read, reset),
 	    cmocka_unit_test_setup(separate_debug_files, reset),
+	    cmocka_unit_test_setup(the_kernel_is_asked_where_it_can_be, reset),
 	    cmocka_unit_test_setup(unknown_kernel_addresses_are_read_for_once_a_minute, reset),
 	    cmocka_unit_test_setup(a_kernel_that_hides, reset),
 	    cmocka_unit_test_setup(jit_code_that_changes, reset),
