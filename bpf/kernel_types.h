@@ -7,6 +7,7 @@
 #include "types.h"
 
 #define PF_KTHREAD 0x00200000
+#define PF_IO_WORKER 0x00000010 /* a thread of a process that never runs its code */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

@@ -57,15 +57,15 @@ struct record_sample {
 	u32 pid;      /* process (tgid), in the initial pid namespace, as all ids here */
 	u32 tid;
 	u32 ppid;
-	u32 mnt_ns;	/* inode number of the mount namespace */
-	u32 exec_pages; /* mm->exec_vm: changes when executable mappings come or go */
+	u32 mnt_ns;	/* inode number of the mount namespace; 0: it has left it (exiting) */
+	u32 exec_pages; /* mm->exec_vm: changes when executable mappings come or go; 0: no mm (any more) */
 	u32 cpu;
 	u16 kernel_frames;
 	u16 user_frames;
 	u8 source;   /* enum source */
 	u8 walk_end; /* enum walk_end */
-	u8 kernel_cut; /* 1: the kernel part may be longer than KERNEL_FRAMES_MAX */
-	u8 pad;
+	u8 kernel_cut; /* 1: the kernel part may be longer than what was walked */
+	u8 kernel_thread;
 	char comm[COMM_LEN];	     /* of the thread */
 	char process_comm[COMM_LEN]; /* of the process's first thread */
 	u64 frames[]; /* kernel frames leaf to root, then user frames leaf to root */
@@ -101,6 +101,9 @@ struct record_mmap { /* an executable mapping appeared */
 	u8 pad[5];
 	char path[]; /* NUL-terminated, the record padded to 8 */
 };
+
+/* DOWN: values of the table of processes that were chosen. */
+enum { UNWANTED = 1, LISTED = 2 };
 
 /* DOWN and back up: addresses that the kernel is asked to name. */
 #define KERNEL_NAMES_MAX 16

@@ -21,11 +21,10 @@
 
 /* Set before loading; the verifier sees constants. */
 const volatile u32 user_frames_max = 127; /* at most FRAMES_MAX */
+const volatile u32 kernel_stack_max = 127; /* kernel.perf_event_max_stack: no walk is longer */
 const volatile bool no_kernel_frames = false, no_user_frames = false;
 const volatile bool only_listed = false; /* take only processes that `listed` holds as LISTED */
 const volatile bool use_listed = false;	 /* false: `listed` is never asked */
-
-enum { UNWANTED = 1, LISTED = 2 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -94,8 +93,8 @@ static __always_inline void fill_task(struct record_sample *s, struct task_struc
 }
 
 /*
- * The user part, by frame pointers. The kernel walks at most kernel.perf_event_max_stack frames
- * whatever is asked. One more than wanted is asked for, to tell "exactly that deep" from "deeper".
+ * The user part, by frame pointers. One more than wanted is asked for, to tell "exactly that deep"
+ * from "deeper".
  */
 static __always_inline void walk_user(void *ctx, struct record_sample *s, u64 *frames)
 {
@@ -107,7 +106,7 @@ static __always_inline void walk_user(void *ctx, struct record_sample *s, u64 *f
 	}
 	u32 n = (u32)bytes / 8;
 	s->walk_end = WALK_END_COMPLETE;
-	if (n > user_frames_max || n == 127) {
+	if (n > user_frames_max || n >= kernel_stack_max) {
 		n = n > user_frames_max ? user_frames_max : n;
 		s->walk_end = WALK_END_TRUNCATED;
 		count(KERNEL_TRUNCATED);
@@ -115,7 +114,7 @@ static __always_inline void walk_user(void *ctx, struct record_sample *s, u64 *f
 	s->user_frames = (u16)n;
 }
 
-static __always_inline void walk(void *ctx, struct record_sample *s, u64 *frames, bool kthread)
+static __always_inline void walk(void *ctx, struct record_sample *s, u64 *frames, bool kernel_only)
 {
 	u32 n = 0;
 	s->kernel_frames = s->user_frames = 0;
@@ -127,10 +126,10 @@ static __always_inline void walk(void *ctx, struct record_sample *s, u64 *frames
 			n = (u32)bytes / 8;
 		if (n > KERNEL_FRAMES_MAX)
 			n = KERNEL_FRAMES_MAX;
-		s->kernel_cut = n == KERNEL_FRAMES_MAX;
+		s->kernel_cut = n == KERNEL_FRAMES_MAX || n >= kernel_stack_max;
 		s->kernel_frames = (u16)n;
 	}
-	if (!no_user_frames && !kthread)
+	if (!no_user_frames && !kernel_only)
 		walk_user(ctx, s, frames + n);
 }
 
@@ -168,7 +167,9 @@ static __always_inline void take(void *ctx, u8 source, u64 value)
 	s->pid = pid;
 	s->tid = (u32)id;
 	fill_task(s, task);
-	walk(ctx, s, s->frames, BPF_CORE_READ(task, flags) & PF_KTHREAD);
+	u32 flags = BPF_CORE_READ(task, flags);
+	s->kernel_thread = !!(flags & PF_KTHREAD);
+	walk(ctx, s, s->frames, flags & (PF_KTHREAD | PF_IO_WORKER));
 	u32 size = sizeof(*s) + 8 * ((u32)s->kernel_frames + s->user_frames);
 	s->head.size = size;
 	if (size > sizeof(*s) + 8 * (KERNEL_FRAMES_MAX + user_frames_max))

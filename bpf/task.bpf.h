@@ -10,7 +10,10 @@ int BPF_PROG(task_exit, struct task_struct *task)
 	if (BPF_CORE_READ(task, signal, live.counter))
 		return 0;
 	u32 pid = (u32)BPF_CORE_READ(task, tgid);
-	if (!wanted(pid))
+	bool told = wanted(pid);
+	if (use_listed)
+		bpf_map_delete_elem(&listed, &pid); /* the next process with this id is another */
+	if (!told)
 		return 0;
 	struct record_task r = {
 	    .head = {.kind = RECORD_EXIT, .size = sizeof(r), .time_ns = bpf_ktime_get_ns()},
@@ -21,8 +24,6 @@ int BPF_PROG(task_exit, struct task_struct *task)
 	bpf_probe_read_kernel(r.comm, sizeof(r.comm), task->comm);
 	if (bpf_ringbuf_output(&ring, &r, sizeof(r), BPF_RB_NO_WAKEUP))
 		count(KERNEL_LOST_TASK_RING);
-	if (use_listed)
-		bpf_map_delete_elem(&listed, &pid);
 	return 0;
 }
 

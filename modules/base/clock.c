@@ -17,6 +17,11 @@ uint64_t clock_now(void)
 	return fake_monotonic ? *fake_monotonic : read_clock(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_boot(void)
+{
+	return fake_monotonic ? *fake_monotonic : read_clock(CLOCK_BOOTTIME);
+}
+
 uint64_t clock_wall(void)
 {
 	return fake_wall ? *fake_wall : read_clock(CLOCK_REALTIME);

@@ -11,13 +11,24 @@ static size_t sequence(const char *s, size_t n)
 	return len <= n && text_utf8_valid(s, len) ? len : 0;
 }
 
+// How many bytes from S on stand for themselves.
+static size_t plain(const char *s, size_t n)
+{
+	size_t i = 0;
+	while (i < n && s[i] >= 0x20 && s[i] < 0x7f && s[i] != '"' && s[i] != '\\' && s[i] != '<')
+		i++;
+	return i;
+}
+
 int json_string(struct text *t, const char *s, size_t n)
 {
 	text_add(t, "\"", 1);
 	while (n) {
 		unsigned char c = (unsigned char)*s;
-		size_t len = sequence(s, n);
-		if (!len) {
+		size_t len = plain(s, n);
+		if (len) {
+			text_add(t, s, len);
+		} else if (!(len = sequence(s, n))) {
 			text_puts(t, "\xef\xbf\xbd");
 			len = 1;
 		} else if (c == '"' || c == '\\') {

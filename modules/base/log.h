@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Log lines on stderr, text or JSON: "telegen: LEVEL: message". One write per line.
+// Log lines on stderr, text or JSON: "telegen: LEVEL: message". One write per line, without
+// allocation; errno is kept. What is not printable in a message becomes "?", so that a name from
+// outside cannot forge a line. A reader who has stopped reading costs a line 10 ms at most, then it
+// is dropped (COUNT_LOG_DROPPED).
 #pragma once
 #include <stdbool.h>
 
@@ -12,14 +15,14 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 #define log_seldom(level, ...)                                                                     \
 	do {                                                                                       \
 		static struct log_site site_;                                                      \
-		if (log_site_open(&site_))                                                         \
+		if (log_site_open(&site_, level))                                                  \
 			log_line(level, __VA_ARGS__);                                              \
 	} while (0)
 struct log_site {
 	unsigned long long next_ns;
 	unsigned long held;
 };
-bool log_site_open(struct log_site *site);
+bool log_site_open(struct log_site *site, enum log_level level);
 
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...) log_line(LOG_LEVEL_WARN, __VA_ARGS__)

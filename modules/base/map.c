@@ -59,6 +59,8 @@ static int grow(struct map *m)
 
 int map_put(struct map *m, uint64_t key, uint64_t value)
 {
+	if (key == MAP_NONE)
+		return -EINVAL;
 	if (!m->slots || (m->count + 1) * 4ull > (m->mask + 1ull) * 3ull) {
 		int error = grow(m);
 		if (error)

@@ -19,11 +19,13 @@ struct map_slot {
 
 #define MAP(acct) ((struct map){.account = (acct)})
 
-int map_put(struct map *m, uint64_t key, uint64_t value); // 0 or -ENOMEM (map unchanged)
+// 0, -ENOMEM or -EINVAL (MAP_NONE): the map is unchanged.
+int map_put(struct map *m, uint64_t key, uint64_t value);
 bool map_get(const struct map *m, uint64_t key, uint64_t *value);
 bool map_remove(struct map *m, uint64_t key);
 void map_clear(struct map *m); // frees the memory; the map stays usable
-// Walk: for (uint32_t i = 0; map_next(m, &i, &slot);) ...; no changes to M meanwhile.
+// Walk: for (uint32_t i = 0; map_next(m, &i, &slot);) ...; no changes to M meanwhile, but the slot
+// just given may be removed: then I goes back by one, for another may lie in its place now.
 bool map_next(const struct map *m, uint32_t *i, struct map_slot *slot);
 
 uint64_t hash_bytes(const void *bytes, size_t n, uint64_t seed);

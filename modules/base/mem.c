@@ -43,16 +43,22 @@ static void charge(enum account account, int64_t delta)
 		mem.peak = mem.total;
 }
 
+// True where NEED more bytes are within the limit.
+static bool fits(uint64_t need)
+{
+	return !mem.limit || (mem.total <= mem.limit && need <= mem.limit - mem.total);
+}
+
 static bool room_for(uint64_t need)
 {
-	if (!mem.limit || mem.total + need <= mem.limit)
+	if (fits(need))
 		return true;
-	if (mem.squeeze && !mem.squeezing) {
+	if (mem.squeeze && !mem.squeezing && need <= mem.limit) {
 		mem.squeezing = true;
 		count_add(COUNT_MEM_SQUEEZED, mem.squeeze(mem.squeeze_arg, mem.total + need - mem.limit));
 		mem.squeezing = false;
 	}
-	if (mem.total + need <= mem.limit)
+	if (fits(need))
 		return true;
 	count_add(COUNT_MEM_REFUSED, 1);
 	return false;
@@ -74,17 +80,16 @@ void *mem_resize(enum account account, void *p, size_t size)
 	struct head *old = p ? (struct head *)p - 1 : NULL;
 	if (old && old->magic != HEAD_MAGIC)
 		abort(); // our own bug: a pointer that mem_alloc never gave
-	uint64_t before = old ? old->size : 0;
-	if (size > SIZE_MAX / 2 || fails_now() || (size > before && !room_for(size - before)))
+	uint64_t before = old ? old->size + sizeof(*old) : 0, after = size + sizeof(*old);
+	if (size > SIZE_MAX / 2 || fails_now() || (after > before && !room_for(after - before)))
 		return errno = ENOMEM, NULL;
-	struct head *h = old ? __real_realloc(old, size + sizeof(*h))
-			     : __real_calloc(1, size + sizeof(*h));
+	struct head *h = old ? __real_realloc(old, after) : __real_calloc(1, after);
 	if (!h)
 		return errno = ENOMEM, NULL;
 	if (!old)
 		*h = (struct head){.account = account, .magic = HEAD_MAGIC};
 	h->size = size;
-	charge(h->account, (int64_t)(size - before) + (old ? 0 : (int64_t)sizeof(*h)));
+	charge(h->account, (int64_t)(after - before));
 	return h + 1;
 }
 

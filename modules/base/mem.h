@@ -44,7 +44,8 @@ uint64_t mem_peak(void);
 const char *mem_account_name(enum account account);
 
 // The limit in bytes (0: none). SQUEEZE is asked for NEED bytes before an allocation is refused and
-// returns what it freed; it is never called from inside itself.
+// returns what it freed; it is never called from inside itself. It may run inside any allocation, so
+// what it frees must never be in somebody's hands across one.
 void mem_limit(uint64_t bytes);
 uint64_t mem_limit_get(void);
 void mem_on_squeeze(uint64_t (*squeeze)(void *arg, uint64_t need), void *arg);

@@ -83,6 +83,19 @@ static int grow_table(struct names *n)
 	return 0;
 }
 
+static int grow_bytes(struct names *n, size_t need)
+{
+	size_t cap = n->cap * 2;
+	while (cap < need && cap < UINT32_MAX)
+		cap *= 2;
+	char *bytes = cap < UINT32_MAX ? mem_resize(n->account, n->bytes, cap) : NULL; // `at` has 32 bits
+	if (!bytes)
+		return -ENOMEM;
+	n->bytes = bytes;
+	n->cap = cap;
+	return 0;
+}
+
 uint32_t names_find(const struct names *n, const char *s, size_t len)
 {
 	len = strnlen(s, len);
@@ -94,20 +107,11 @@ uint32_t names_add(struct names *n, const char *s, size_t len)
 	len = strnlen(s, len);
 	if (!len)
 		return 0;
-	if (n->len + len + 1 > n->cap) {
-		size_t cap = n->cap * 2;
-		while (n->len + len + 1 > cap)
-			cap *= 2;
-		char *bytes = cap < UINT32_MAX ? mem_resize(n->account, n->bytes, cap) : NULL;
-		if (!bytes)
-			return errno = ENOMEM, 0;
-		memset(bytes + n->cap, 0, cap - n->cap);
-		n->bytes = bytes;
-		n->cap = cap;
-	}
 	uint32_t slot = slot_of(n, s, len);
 	if (n->table[slot])
 		return n->table[slot];
+	if (n->len + len + 1 > n->cap && grow_bytes(n, n->len + len + 1) < 0)
+		return errno = ENOMEM, 0;
 	if (n->count == n->at_cap) {
 		uint32_t *at = mem_resize(n->account, n->at, n->at_cap * 2 * sizeof(*at));
 		if (!at)

@@ -9,6 +9,8 @@ static int reserve(struct text *t, size_t more)
 {
 	if (t->error)
 		return t->error;
+	if (more > SIZE_MAX / 4)
+		return t->error = -ENOMEM;
 	size_t need = t->len + more + 1;
 	if (need <= t->cap)
 		return 0;

@@ -3,13 +3,14 @@
 #include "command.h"
 #include "../base/base.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define DEFAULT_FILE "/etc/telegen/telegen.yaml"
+#define DURATION_MAX (1000 * 3600 * NS_PER_S)
+#define PID_MAX 4194304 // of 64-bit Linux
 
 static int usage(const char *verb, const char *thing, const char *value, const char *way_out)
 {
@@ -20,37 +21,56 @@ static int usage(const char *verb, const char *thing, const char *value, const c
 // "10s", "500ms", "2m", "1h"; a plain number is seconds.
 static int parse_duration(const char *s, uint64_t *ns)
 {
-	uint64_t n, unit = NS_PER_S;
+	static const struct {
+		const char *suffix;
+		uint64_t ns;
+	} units[] = {{"", NS_PER_S}, {"s", NS_PER_S}, {"ms", NS_PER_MS}, {"m", 60 * NS_PER_S},
+	    {"h", 3600 * NS_PER_S}};
+	uint64_t n;
 	size_t digits = strspn(s, "0123456789");
-	const char *suffix = s + digits;
-	if (text_number(s, digits, 10, &n) < 0 || n > 1000000000)
+	if (text_number(s, digits, 10, &n) < 0 || !n)
 		return -EINVAL;
-	if (!strcmp(suffix, "ms"))
-		unit = NS_PER_MS;
-	else if (!strcmp(suffix, "m"))
-		unit = 60 * NS_PER_S;
-	else if (!strcmp(suffix, "h"))
-		unit = 3600 * NS_PER_S;
-	else if (*suffix && strcmp(suffix, "s"))
-		return -EINVAL;
-	*ns = n * unit;
-	return n ? 0 : -EINVAL;
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++)
+		if (!strcmp(s + digits, units[i].suffix))
+			return __builtin_mul_overflow(n, units[i].ns, ns) || *ns > DURATION_MAX
+				   ? -ERANGE
+				   : 0;
+	return -EINVAL;
+}
+
+// The process that the thread ID belongs to, which is ID itself for a process; 0: there is none.
+static uint64_t process_of_thread(uint64_t id)
+{
+	char path[40], line[128];
+	uint64_t process = 0;
+	snprintf(path, sizeof(path), "/proc/%lu/status", id);
+	FILE *f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Tgid: %lu", &process) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return process;
 }
 
 // Comma list of process ids.
-static int add_pids(struct arguments *a, const char *verb, const char *list)
+static int add_pids(struct arguments *a, const char *verb, const char *option, const char *list)
 {
+	char hint[64];
 	for (const char *at = list;; at++) {
 		size_t n = strcspn(at, ",");
 		uint64_t pid;
-		char path[32];
-		if (text_number(at, n, 10, &pid) < 0 || !pid || pid > 4194304)
-			return usage(verb, "-p", list, "not a process id, or several with commas");
-		snprintf(path, sizeof(path), "/proc/%lu", pid);
-		if (access(path, F_OK) < 0)
-			return usage(verb, "-p", list, "no such process; see `ps`");
+		if (text_number(at, n, 10, &pid) < 0 || !pid || pid > PID_MAX)
+			return usage(verb, option, *list ? list : "\"\"",
+			    "not a process id, or several with commas");
+		uint64_t process = process_of_thread(pid);
+		if (!process)
+			return usage(verb, option, list, "no such process: see `ps`");
+		snprintf(hint, sizeof(hint), "%lu is a thread: its process is %lu", pid, process);
+		if (process != pid)
+			return usage(verb, option, list, hint);
 		if (a->pid_count == SELECTED_MAX)
-			return usage(verb, "-p", list, "at most 64 process ids");
+			return usage(verb, option, list, "at most 64 process ids");
 		a->pids[a->pid_count++] = (uint32_t)pid;
 		at += n;
 		if (!*at)
@@ -71,143 +91,226 @@ static int add_name(const char **list, const char *verb, const char *option, con
 	return 0;
 }
 
-static int add_types(struct arguments *a, const char *verb, const char *list)
+static int check_types(const char *verb, const char *option, const char *list)
 {
-	(void)a;
-	for (const char *at = list; *at;) {
+	for (const char *at = list;; at++) {
 		size_t n = strcspn(at, ",");
 		if (n != 3 || strncmp(at, "cpu", 3))
-			return usage(verb, "-t", list, "this version takes cpu only");
-		at += n + (at[n] == ',');
+			return usage(
+			    verb, option, *list ? list : "\"\"", "this version takes cpu only");
+		at += n;
+		if (!*at)
+			return 0;
 	}
-	return *list ? 0 : usage(verb, "-t", "\"\"", "takes cpu");
 }
 
-static int add_flag(struct arguments *a, const char *flag)
+static int add_flag(struct arguments *a, const char *verb, const char *flag)
 {
 	if (a->flag_count == 2 * SELECTED_MAX)
-		return usage("arguments", flag, NULL, "too many options");
+		return usage(
+		    verb, flag, NULL, "more than 64 configuration options: use --config FILE");
 	a->flags[a->flag_count++] = flag;
 	return 0;
 }
 
-static int add_rate(struct arguments *a, const char *verb, const char *value)
+static int add_rate(struct arguments *a, const char *verb, const char *option, const char *value)
 {
 	uint64_t hz;
 	if (text_number(value, strlen(value), 10, &hz) < 0 || hz < 1 || hz > 1000)
-		return usage(verb, "-F", value, "samples a second, 1..1000");
-	int status = add_flag(a, "--profiling.cpu.sample_rate");
-	return status ? status : add_flag(a, value);
+		return usage(
+		    verb, option, *value ? value : "\"\"", "not in 1..1000 samples a second");
+	int status = add_flag(a, verb, "--profiling.cpu.sample_rate");
+	return status ? status : add_flag(a, verb, value);
 }
 
-struct option {
-	char letter;	   // of `takes`
-	const char *names[2];
+enum option_id {
+	PIDS,
+	COMM,
+	CONTAINER,
+	CGROUP,
+	TYPES,
+	RATE,
+	DURATION,
+	OUTPUT,
+	SOURCE,
+	BASE,
+	COUNT,
+	CONFIG
 };
-static const struct option options[] = {
-    {'p', {"-p", "--pid"}},    {'p', {"--comm"}},   {'p', {"--container"}}, {'p', {"--cgroup"}},
-    {'t', {"-t", "--type"}},   {'F', {"-F", "--frequency"}}, {'d', {"-d", "--duration"}},
-    {'o', {"-o", "--output"}}, {'s', {"--source"}}, {'b', {"--base"}},	    {'n', {"-n", "--count"}},
-    {'c', {"--config", "-c"}},
+static const struct option {
+	enum option_id id;
+	char letter; // of `takes`; 0: every verb takes it
+	const char *names[2];
+} options[] = {
+    {PIDS, 'p', {"-p", "--pid"}},
+    {COMM, 'p', {"--comm"}},
+    {CONTAINER, 'p', {"--container"}},
+    {CGROUP, 'p', {"--cgroup"}},
+    {TYPES, 't', {"-t", "--type"}},
+    {RATE, 'F', {"-F", "--frequency"}},
+    {DURATION, 'd', {"-d", "--duration"}},
+    {OUTPUT, 'o', {"-o", "--output"}},
+    {SOURCE, 's', {"--source"}},
+    {BASE, 'b', {"--base"}},
+    {COUNT, 'n', {"-n", "--count"}},
+    {CONFIG, 0, {"-c", "--config"}},
 };
 
-static int take(struct arguments *a, const char *verb, const char *name, const char *value)
+static int set_path(const char **to, const char *verb, const char *option, const char *value)
 {
-	char letter = name[1] == '-' ? name[2] : name[1];
-	if (!strcmp(name, "--comm"))
-		return add_name(a->comms, verb, name, value);
-	if (!strcmp(name, "--container"))
-		return add_name(a->containers, verb, name, value);
-	if (!strcmp(name, "--cgroup"))
-		return add_name(a->cgroups, verb, name, value);
-	if (!strcmp(name, "--source"))
-		a->source = value;
-	else if (!strcmp(name, "--base"))
-		a->base = value;
-	else if (letter == 'p')
-		return add_pids(a, verb, value);
-	else if (letter == 't')
-		return add_types(a, verb, value);
-	else if (letter == 'F' || letter == 'f')
-		return add_rate(a, verb, value);
-	else if (letter == 'd')
-		return parse_duration(value, &a->duration_ns)
-		    ? usage(verb, name, value, "a duration such as 10s, 500ms or 2m")
-		    : 0;
-	else if (letter == 'o')
-		a->output = value;
-	else if (letter == 'n' || !strcmp(name, "--count"))
-		return text_number(value, strlen(value), 10, &a->count) || !a->count
-		    ? usage(verb, name, value, "a number above 0")
-		    : 0;
-	else
-		a->config_file = value;
+	if (!*value)
+		return usage(verb, option, "\"\"", "must not be empty");
+	*to = value;
 	return 0;
 }
 
-// The option that ARG is, with its value inside ("--x=v", "-dv") or in the next argument.
-static const char *match(const char *arg, const char *takes, const char **value)
+static int take(
+    struct arguments *a, enum option_id id, const char *verb, const char *option, const char *value)
 {
-	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
-		if (options[i].letter != 'c' && !strchr(takes, options[i].letter))
+	switch (id) {
+	case PIDS:
+		return add_pids(a, verb, option, value);
+	case COMM:
+		return add_name(a->comms, verb, option, value);
+	case CONTAINER:
+		return add_name(a->containers, verb, option, value);
+	case CGROUP:
+		return add_name(a->cgroups, verb, option, value);
+	case TYPES:
+		return check_types(verb, option, value);
+	case RATE:
+		return add_rate(a, verb, option, value);
+	case DURATION:
+		return parse_duration(value, &a->duration_ns) == 0
+			   ? 0
+			   : usage(verb, option, *value ? value : "\"\"",
+				 "not a duration such as 10s, 500ms or 2m, at most 1000h");
+	case COUNT:
+		return text_number(value, strlen(value), 10, &a->count) == 0 && a->count
+			   ? 0
+			   : usage(verb, option, *value ? value : "\"\"", "not a number above 0");
+	case OUTPUT:
+		return set_path(&a->output, verb, option, value);
+	case SOURCE:
+		return set_path(&a->source, verb, option, value);
+	case BASE:
+		return set_path(&a->base, verb, option, value);
+	case CONFIG:
+		return set_path(&a->config_file, verb, option, value);
+	}
+	return 0;
+}
+
+// The option that ARG is (or NULL), the name it is called by, and its value where that is in ARG
+// itself
+// ("--x=v", "-xv"), else NULL.
+static const struct option *match(
+    const char *arg, const char *takes, const char **name, const char **value)
+{
+	for (const struct option *o = options; o < options + sizeof(options) / sizeof(*options);
+	     o++) {
+		if (o->letter && !strchr(takes, o->letter))
 			continue;
-		for (int k = 0; k < 2 && options[i].names[k]; k++) {
-			const char *name = options[i].names[k];
-			size_t n = strlen(name);
-			if (strncmp(arg, name, n))
+		for (int k = 0; k < 2 && o->names[k]; k++) {
+			size_t n = strlen(o->names[k]);
+			bool is_long = o->names[k][1] == '-';
+			if (strncmp(arg, o->names[k], n) || (is_long && arg[n] && arg[n] != '='))
 				continue;
-			if (!arg[n])
-				return *value = NULL, name;
-			if (name[1] == '-' ? arg[n] == '=' : true)
-				return *value = arg + n + (arg[n] == '='), name;
+			*name = o->names[k];
+			*value = arg[n] ? arg + n + (arg[n] == '=') : NULL;
+			return o;
 		}
 	}
 	return NULL;
 }
 
+// A flag of the configuration, whose value may be the next argument; unknown ones with a dot in
+// them are left to config_load, which tells the nearest key.
+static int take_flag(struct arguments *a, const char *verb, char **argv, int *at, int argc)
+{
+	const char *arg = argv[*at];
+	int n = config_flag(arg);
+	if (n <= 0 && !strchr(arg, '.'))
+		return usage(verb, arg, NULL, "no such option: see `telegen --help`");
+	int status = add_flag(a, verb, arg);
+	if (status || n != 2)
+		return status;
+	if (++*at == argc)
+		return usage(verb, arg, NULL, "a value must follow");
+	return add_flag(a, verb, argv[*at]);
+}
+
+static int take_argument(struct arguments *a, const char *takes, char **argv, int *at, int argc)
+{
+	const char *verb = argv[0], *arg = argv[*at], *name, *value;
+	if (!strcmp(arg, "-h") || !strcmp(arg, "--help")) {
+		a->help = true;
+		return 0;
+	}
+	if (!strcmp(arg, "--all") && strchr(takes, 'p')) {
+		a->all = true;
+		return 0;
+	}
+	const struct option *o = match(arg, takes, &name, &value);
+	if (o && !value && ++*at == argc)
+		return usage(verb, name, NULL, "a value must follow");
+	if (o)
+		return take(a, o->id, verb, name, value ? value : argv[*at]);
+	if (arg[0] == '-' && arg[1] == '-' && arg[2])
+		return take_flag(a, verb, argv, at, argc);
+	if (arg[0] == '-' && arg[1])
+		return usage(verb, arg, NULL, "no such option: see `telegen --help`");
+	if (!strchr(takes, '2') || a->rest_count == 2)
+		return usage(
+		    verb, *arg ? arg : "\"\"", NULL, "not expected here: see `telegen --help`");
+	a->rest[a->rest_count++] = arg;
+	return 0;
+}
+
+// Selections are ways to say the same: several of one way are all taken, two ways are a mistake.
+static int check_selection(const struct arguments *a, const char *verb)
+{
+	const char *first = a->pid_count     ? "-p"
+			    : a->command     ? "a command"
+			    : *a->comms	     ? "--comm"
+			    : *a->containers ? "--container"
+			    : *a->cgroups    ? "--cgroup"
+					     : NULL;
+	bool by_pid = a->pid_count || a->command;
+	bool by_name = *a->comms || *a->containers || *a->cgroups;
+	char hint[128];
+	if (a->all && first)
+		return usage(verb, "--all", NULL, "not together with a selection: leave one out");
+	if (by_pid && by_name) {
+		snprintf(hint, sizeof(hint), "not together with %s: leave one out", first);
+		return usage(verb,
+		    *a->comms	     ? "--comm"
+		    : *a->containers ? "--container"
+				     : "--cgroup",
+		    NULL, hint);
+	}
+	if (a->source && (first || a->all))
+		return usage(verb, a->source, NULL,
+		    "a recording holds what it holds: leave the selection out");
+	return 0;
+}
+
 int arguments_parse(struct arguments *a, int argc, char **argv, const char *takes)
 {
-	const char *verb = argv[0];
 	*a = (struct arguments){0};
-	for (int i = 1; i < argc; i++) {
-		const char *arg = argv[i], *value, *name;
-		int status = 0, n;
-		if (!strcmp(arg, "--") && strchr(takes, 'x')) {
-			if (i + 1 == argc)
-				return usage(verb, "--", NULL, "a command must follow, e.g. -- sleep 10");
-			a->command = argv + i + 1;
+	for (int at = 1; at < argc; at++) {
+		if (!strcmp(argv[at], "--") && strchr(takes, 'x')) {
+			if (at + 1 == argc)
+				return usage(
+				    argv[0], "--", NULL, "a command must follow, e.g. -- sleep 10");
+			a->command = argv + at + 1;
 			break;
 		}
-		if (!strcmp(arg, "-h") || !strcmp(arg, "--help")) {
-			a->help = true;
-		} else if (!strcmp(arg, "--all") && strchr(takes, 'p')) {
-			a->all = true;
-		} else if ((name = match(arg, takes, &value))) {
-			if (!value && ++i == argc)
-				return usage(verb, name, NULL, "a value must follow");
-			status = take(a, verb, name, value ? value : argv[i]);
-		} else if (arg[0] == '-' && arg[1] == '-' && (n = config_flag(arg)) > 0) {
-			status = add_flag(a, arg);
-			if (!status && n == 2 && i + 1 < argc)
-				status = add_flag(a, argv[++i]);
-		} else if (arg[0] == '-' && arg[1]) {
-			// config_load knows the nearest key
-			if (arg[1] == '-' && strchr(arg, '.'))
-				status = add_flag(a, arg);
-			else
-				return usage(verb, arg, NULL, "no such option: see `telegen --help`");
-		} else if (strchr(takes, '2') && a->rest_count < 2) {
-			a->rest[a->rest_count++] = arg;
-		} else {
-			return usage(verb, arg, NULL, "not expected here: see `telegen --help`");
-		}
+		int status = take_argument(a, takes, argv, &at, argc);
 		if (status)
 			return status;
 	}
-	bool selects = a->pid_count || *a->comms || *a->containers || *a->cgroups || a->command;
-	if (a->all && selects)
-		return usage(verb, "--all", NULL, "not together with a selection: leave one out");
-	return 0;
+	return check_selection(a, argv[0]);
 }
 
 static void say_lines(const struct text *t, void (*say)(const char *))
@@ -235,7 +338,9 @@ struct config *arguments_config(const struct arguments *a)
 {
 	struct text why = TEXT(ACCOUNT_COMMAND), warnings = TEXT(ACCOUNT_COMMAND);
 	struct config_source source = {
-	    .file = a->config_file ? a->config_file : access(DEFAULT_FILE, F_OK) == 0 ? DEFAULT_FILE : NULL,
+	    .file = a->config_file		      ? a->config_file
+		    : access(DEFAULT_FILE, F_OK) == 0 ? DEFAULT_FILE
+						      : NULL,
 	    .environment = environ,
 	    .flags = (char *const *)a->flags,
 	};

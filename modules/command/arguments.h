@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arguments that record and top share: who is captured, how, how long; and configuration flags among them.
+// Arguments that record and top share: who is captured, how, how long; and configuration flags
+// among them.
 #pragma once
 #include "../config/config.h"
 #include <stdbool.h>
@@ -10,12 +11,13 @@
 struct arguments {
 	uint32_t pids[SELECTED_MAX];
 	uint32_t pid_count;
-	const char *comms[SELECTED_MAX + 1], *containers[SELECTED_MAX + 1], *cgroups[SELECTED_MAX + 1];
+	const char *comms[SELECTED_MAX + 1], *containers[SELECTED_MAX + 1],
+	    *cgroups[SELECTED_MAX + 1];
 	bool all;
 	uint64_t duration_ns; // 0: not given
 	uint64_t count;	      // -n
 	const char *output, *source, *base, *config_file;
-	char **command;	    // after --; NULL: none
+	char **command;	     // after --; NULL: none
 	const char *rest[2]; // arguments without a dash
 	int rest_count;
 	const char *flags[2 * SELECTED_MAX + 1]; // for config_load
@@ -23,9 +25,10 @@ struct arguments {
 	bool help;
 };
 
-// Which of the options above a verb takes, by letter: p(id, comm, container, cgroup, all), t, F, d, o, s(ource),
-// b(ase), n, x (a command after --), 2 (two plain arguments at most).
-// 0, or EXIT_USAGE after one line on stderr that names the thing, the value and the way out.
+// Which of the options above a verb takes, by letter: p(id, comm, container, cgroup, all), t, F, d,
+// o, s(ource), b(ase), n, x (a command after --), 2 (two plain arguments at most). 0, or EXIT_USAGE
+// after one line on stderr that names the thing, the value and the way out.
 int arguments_parse(struct arguments *a, int argc, char **argv, const char *takes);
-// Reads the configuration with the flags that were found; says what is wrong on stderr. NULL on failure.
+// Reads the configuration with the flags that were found; says what is wrong on stderr. NULL on
+// failure.
 struct config *arguments_config(const struct arguments *a);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LISTED_MAX 8192u // processes in the kernel's table, where a filter wants one
@@ -18,33 +19,46 @@ static int fail(char *why, size_t size, int status, const char *what, int error)
 	return status;
 }
 
+// The configuration's own selection.
+static int configured_filter(const struct config *c, struct filter_options *fo, uint32_t **pids)
+{
+	const struct config_list *list = &c->profiling_target_pids;
+	uint32_t *p = *pids = mem_alloc(ACCOUNT_COMMAND, (list->count + 1) * sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	if (c->profiling_target_pid)
+		p[fo->pid_count++] = (uint32_t)c->profiling_target_pid;
+	for (uint32_t i = 0; i < list->count; i++) {
+		uint64_t pid = 0;
+		if (text_number(list->items[i], strlen(list->items[i]), 10, &pid) == 0)
+			p[fo->pid_count++] = (uint32_t)pid;
+	}
+	fo->pids = p;
+	fo->container_ids = (const char *const *)c->profiling_target_container_ids.items;
+	fo->names = (const char *const *)c->profiling_target_process_names.items;
+	fo->executables = (const char *const *)c->profiling_target_executables.items;
+	return 0;
+}
+
 static int open_filter(struct hall *h, char *why, size_t size)
 {
 	const struct hall_options *o = &h->options;
-	const struct config *c = o->config;
-	uint32_t pids[64];
+	uint32_t *pids = NULL;
 	struct filter_options fo = {
 	    .pids = o->pids,
 	    .pid_count = o->pid_count,
-	    .container_ids = o->containers ? o->containers
-					   : (const char *const *)c->profiling_target_container_ids.items,
-	    .names = o->comms ? o->comms : (const char *const *)c->profiling_target_process_names.items,
-	    .executables = (const char *const *)c->profiling_target_executables.items,
+	    .container_ids = o->containers,
+	    .names = o->comms,
 	    .cgroups = o->cgroups,
 	};
-	if (!o->pid_count) {
-		if (c->profiling_target_pid)
-			pids[fo.pid_count++] = (uint32_t)c->profiling_target_pid;
-		for (uint32_t i = 0; i < c->profiling_target_pids.count && fo.pid_count < 64; i++) {
-			uint64_t pid = 0;
-			const char *s = c->profiling_target_pids.items[i];
-			if (text_number(s, strlen(s), 10, &pid) == 0)
-				pids[fo.pid_count++] = (uint32_t)pid;
-		}
-		fo.pids = pids;
-	}
+	bool selected = o->all || o->pid_count || o->containers || o->comms || o->cgroups;
+	int error = selected ? 0 : configured_filter(o->config, &fo, &pids);
+	if (error)
+		return fail(why, size, EXIT_FAILED, "selection", -error);
 	h->filter = filter_new(&fo, why, size);
-	return h->filter ? 0 : errno == EINVAL ? EXIT_USAGE : EXIT_FAILED;
+	error = h->filter ? 0 : errno;
+	mem_free(pids);
+	return !error ? 0 : error == EINVAL ? EXIT_USAGE : EXIT_FAILED;
 }
 
 static int open_kernel(struct hall *h, char *why, size_t size)
@@ -53,6 +67,7 @@ static int open_kernel(struct hall *h, char *why, size_t size)
 	const struct config *c = o->config;
 	struct kernel_options ko = {
 	    .cpu_period_ns = h->period_ns,
+	    .cycles = c->profiling_cpu_event == 1,
 	    .max_depth = (uint32_t)c->profiling_cpu_max_stack_depth,
 	    .no_kernel_frames = c->profiling_exclude_kernel,
 	    .no_user_frames = c->profiling_exclude_user,
@@ -73,7 +88,8 @@ static int open_kernel(struct hall *h, char *why, size_t size)
 }
 
 static int ask_kernel(void *arg, const uint64_t *addresses, uint32_t count,
-    void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name, const char *module),
+    void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name,
+	const char *module),
     void *named_arg)
 {
 	struct hall *h = arg;
@@ -97,7 +113,7 @@ static int open_symbol(struct hall *h, char *why, size_t size)
 	    .offline = h->options.source != NULL,
 	};
 	if (so.offline && so.cache_size < 1000000)
-		so.cache_size = 1000000; // all names of a recording; memory_limit holds all the same
+		so.cache_size = 1000000; // all names of a recording, within memory_limit
 	h->symbol = symbol_new(&so);
 	if (!h->symbol)
 		return fail(why, size, EXIT_FAILED, "symbol resolver", errno);
@@ -105,34 +121,31 @@ static int open_symbol(struct hall *h, char *why, size_t size)
 	return 0;
 }
 
-static int open_tapes(struct hall *h, char *why, size_t size)
+static int open_source(struct hall *h, char *why, size_t size)
 {
-	const char *to = h->options.tape_to, *from = h->options.source;
-	if (to) {
-		int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-		h->tape = fd < 0 ? NULL : tape_writer_new(fd);
-		if (!h->tape)
-			return fail(why, size, EXIT_FAILED, to, errno);
-		path_tape(h->path, h->tape);
+	const char *from = h->options.source;
+	struct stat st;
+	int fd = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+		close(fd);
+		return fail(why, size, EXIT_FAILED, from, EISDIR);
 	}
-	if (from) {
-		int fd = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		h->source = fd < 0 ? NULL : tape_reader_new(fd);
-		if (!h->source && errno == EBADMSG) {
-			snprintf(why, size, "%s: not a recording: make one with `telegen record -o FILE.rec`", from);
-			return EXIT_FAILED;
-		}
-		if (!h->source)
-			return fail(why, size, EXIT_FAILED, from, errno);
-	}
-	return 0;
+	h->source = fd < 0 ? NULL : tape_reader_new(fd);
+	if (h->source)
+		return 0;
+	if (errno != EBADMSG)
+		return fail(why, size, EXIT_FAILED, from, errno);
+	snprintf(
+	    why, size, "%s: not a recording: make one with `telegen record -o FILE.rec`", from);
+	return EXIT_FAILED;
 }
 
 static int health(void *arg, char *why, size_t size)
 {
 	struct hall *h = arg;
 	if (mem_limit_get() && mem_total() > mem_limit_get() * 95 / 100) {
-		snprintf(why, size, "memory_limit: %lu of %lu bytes used", mem_total(), mem_limit_get());
+		snprintf(
+		    why, size, "memory_limit: %lu of %lu bytes used", mem_total(), mem_limit_get());
 		return -ENOMEM;
 	}
 	return h->path ? 0 : -EAGAIN;
@@ -153,9 +166,14 @@ static void metrics(void *arg, struct text *t)
 	struct path_totals totals;
 	uint64_t counters[KERNEL_COUNTER_COUNT], runs;
 	path_totals(h->path, &totals);
-	text_printf(t, "# HELP telegen_samples_delivered_total samples in profiles under their stacks\n"
-		       "# TYPE telegen_samples_delivered_total counter\n"
-		       "telegen_samples_delivered_total{type=\"cpu\"} %lu\n", totals.delivered);
+	text_printf(t,
+	    "# HELP telegen_samples_delivered_total samples in profiles under their stacks\n"
+	    "# TYPE telegen_samples_delivered_total counter\n"
+	    "telegen_samples_delivered_total{type=\"cpu\"} %lu\n"
+	    "# HELP telegen_samples_lost_total samples that profiles show as lost, by cause\n"
+	    "# TYPE telegen_samples_lost_total counter\n"
+	    "telegen_samples_lost_total{type=\"cpu\"} %lu\n",
+	    totals.delivered, totals.lost);
 	if (!h->kernel || kernel_counters(h->kernel, counters) < 0)
 		return;
 	text_puts(t, "# HELP telegen_kernel_total what the BPF programs counted\n"
@@ -163,14 +181,20 @@ static void metrics(void *arg, struct text *t)
 	for (int i = 0; i < KERNEL_COUNTER_COUNT; i++)
 		text_printf(t, "telegen_kernel_total{event=\"%s\"} %lu\n",
 		    kernel_counter_label((enum kernel_counter)i), counters[i]);
-	text_printf(t, "# HELP telegen_bpf_map_bytes memory of BPF maps\n# TYPE telegen_bpf_map_bytes gauge\n"
-		       "telegen_bpf_map_bytes %lu\n", kernel_map_bytes(h->kernel));
+	text_printf(t,
+	    "# HELP telegen_bpf_map_bytes memory of BPF maps\n# TYPE telegen_bpf_map_bytes gauge\n"
+	    "telegen_bpf_map_bytes %lu\n",
+	    kernel_map_bytes(h->kernel));
 	uint64_t ns = kernel_run_time(h->kernel, &runs);
-	text_printf(t, "# HELP telegen_bpf_run_nanoseconds_total run time of BPF programs; 0 unless "
-		       "kernel.bpf_stats_enabled is 1\n# TYPE telegen_bpf_run_nanoseconds_total counter\n"
-		       "telegen_bpf_run_nanoseconds_total %lu\n", ns);
-	text_printf(t, "# HELP telegen_cpus CPUs that are profiled\n# TYPE telegen_cpus gauge\n"
-		       "telegen_cpus %u\n", kernel_cpus(h->kernel));
+	text_printf(t,
+	    "# HELP telegen_bpf_run_nanoseconds_total run time of BPF programs; 0 unless "
+	    "kernel.bpf_stats_enabled is 1\n# TYPE telegen_bpf_run_nanoseconds_total counter\n"
+	    "telegen_bpf_run_nanoseconds_total %lu\n",
+	    ns);
+	text_printf(t,
+	    "# HELP telegen_cpus CPUs that are profiled\n# TYPE telegen_cpus gauge\n"
+	    "telegen_cpus %u\n",
+	    kernel_cpus(h->kernel));
 }
 
 static void flush(void *arg)
@@ -179,17 +203,11 @@ static void flush(void *arg)
 	path_flush(h->path);
 }
 
-static void on_window(void *arg, const struct profile *p)
-{
-	struct hall *h = arg;
-	if (h->options.on_window)
-		h->options.on_window(h->options.arg, p);
-}
-
 static int open_keepers(struct hall *h, char *why, size_t size)
 {
 	const struct config *c = h->options.config;
-	static const enum export_format formats[] = {EXPORT_PPROF, EXPORT_FOLDED, EXPORT_SPEEDSCOPE};
+	static const enum export_format formats[] = {
+	    EXPORT_PPROF, EXPORT_FOLDED, EXPORT_SPEEDSCOPE};
 	if (!h->history)
 		h->history = history_new(budget_limit(h->budget) / HISTORY_SHARE);
 	if (!h->history)
@@ -209,7 +227,8 @@ static int open_serve(struct hall *h, char *why, size_t size)
 	const struct config *c = h->options.config;
 	char banner[512] = "";
 	if (h->options.source)
-		snprintf(banner, sizeof(banner), "This is a recording (%s), not this machine", h->options.source);
+		snprintf(banner, sizeof(banner), "This is a recording (%s), not this machine",
+		    h->options.source);
 	struct serve_options so = {
 	    .loop = h->loop,
 	    .listen = c->listen,
@@ -234,7 +253,7 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 {
 	const struct config *c = options->config;
 	int status;
-	*h = (struct hall){.options = *options, .history = options->history};
+	*h = (struct hall){.options = *options, .history = options->history, .tape = options->tape};
 	h->period_ns = c->profiling_cpu_enabled ? NS_PER_S / c->profiling_cpu_sample_rate : 0;
 	h->budget = budget_new(c->memory_limit, "/sys/fs/cgroup", "/proc/self/cgroup");
 	h->loop = loop_new();
@@ -252,30 +271,37 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	struct path_options po = {
 	    .loop = h->loop,
 	    .proc = h->proc,
-	    .filter = options->pid_count ? NULL : h->filter, // pids and their children are the kernel's matter
+	    // Processes and what they fork are the kernel's matter.
+	    .filter = options->pid_count ? NULL : h->filter,
 	    .history = h->history,
 	    .directory = h->directory,
-	    .collection_ns = options->window_ns ? options->window_ns : c->profiling_collection_interval,
+	    .collection_ns =
+		options->window_ns ? options->window_ns : c->profiling_collection_interval,
 	    .upload_ns = c->profiling_upload_interval,
 	    .period_ns = h->period_ns,
 	    .offline = options->source != NULL,
-	    .on_window = on_window,
-	    .arg = h,
+	    .on_window = options->on_window,
+	    .arg = options->arg,
 	};
 	h->path = path_new(&po);
 	if (!h->path)
 		return fail(why, size, EXIT_FAILED, "starting", errno);
 	if (!options->source && (status = open_kernel(h, why, size)))
 		return status;
-	if ((status = open_symbol(h, why, size)) || (status = open_tapes(h, why, size)))
+	if ((status = open_symbol(h, why, size)))
 		return status;
+	if (options->source && (status = open_source(h, why, size)))
+		return status;
+	if (h->tape)
+		path_tape(h->path, h->tape);
 	budget_add(h->budget, 1, "processes", processes_shrink, path_processes(h->path));
 	budget_add(h->budget, 2, "symbols", symbol_shrink, h->symbol);
 	budget_add(h->budget, 4, "window", path_shrink, h->path);
 	return options->keeps ? open_serve(h, why, size) : 0;
 }
 
-int hall_start(struct hall *h, void (*replayed)(void *arg, int result), void *arg, char *why, size_t size)
+int hall_start(
+    struct hall *h, void (*replayed)(void *arg, int result), void *arg, char *why, size_t size)
 {
 	int error;
 	if (h->source) {
@@ -285,8 +311,7 @@ int hall_start(struct hall *h, void (*replayed)(void *arg, int result), void *ar
 	error = kernel_start(h->kernel, why, size);
 	if (error)
 		return error == -EPERM || error == -EACCES ? EXIT_FORBIDDEN : EXIT_FAILED;
-	if (h->period_ns)
-		log_info("registered profiler: cpu");
+	log_info("registered profiler: cpu");
 	error = path_start(h->path, h->kernel);
 	return error ? fail(why, size, EXIT_FAILED, "starting", -error) : 0;
 }
@@ -315,13 +340,12 @@ void hall_close(struct hall *h)
 	}
 	// The path's jobs hold the resolver, the resolver holds the path's processes.
 	path_free_jobs(h->path);
+	directory_free(h->directory);
 	symbol_free(h->symbol);
 	path_free(h->path);
 	kernel_free(h->kernel);
 	tape_reader_free(h->source);
-	if (h->tape)
-		tape_writer_close(h->tape);
-	directory_free(h->directory);
+	tape_writer_close(h->tape); // where it still is there the capture has failed anyway
 	history_free(h->history);
 	filter_free(h->filter);
 	proc_free(h->proc);

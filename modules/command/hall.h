@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hall: builds the rooms bottom-up from a configuration, ties their callbacks, frees them top-down.
+// The hall: builds the rooms bottom-up from a configuration, ties their callbacks, frees them
+// top-down.
 #pragma once
 #include "../base/base.h"
 #include "../budget/budget.h"
@@ -16,14 +17,19 @@
 
 struct hall_options {
 	const struct config *config;
-	const uint32_t *pids; // selection of a capture: only these and what they fork
+	// A selection of a capture, in place of the configuration's: processes (and what they
+	// fork), or lists that end in NULL (or are NULL); or all.
+	const uint32_t *pids;
 	uint32_t pid_count;
-	const char *const *comms, *const *containers, *const *cgroups; // more selections, NULL-terminated or NULL
-	const char *source;  // a recording in place of the kernel, or NULL
-	const char *tape_to; // where to record to, or NULL
-	uint64_t window_ns;  // 0: profiling.collection_interval
-	bool keeps;	     // history, directory and endpoint, as `run` has them
-	struct history *history; // to go on with (taken over), or NULL
+	const char *const *comms;
+	const char *const *containers;
+	const char *const *cgroups;
+	bool all;
+	const char *source;	  // a recording in place of the kernel, or NULL
+	struct tape_writer *tape; // to record to (taken over), or NULL
+	uint64_t window_ns;	  // 0: profiling.collection_interval
+	bool keeps;		  // history, directory and endpoint, as `run` has them
+	struct history *history;  // to go on with (taken over), or NULL
 	void (*on_window)(void *arg, const struct profile *p);
 	void *arg;
 };
@@ -48,7 +54,8 @@ struct hall {
 // 0; or an exit status, with one line in WHY. hall_close undoes what was done.
 int hall_open(struct hall *h, const struct hall_options *options, char *why, size_t size);
 // Sampling (or the replay) begins; REPLAYED is called at the end of a recording.
-int hall_start(struct hall *h, void (*replayed)(void *arg, int result), void *arg, char *why, size_t size);
+int hall_start(
+    struct hall *h, void (*replayed)(void *arg, int result), void *arg, char *why, size_t size);
 void hall_close(struct hall *h);
 // Takes the history out, before hall_close; the caller's.
 struct history *hall_take_history(struct hall *h);

@@ -12,24 +12,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define DEFAULT_DURATION (10 * NS_PER_S)
 #define DEFAULT_OUTPUT "profile.pb.gz"
+#define TAPE_WORTH 1024 // bytes of a recording below which it holds nothing
 
 struct record_run {
 	struct hall hall;
 	const struct arguments *arguments;
-	struct profile *result; // all windows merged
-	pid_t child;	 // 0: none
-	int child_fd;	 // pidfd
-	int start_fd;	 // closing it lets the child exec
+	const char *output;
+	struct merged merged;  // all windows
+	struct file_sink file; // of a recording
+	pid_t child;	       // 0: none
+	int child_fd;	       // pidfd
+	int gate;	       // a byte through it lets the child exec; it answers with what failed
 	uint64_t began_ns, end_ns;
 	struct timer *deadline, *progress;
 	struct watch *child_watch, *interrupt, *terminate;
-	bool ending, terminal, unmerged;
+	bool ending, terminal;
 };
 
 static bool is_tape(const char *path)
@@ -62,8 +66,11 @@ static void on_signal(void *arg, int signo)
 {
 	struct record_run *r = arg;
 	(void)signo;
-	if (r->ending) // asked twice: at once
+	if (r->ending) {
+		log_warn(
+		    "record: interrupted again: the window that was not yet named is left out");
 		loop_stop(r->hall.loop);
+	}
 	end(r);
 }
 
@@ -78,8 +85,7 @@ static void on_child(void *arg, int events)
 static void on_replayed(void *arg, int result)
 {
 	struct record_run *r = arg;
-	if (result < 0)
-		log_warn("%s: the recording is cut: what came before is kept", r->hall.options.source);
+	replay_say(r->hall.options.source, result);
 	r->end_ns = clock_now();
 	loop_stop(r->hall.loop);
 }
@@ -89,10 +95,11 @@ static void on_progress(void *arg)
 	struct record_run *r = arg;
 	struct path_totals t;
 	uint64_t now = clock_now(), due = r->arguments->duration_ns;
-	path_totals(r->hall.path, &t);
 	char left[32] = "";
+	path_totals(r->hall.path, &t);
 	if (due && r->began_ns + due > now)
-		snprintf(left, sizeof(left), ", %.0f s left", (double)(r->began_ns + due - now) / 1e9);
+		snprintf(
+		    left, sizeof(left), ", %.0f s left", (double)(r->began_ns + due - now) / 1e9);
 	fprintf(stderr, "\r%.0f s, %lu samples, %lu lost%s   ", (double)(now - r->began_ns) / 1e9,
 	    t.delivered, t.lost, left);
 }
@@ -100,38 +107,59 @@ static void on_progress(void *arg)
 static void on_window(void *arg, const struct profile *p)
 {
 	struct record_run *r = arg;
-	if (merge_window(&r->result, p) < 0)
-		r->unmerged = true;
+	merged_add(&r->merged, p);
 }
 
-// Starts the command; it waits for `start_fd` to be closed before it becomes the program.
+// What was recorded so far survives us; where it cannot be written there is no point in going on.
+static void on_tape_window(void *arg, const struct profile *p)
+{
+	struct record_run *r = arg;
+	(void)p;
+	if (tape_flush(r->hall.tape) < 0)
+		end(r);
+}
+
+// In the child: waits for the byte, then becomes the program. The end of the gate without a byte
+// says that there is no capture.
+static void become(int gate, char **command)
+{
+	char byte;
+	if (read(gate, &byte, 1) != 1)
+		_exit(127);
+	signal(SIGPIPE, SIG_DFL);
+	execvp(command[0], command);
+	int error = errno;
+	ssize_t told = write(gate, &error, sizeof(error));
+	_exit(told == sizeof(error) ? 127 : 126);
+}
+
 static int spawn(struct record_run *r)
 {
 	int gate[2];
-	if (pipe2(gate, O_CLOEXEC) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, gate) < 0)
 		return -errno;
 	pid_t pid = fork();
-	if (pid < 0) {
-		int error = -errno;
-		close(gate[0]);
-		close(gate[1]);
-		return error;
-	}
 	if (pid == 0) {
-		char byte;
-		close(gate[1]);
-		// 1 byte: go; the end of the pipe without one: the capture failed to start
-		if (read(gate[0], &byte, 1) != 1)
-			_exit(127);
-		execvp(r->arguments->command[0], r->arguments->command);
-		fprintf(stderr, "telegen: error: record: %s: %s\n", r->arguments->command[0], strerror(errno));
-		_exit(127);
+		close(gate[0]);
+		become(gate[1], r->arguments->command);
 	}
-	close(gate[0]);
+	int error = pid < 0 ? -errno : 0;
+	close(gate[1]);
+	r->gate = gate[0];
+	if (error)
+		return error;
 	r->child = pid;
-	r->start_fd = gate[1];
 	r->child_fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	return r->child_fd < 0 ? -errno : 0;
+}
+
+// Why the command could not be begun, 0 where it was.
+static int exec_error(const struct record_run *r)
+{
+	int error;
+	return r->child && recv(r->gate, &error, sizeof(error), MSG_DONTWAIT) == sizeof(error)
+		   ? error
+		   : 0;
 }
 
 static int watch_all(struct record_run *r)
@@ -163,11 +191,13 @@ static int capture(struct record_run *r)
 		return status;
 	}
 	r->began_ns = clock_now();
-	if (r->child && write(r->start_fd, "g", 1) != 1)
-		log_warn("record: %s: it ended before it began", r->arguments->command[0]);
+	if (r->child && write(r->gate, "g", 1) != 1) {
+		log_error("record: %s: %s", r->arguments->command[0], strerror(errno));
+		return EXIT_FAILED;
+	}
 	loop_run(r->hall.loop);
 	if (r->progress)
-		fprintf(stderr, "\r%*s\r", 60, "");
+		fprintf(stderr, "\r%*s\r", 79, "");
 	return 0;
 }
 
@@ -176,89 +206,148 @@ static void say_child(const struct record_run *r)
 	int wait_status;
 	pid_t got = r->child ? waitpid(r->child, &wait_status, WNOHANG) : 0;
 	if (r->child && !got)
-		log_info("record: %s goes on as process %d", r->arguments->command[0], (int)r->child);
+		log_info(
+		    "record: %s goes on as process %d", r->arguments->command[0], (int)r->child);
 	else if (got > 0 && WIFSIGNALED(wait_status))
-		log_info("record: %s was ended by signal %d", r->arguments->command[0], WTERMSIG(wait_status));
+		log_info("record: %s was ended by signal %d", r->arguments->command[0],
+		    WTERMSIG(wait_status));
 	else if (got > 0 && WEXITSTATUS(wait_status))
-		log_info("record: %s ended with status %d", r->arguments->command[0], WEXITSTATUS(wait_status));
+		log_info("record: %s ended with status %d", r->arguments->command[0],
+		    WEXITSTATUS(wait_status));
 }
 
-static int write_result(struct record_run *r, const char *output)
+static int close_tape(struct record_run *r)
+{
+	int error = tape_writer_close(r->hall.tape);
+	r->hall.tape = NULL;
+	// What came before the trouble is worth having, if there is any.
+	off_t size = lseek(r->file.fd, 0, SEEK_END);
+	bool none = error && size < TAPE_WORTH;
+	int placed = file_sink_close(&r->file, none ? error : 0);
+	if (!error && !placed)
+		return 0;
+	log_error("%s: %s: %s; choose another place with -o", r->output,
+	    strerror(error ? -error : -placed),
+	    none || placed ? "nothing was kept of it"
+			   : "the recording is cut, what came before is kept");
+	return EXIT_FAILED;
+}
+
+static int write_result(struct record_run *r)
 {
 	struct path_totals t;
-	char size[32];
-	int status = 0;
+	char size[32], stacks[32] = "";
+	int status;
 	path_totals(r->hall.path, &t);
-	if (r->unmerged)
-		log_warn("record: memory_limit: not every window found memory: raise memory_limit or shorten -d");
-	if (is_tape(output)) {
-		int error = tape_writer_close(r->hall.tape);
-		r->hall.tape = NULL;
-		if (error) {
-			log_error("%s: %s: the recording is cut", output, strerror(-error));
-			status = EXIT_FAILED;
-		}
-	} else if (!r->result) {
-		log_error("record: no window was closed: nothing to write");
-		return EXIT_FAILED;
+	// What the kernel counted was last looked at when a window closed.
+	uint64_t seen = t.delivered + t.lost,
+		 taken = t.taken > t.filtered + seen ? t.taken - t.filtered : seen;
+	if (is_tape(r->output)) {
+		status = close_tape(r);
 	} else {
-		profile_seal(r->result);
-		status = write_profile(r->result, NULL, output, "telegen record");
+		if (merged_incomplete(&r->merged))
+			log_warn("record: memory_limit: samples without memory are [lost: ...]: "
+				 "raise memory_limit");
+		profile_seal(r->merged.profile);
+		snprintf(stacks, sizeof(stacks), "%u stacks; ",
+		    profile_stack_count(r->merged.profile) - 1);
+		status = write_profile(r->merged.profile, NULL, r->output, "telegen record");
 	}
 	say_child(r);
-	if (!status)
-		log_info("record: %lu samples taken, %lu delivered, %lu lost, in %.1f s; %u stacks; memory peak %s; "
-			 "wrote %s", t.taken ? t.taken - t.filtered : t.delivered + t.lost, t.delivered, t.lost,
-		    (double)(r->end_ns - r->began_ns) / 1e9, r->result ? profile_stack_count(r->result) : 0,
-		    human_bytes(mem_peak(), size, sizeof(size)), output);
-	if (!status && !t.delivered)
-		log_warn("record: no sample was delivered: was anything running? see `telegen check`");
-	return status;
+	if (status)
+		return status;
+	log_info("record: %lu samples taken, %lu delivered, %lu lost, in %.1f s; %smemory peak %s; "
+		 "wrote %s",
+	    taken, t.delivered, t.lost, (double)(r->end_ns - r->began_ns) / 1e9, stacks,
+	    human_bytes(mem_peak(), size, sizeof(size)),
+	    strcmp(r->output, "-") ? r->output : "standard output");
+	if (!t.delivered)
+		log_warn(
+		    "record: no sample was delivered: was anything running? see `telegen check`");
+	return 0;
 }
 
-static int run(struct record_run *r, struct config *config, const char *output)
+// What the capture writes to, or collects in.
+static int open_output(struct record_run *r, struct hall_options *ho)
+{
+	int error;
+	if (!is_tape(r->output)) {
+		ho->on_window = on_window;
+		error = merged_open(&r->merged);
+	} else if (!(error = file_sink_open(&r->file, r->output, 0600))) {
+		ho->on_window = on_tape_window;
+		int fd = fcntl(r->file.fd, F_DUPFD_CLOEXEC, 0);
+		ho->tape = fd < 0 ? NULL : tape_writer_new(fd);
+		error = ho->tape ? 0 : -errno;
+	}
+	if (!error)
+		return 0;
+	log_error("record: %s: %s", r->output, strerror(-error));
+	return EXIT_FAILED;
+}
+
+static int run(struct record_run *r, struct config *config)
 {
 	const struct arguments *a = r->arguments;
 	char why[512];
 	uint32_t pids[SELECTED_MAX + 1];
-	uint32_t count = a->pid_count;
-	memcpy(pids, a->pids, count * sizeof(*pids));
+	memcpy(pids, a->pids, a->pid_count * sizeof(*pids));
+	struct hall_options ho = {
+	    .config = config,
+	    .pids = pids,
+	    .pid_count = a->pid_count,
+	    .comms = *a->comms ? a->comms : NULL,
+	    .containers = *a->containers ? a->containers : NULL,
+	    .cgroups = *a->cgroups ? a->cgroups : NULL,
+	    .all = a->all,
+	    .source = a->source,
+	    .arg = r,
+	};
 	if (a->command) {
 		int error = spawn(r);
 		if (error) {
 			log_error("record: %s: %s", a->command[0], strerror(-error));
 			return EXIT_FAILED;
 		}
-		pids[count++] = (uint32_t)r->child;
+		pids[ho.pid_count++] = (uint32_t)r->child;
 	}
-	struct hall_options ho = {
-	    .config = config,
-	    .pids = pids,
-	    .pid_count = count,
-	    .comms = *a->comms ? a->comms : NULL,
-	    .containers = *a->containers ? a->containers : NULL,
-	    .cgroups = *a->cgroups ? a->cgroups : NULL,
-	    .source = a->source,
-	    .tape_to = is_tape(output) ? output : NULL,
-	    .on_window = on_window,
-	    .arg = r,
-	};
-	int status = hall_open(&r->hall, &ho, why, sizeof(why));
+	int status = open_output(r, &ho);
+	if (status)
+		return status;
+	status = hall_open(&r->hall, &ho, why, sizeof(why));
 	if (status) {
 		log_error("record: %s", why);
 		return status;
 	}
 	status = capture(r);
-	return status ? status : write_result(r, output);
+	int error = status ? 0 : exec_error(r);
+	if (error) {
+		log_error("record: %s: %s: nothing was captured", a->command[0], strerror(error));
+		return EXIT_FAILED;
+	}
+	return status ? status : write_result(r);
 }
 
-static int check_output(const char *output)
+static int check_output(const char *output, const char *source)
 {
 	enum export_format format;
-	if (!strcmp(output, "-") || is_tape(output) || export_format_of(output, &format) == 0)
+	if (is_tape(output) && source) {
+		log_error(
+		    "record: -o: %s: what comes from a recording is one already: copy it", output);
+		return EXIT_USAGE;
+	}
+	if (strcmp(output, "-") && !is_tape(output) && export_format_of(output, &format) < 0) {
+		log_error("record: -o: %s: the suffix says the format: .pb.gz .html .folded .json, "
+			  "or .rec "
+			  "to replay",
+		    output);
+		return EXIT_USAGE;
+	}
+	int error = file_sink_check(output);
+	if (!error)
 		return 0;
-	log_error("record: -o: %s: the suffix says the format: .pb.gz .html .folded .json, or .rec to replay", output);
-	return EXIT_USAGE;
+	log_error("record: -o: %s: %s: choose another place", output, strerror(-error));
+	return EXIT_FAILED;
 }
 
 int command_record(int argc, char **argv)
@@ -269,28 +358,32 @@ int command_record(int argc, char **argv)
 		return status;
 	if (a.help)
 		return command_help(1, argv);
-	const char *output = a.output ? a.output : DEFAULT_OUTPUT;
-	if ((status = check_output(output)))
+	struct record_run r = {.arguments = &a,
+	    .output = a.output ? a.output : DEFAULT_OUTPUT,
+	    .child_fd = -1,
+	    .gate = -1,
+	    .terminal = isatty(STDERR_FILENO)};
+	if ((status = check_output(r.output, a.source)))
 		return status;
 	if (!a.duration_ns && !a.command)
 		a.duration_ns = DEFAULT_DURATION;
 	struct config *config = arguments_config(&a);
 	if (!config)
 		return EXIT_USAGE;
-	struct record_run r = {.arguments = &a, .child_fd = -1, .start_fd = -1, .terminal = isatty(STDERR_FILENO)};
 	signal(SIGPIPE, SIG_IGN);
-	status = run(&r, config, output);
-	if (r.start_fd >= 0)
-		close(r.start_fd);
+	status = run(&r, config);
 	timer_free(r.deadline);
 	timer_free(r.progress);
 	watch_free(r.child_watch);
 	watch_free(r.interrupt);
 	watch_free(r.terminate);
+	if (r.gate >= 0)
+		close(r.gate);
 	if (r.child_fd >= 0)
 		close(r.child_fd);
 	hall_close(&r.hall);
-	profile_free(r.result);
+	file_sink_close(&r.file, -ECANCELED); // where it is still open nothing came of it
+	profile_free(r.merged.profile);
 	config_free(config);
 	return status;
 }

@@ -4,54 +4,77 @@
 #include "hall.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
-int merge_window(struct profile **result, const struct profile *p)
+int merged_open(struct merged *m)
 {
-	if (!*result) {
-		*result = profile_new_like(ACCOUNT_COMMAND, p);
-		if (*result)
-			profile_header(*result)->time_ns = profile_header_of(p)->time_ns;
+	*m = (struct merged){.profile = profile_new(ACCOUNT_COMMAND, profile_type_find("cpu"))};
+	return m->profile ? 0 : -ENOMEM;
+}
+
+void merged_add(struct merged *m, const struct profile *window)
+{
+	struct profile_merge *merge = profile_merge_new(m->profile, window, 1, NULL, NULL);
+	if (merge) {
+		while (profile_merge_step(merge, 100 * NS_PER_MS) > 0)
+			;
+		profile_merge_free(merge);
+		return;
 	}
-	struct profile_merge *m = *result ? profile_merge_new(*result, p, 1, NULL, NULL) : NULL;
-	if (!m)
-		return -ENOMEM;
-	int more;
-	while ((more = profile_merge_step(m, 100 * NS_PER_MS)) > 0)
-		;
-	profile_merge_free(m);
-	struct profile_header *h = profile_header(*result);
-	h->duration_ns = profile_header_of(p)->time_ns + profile_header_of(p)->duration_ns - h->time_ns;
-	return more;
+	int64_t totals[PROFILE_VALUES_MAX];
+	profile_totals(window, totals);
+	profile_add_lost(m->profile, "[lost: memory_limit]", totals);
+	profile_header(m->profile)->duration_ns += profile_header_of(window)->duration_ns;
+	m->left_out = true;
+}
+
+bool merged_incomplete(const struct merged *m)
+{
+	return m->left_out || profile_sample(m->profile, 0)->values[0];
 }
 
 struct replay {
 	struct hall hall;
-	struct profile *result;
-	int error;
+	struct merged merged;
+	uint32_t windows;
 };
 
 static void on_window(void *arg, const struct profile *p)
 {
 	struct replay *r = arg;
-	int error = merge_window(&r->result, p);
-	r->error = r->error ? r->error : error;
+	merged_add(&r->merged, p);
+	r->windows++;
+}
+
+void replay_say(const char *path, int result)
+{
+	if (result == -EBADMSG)
+		log_warn("%s: the recording is cut: what came before is kept", path);
+	else if (result == -EPROTONOSUPPORT)
+		log_error("%s: a recording of another version of telegen: use that one", path);
+	else if (result < 0)
+		log_error("%s: %s: what came before is kept", path, strerror(-result));
 }
 
 static void on_replayed(void *arg, int result)
 {
 	struct replay *r = arg;
-	if (result < 0)
-		log_warn("%s: the recording is cut: what came before is kept", r->hall.options.source);
+	replay_say(r->hall.options.source, result);
 	loop_stop(r->hall.loop);
 }
 
 struct profile *replay_profile(const char *path, const struct config *config)
 {
 	char why[512];
-	struct replay r = {.error = 0};
-	struct hall_options ho = {.config = config, .source = path, .on_window = on_window, .arg = &r};
+	struct replay r = {.windows = 0};
+	struct hall_options ho = {
+	    .config = config, .source = path, .on_window = on_window, .arg = &r};
 	int status = hall_open(&r.hall, &ho, why, sizeof(why));
+	if (!status && merged_open(&r.merged) < 0) {
+		status = -1;
+		snprintf(why, sizeof(why), "%s: no memory within memory_limit: raise it", path);
+	}
 	if (!status)
 		status = hall_start(&r.hall, on_replayed, &r, why, sizeof(why));
 	if (status)
@@ -59,12 +82,14 @@ struct profile *replay_profile(const char *path, const struct config *config)
 	else
 		loop_run(r.hall.loop);
 	hall_close(&r.hall);
-	if (!status && r.error)
-		log_error("%s: memory_limit: no memory for the whole of it: raise memory_limit", path);
-	else if (!status && !r.result)
-		log_error("%s: the recording holds no window", path);
-	if (!status && !r.error && r.result)
-		return r.result;
-	profile_free(r.result);
+	if (!status && merged_incomplete(&r.merged))
+		log_warn(
+		    "%s: memory_limit: not all of it found memory: raise it with --memory_limit",
+		    path);
+	if (!status && !r.windows)
+		log_error("%s: the recording holds no sample", path);
+	if (!status && r.windows)
+		return r.merged.profile;
+	profile_free(r.merged.profile);
 	return NULL;
 }

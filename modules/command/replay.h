@@ -1,8 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <stdbool.h>
 struct config;
 struct profile;
-// The whole recording at PATH as one profile, not yet sealed; the caller's. NULL after a line on stderr.
+
+// Windows that become one profile.
+struct merged {
+	struct profile *profile;
+	bool left_out; // a whole window found no memory: it is in the totals, as [lost:
+		       // memory_limit]
+};
+// 0 or -ENOMEM.
+int merged_open(struct merged *m);
+void merged_add(struct merged *m, const struct profile *window);
+bool merged_incomplete(
+    const struct merged *m); // some samples are there as lost, for want of memory
+
+// The whole recording at PATH as one profile, not yet sealed; the caller's. NULL after a line on
+// stderr.
 struct profile *replay_profile(const char *path, const struct config *config);
-// Adds P to *RESULT (made on the first call): 0 or -ENOMEM.
-int merge_window(struct profile **result, const struct profile *p);
+// Says on stderr what RESULT, as path_replay gives it, means for the recording at PATH.
+void replay_say(const char *path, int result);

@@ -3,8 +3,10 @@
 #include "arguments.h"
 #include "command.h"
 #include "hall.h"
+#include "replay.h"
 
 #include <signal.h>
+#include <stdio.h>
 
 struct run {
 	struct hall hall;
@@ -21,9 +23,9 @@ static void on_finished(void *arg)
 
 static void end(struct run *r)
 {
-	if (r->ending || r->hall.source) // asked twice, or nothing to ship: at once
+	if (r->hall.source) // nothing to ship
 		loop_stop(r->hall.loop);
-	else
+	else if (!r->ending)
 		path_finish(r->hall.path, on_finished, r);
 	r->ending = true;
 }
@@ -31,14 +33,21 @@ static void end(struct run *r)
 static void on_end(void *arg, int signo)
 {
 	struct run *r = arg;
+	const char *what = signo == SIGINT ? "interrupted" : "terminated";
+	if (r->ending && !r->fresh) {
+		log_warn("%s again: what was not shipped yet is left out", what);
+		loop_stop(r->hall.loop);
+		return;
+	}
+	// Where a new configuration was about to begin, it does not.
 	config_free(r->fresh);
 	r->fresh = NULL;
-	log_info("%s: shipping what is left", signo == SIGINT ? "interrupted" : "terminated");
+	log_info("%s: shipping what is left", what);
 	end(r);
 }
 
-// A new configuration takes effect as a whole: what was sampled is shipped, then the rooms are built
-// again. The windows in memory stay.
+// A new configuration takes effect as a whole: what was sampled is shipped, then the rooms are
+// built again. The windows in memory stay.
 static void on_reload(void *arg, int signo)
 {
 	struct run *r = arg;
@@ -50,6 +59,14 @@ static void on_reload(void *arg, int signo)
 		log_warn("SIGHUP: the new configuration is not used, the old one stays in force");
 		return;
 	}
+	if (!r->fresh->profiling_enabled) {
+		log_warn("SIGHUP: profiling.enabled: false: not used, the old configuration stays "
+			 "in force; stop "
+			 "the agent instead");
+		config_free(r->fresh);
+		r->fresh = NULL;
+		return;
+	}
 	log_info("SIGHUP: configuration read");
 	end(r);
 }
@@ -57,9 +74,19 @@ static void on_reload(void *arg, int signo)
 static void on_replayed(void *arg, int result)
 {
 	struct run *r = arg;
-	if (result < 0)
-		log_warn("%s: the recording is cut: shown as far as it goes", r->hall.options.source);
+	replay_say(r->hall.options.source, result);
 	log_info("recording replayed; the endpoint stays until it is stopped");
+}
+
+// Between two lives of the rooms nobody watches for signals: they wait.
+static void hold_signals(bool hold)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
 static int serve_until_stopped(struct run *r)
@@ -72,15 +99,16 @@ static int serve_until_stopped(struct run *r)
 	    loop_signal(loop, SIGHUP, on_reload, r),
 	};
 	int status = watches[0] && watches[1] && watches[2] ? 0 : EXIT_FAILED;
-	signal(SIGPIPE, SIG_IGN);
-	if (status)
-		log_error("signals: no memory");
-	else
+	snprintf(why, sizeof(why), "signals: no memory within memory_limit: raise it");
+	if (!status)
 		status = hall_start(&r->hall, on_replayed, r, why, sizeof(why));
-	if (status)
+	if (status) {
 		log_error("%s", why);
-	else
+	} else {
+		hold_signals(false);
 		loop_run(loop);
+		hold_signals(true);
+	}
 	for (int i = 0; i < 3; i++)
 		watch_free(watches[i]);
 	return status;
@@ -97,8 +125,12 @@ static void on_window(void *arg, const struct profile *p)
 static int open_with(struct run *r, const struct config *config, struct history *history)
 {
 	char why[512];
-	struct hall_options ho = {.config = config, .source = r->arguments->source, .keeps = true,
-	    .history = history, .on_window = on_window, .arg = r};
+	struct hall_options ho = {.config = config,
+	    .source = r->arguments->source,
+	    .keeps = true,
+	    .history = history,
+	    .on_window = on_window,
+	    .arg = r};
 	int status = hall_open(&r->hall, &ho, why, sizeof(why));
 	if (status)
 		log_error("%s", why);
@@ -112,6 +144,10 @@ static int live(struct run *r, struct history **history)
 	if (!status)
 		status = serve_until_stopped(r);
 	*history = hall_take_history(&r->hall);
+	if (r->arguments->source) { // the next life replays it all again
+		history_free(*history);
+		*history = NULL;
+	}
 	hall_close(&r->hall);
 	r->ending = false;
 	return status;
@@ -124,8 +160,10 @@ static int run(struct run *r)
 	int status;
 	do {
 		status = live(r, &history);
-		if (status && before) { // the new configuration does not start: back to the one that did
-			log_warn("SIGHUP: the new configuration does not start, the old one is in force again");
+		if (status &&
+		    before) { // the new configuration does not start: back to the one that did
+			log_warn("SIGHUP: the new configuration does not start, the old one is in "
+				 "force again");
 			config_free(r->config);
 			r->config = before;
 			before = NULL;
@@ -156,6 +194,8 @@ int command_run(int argc, char **argv)
 	struct run r = {.arguments = &a, .config = arguments_config(&a)};
 	if (!r.config)
 		return EXIT_USAGE;
+	signal(SIGPIPE, SIG_IGN);
+	hold_signals(true);
 	if (!r.config->profiling_enabled)
 		log_info("profiling.enabled: false: nothing to do");
 	else

@@ -4,21 +4,57 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-int file_sink_open(struct file_sink *s, const char *path)
+static bool is_special(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+int file_sink_check(const char *path)
+{
+	char directory[sizeof(((struct file_sink *)0)->path)];
+	const char *slash = strrchr(path, '/');
+	if (!strcmp(path, "-"))
+		return 0;
+	if (strlen(path) >= sizeof(directory))
+		return -ENAMETOOLONG;
+	if (is_special(path)) {
+		int fd = open(path, O_PATH | O_CLOEXEC | O_DIRECTORY);
+		if (fd >= 0)
+			close(fd);
+		return fd >= 0 ? -EISDIR : access(path, W_OK) < 0 ? -errno : 0;
+	}
+	text_copy(directory, slash ? (size_t)(slash - path) + 2 : 2, slash ? path : ".");
+	return access(directory, W_OK | X_OK) < 0 ? -errno : 0;
+}
+
+int file_sink_open(struct file_sink *s, const char *path, unsigned mode)
 {
 	*s = (struct file_sink){.fd = STDOUT_FILENO};
+	// Who reads the pipe may have seen enough: an error of the write, not the end of the
+	// process.
+	signal(SIGPIPE, SIG_IGN);
 	if (!strcmp(path, "-"))
 		return 0;
 	if (strlen(path) >= sizeof(s->path))
 		return -ENAMETOOLONG;
+	if (is_special(path)) {
+		s->fd = open(path, O_WRONLY | O_CLOEXEC);
+		s->direct = true;
+	} else {
+		snprintf(s->temporary, sizeof(s->temporary), "%s.tmp-%d", path, (int)getpid());
+		s->fd = open(s->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	}
+	if (s->fd < 0)
+		return -errno;
 	text_copy(s->path, sizeof(s->path), path);
-	snprintf(s->temporary, sizeof(s->temporary), "%s.tmp-%d", path, (int)getpid());
-	s->fd = open(s->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	return s->fd < 0 ? -errno : 0;
+	return 0;
 }
 
 static int sink_write(void *arg, const void *bytes, size_t n)
@@ -49,31 +85,36 @@ int file_sink_close(struct file_sink *s, int error)
 		error = s->error;
 	if (!*s->path)
 		return error;
-	if (!error && fsync(s->fd) < 0 && errno != EINVAL)
+	// What cannot be synchronised (a pipe, some file systems) needs no such thing.
+	if (!error && fsync(s->fd) < 0 && errno != EINVAL && errno != EROFS)
 		error = -errno;
 	if (close(s->fd) < 0 && !error)
 		error = -errno;
-	if (!error && rename(s->temporary, s->path) < 0)
+	if (!s->direct && !error && rename(s->temporary, s->path) < 0)
 		error = -errno;
-	if (error)
+	if (!s->direct && error)
 		unlink(s->temporary);
+	*s->path = 0;
 	return error;
 }
 
-int write_profile(const struct profile *p, const struct profile *base, const char *path, const char *title)
+int write_profile(
+    const struct profile *p, const struct profile *base, const char *path, const char *title)
 {
 	enum export_format format = EXPORT_FOLDED;
 	struct file_sink s;
 	if (strcmp(path, "-"))
-		export_format_of(path, &format); // the suffix was checked when the argument was read
-	int error = file_sink_open(&s, path);
+		export_format_of(
+		    path, &format); // the suffix was checked when the argument was read
+	int error = file_sink_open(&s, path, 0644);
 	if (!error) {
 		struct wire_sink sink = file_sink_sink(&s);
 		error = file_sink_close(&s, export_all(p, base, format, title, &sink));
 	}
 	if (!error || (error == -EPIPE && !strcmp(path, "-"))) // who reads the pipe has seen enough
 		return 0;
-	log_error("%s: %s: nothing was kept of it; choose another place with -o", path, strerror(-error));
+	log_error("%s: %s: nothing was kept of it; choose another place with -o",
+	    strcmp(path, "-") ? path : "standard output", strerror(-error));
 	return EXIT_FAILED;
 }
 

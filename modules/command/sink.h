@@ -2,21 +2,29 @@
 // Where a command writes: a file under a temporary name until it is whole, or the standard output.
 #pragma once
 #include "../export/export.h"
+#include <stdbool.h>
 #include <stdio.h>
 
 struct file_sink {
 	char path[4096], temporary[4096 + 16];
 	int fd;
+	bool direct;
 	uint64_t bytes;
 	int error;
 };
-// "-" is the standard output. 0 or -errno.
-int file_sink_open(struct file_sink *s, const char *path);
+// "-" is the standard output; what is there and is no regular file (a FIFO, a device) is written
+// directly. MODE as of open(2). 0 or -errno.
+int file_sink_open(struct file_sink *s, const char *path, unsigned mode);
 struct wire_sink file_sink_sink(struct file_sink *s);
-// Puts the file in its place, or (ERROR != 0) removes what was begun. 0 or the first error.
+// Puts the file in its place, or (ERROR != 0) removes what was begun. 0 or the first error. Fine
+// where nothing is open.
 int file_sink_close(struct file_sink *s, int error);
 
+// Whether a file may be made at PATH at all, before work is done for it: 0 or -errno.
+int file_sink_check(const char *path);
+
 // Encodes P into PATH by its suffix ("-": folded) and says what failed on stderr. 0 or EXIT_FAILED.
-int write_profile(const struct profile *p, const struct profile *base, const char *path, const char *title);
+int write_profile(
+    const struct profile *p, const struct profile *base, const char *path, const char *title);
 // Human size: "12.3 kB".
 const char *human_bytes(uint64_t bytes, char *buffer, size_t size);

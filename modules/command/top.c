@@ -61,16 +61,20 @@ static void rows_free(struct rows *rows)
 static int by_self(const void *a, const void *b)
 {
 	const struct row *x = a, *y = b;
-	return x->self != y->self ? (x->self < y->self ? 1 : -1) : (x->total < y->total) - (x->total > y->total);
+	return x->self != y->self ? (x->self < y->self ? 1 : -1)
+				  : (x->total < y->total) - (x->total > y->total);
 }
 
 // False where memory ended: then the table would lie.
-static bool add_sample(const struct profile *p, uint32_t index, uint32_t v, struct rows *functions, struct rows *processes)
+static bool add_sample(const struct profile *p, uint32_t index, uint32_t v, struct rows *functions,
+    struct rows *processes)
 {
 	const struct profile_sample *s = profile_sample(p, index);
 	const struct profile_subject *who = profile_subject(p, s->subject);
 	uint32_t n;
 	const uint32_t *frames = profile_stack(p, s->stack, &n);
+	if (!s->values[v])
+		return true;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct profile_frame *f = profile_frame(p, frames[i]);
 		struct row *r = row_of(functions, f->name);
@@ -96,39 +100,75 @@ static void terminal_size(int *lines, int *columns)
 	struct winsize w;
 	bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_row > 8;
 	*lines = known ? w.ws_row : 40;
-	*columns = known ? w.ws_col : 100;
+	*columns = known && w.ws_col > 30 ? w.ws_col : 100;
 }
 
-static void print(const struct top *t, const struct profile *p, struct rows *functions, struct rows *processes,
-    int64_t total)
+// At most COLUMNS characters of a name that anybody may have given: what a terminal would take for
+// a command, and what is no UTF-8, is shown as '?'.
+static void put_name(const char *s, int columns)
+{
+	bool utf8 = text_utf8_valid(s, strlen(s));
+	for (; *s && columns > 0; s++) {
+		unsigned char c = (unsigned char)*s;
+		bool continues = utf8 && (c & 0xc0) == 0x80;
+		bool control = c < ' ' || c == 127 || (c > 127 && !utf8) ||
+			       (c == 0xc2 && (unsigned char)s[1] < 0xa0); // C1
+		columns -= !continues;
+		putchar(control ? '?' : c);
+		s += control && c == 0xc2 && utf8;
+	}
+	for (; utf8 && ((unsigned char)*s & 0xc0) == 0x80; s++) // the rest of the last one
+		putchar(*s);
+	putchar('\n');
+}
+
+static void print_processes(
+    const struct profile *p, struct rows *rows, double seconds, int most, int columns)
+{
+	qsort(rows->at, rows->count, sizeof(*rows->at), by_self);
+	for (int i = 0; i < (int)rows->count && i < most; i++) {
+		const struct row *r = &rows->at[i];
+		printf("%7.1f  %8u  ", seconds > 0 ? (double)r->self / 1e7 / seconds : 0, r->pid);
+		put_name(profile_name(p, r->name), columns - 20);
+	}
+}
+
+static void print_functions(
+    const struct profile *p, struct rows *rows, int64_t total, int most, int columns)
+{
+	double share = total ? 100.0 / (double)total : 0;
+	qsort(rows->at, rows->count, sizeof(*rows->at), by_self);
+	for (int i = 0; i < (int)rows->count && i < most; i++) {
+		const struct row *r = &rows->at[i];
+		printf("%7.1f  %7.1f  ", (double)r->self * share, (double)r->total * share);
+		put_name(profile_name(p, r->name), columns - 19);
+	}
+}
+
+static void print(
+    const struct top *t, const struct profile *p, struct rows *functions, struct rows *processes)
 {
 	int lines, columns;
+	int64_t values[PROFILE_VALUES_MAX];
 	struct path_totals totals;
 	const struct profile_header *h = profile_header_of(p);
 	const char *bold = t->color ? "\033[1m" : "", *plain = t->color ? "\033[0m" : "";
+	double seconds = (double)h->duration_ns / 1e9;
 	terminal_size(&lines, &columns);
 	path_totals(t->hall.path, &totals);
-	double share = total ? 100.0 / (double)total : 0, seconds = (double)h->duration_ns / 1e9;
+	profile_totals(p, values);
+	int64_t total = values[h->default_value];
 	if (t->terminal)
 		fputs("\033[H\033[2J", stdout);
-	printf("%stelegen top%s  cpu %.2f cores over %.1f s  %lu samples, %lu lost  memory %.1f MB\n", bold, plain,
-	    seconds > 0 ? (double)total / 1e9 / seconds : 0, seconds, totals.delivered, totals.lost,
-	    (double)mem_total() / 1e6);
+	printf("%stelegen top%s  cpu %.2f cores over %.1f s, %ld samples; %lu lost so far  memory "
+	       "%.1f MB\n",
+	    bold, plain, seconds > 0 ? (double)total / 1e9 / seconds : 0, seconds, values[0],
+	    totals.lost, (double)mem_total() / 1e6);
+	int most = (lines - 7) / 3;
 	printf("\n%s%7s  %8s  %s%s\n", bold, "CPU %", "PID", "PROCESS", plain);
-	qsort(processes->at, processes->count, sizeof(*processes->at), by_self);
-	uint32_t most = (uint32_t)(lines - 7) / 3;
-	for (uint32_t i = 0; i < processes->count && i < most; i++) {
-		const struct row *r = &processes->at[i];
-		printf("%7.1f  %8u  %s\n", seconds > 0 ? (double)r->self / 1e7 / seconds : 0, r->pid,
-		    profile_name(p, r->name));
-	}
+	print_processes(p, processes, seconds, most, columns);
 	printf("\n%s%7s  %7s  %s%s\n", bold, "SELF %", "TOTAL %", "FUNCTION", plain);
-	qsort(functions->at, functions->count, sizeof(*functions->at), by_self);
-	for (uint32_t i = 0; i < functions->count && (int)i < lines - 8 - (int)most; i++) {
-		const struct row *r = &functions->at[i];
-		printf("%7.1f  %7.1f  %.*s\n", (double)r->self * share, (double)r->total * share,
-		    columns > 30 ? columns - 19 : 11, profile_name(p, r->name));
-	}
+	print_functions(p, functions, total, lines - 8 - most, columns);
 	putchar('\n');
 	fflush(stdout);
 }
@@ -136,15 +176,14 @@ static void print(const struct top *t, const struct profile *p, struct rows *fun
 static void on_window(void *arg, const struct profile *p)
 {
 	struct top *t = arg;
-	struct rows functions = {.index = MAP(ACCOUNT_COMMAND)}, processes = {.index = MAP(ACCOUNT_COMMAND)};
-	int64_t totals[PROFILE_VALUES_MAX];
+	struct rows functions = {.index = MAP(ACCOUNT_COMMAND)},
+		    processes = {.index = MAP(ACCOUNT_COMMAND)};
 	uint32_t v = profile_header_of(p)->default_value;
 	bool ok = true;
-	profile_totals(p, totals);
 	for (uint32_t i = 0; ok && i < profile_sample_count(p); i++)
 		ok = add_sample(p, i, v, &functions, &processes);
 	if (ok)
-		print(t, p, &functions, &processes, totals[v]);
+		print(t, p, &functions, &processes);
 	else
 		log_error("top: memory_limit: no memory for the table: raise memory_limit");
 	rows_free(&functions);
@@ -174,7 +213,8 @@ int command_top(int argc, char **argv)
 	if (!config)
 		return EXIT_USAGE;
 	struct top t = {.left = a.count, .terminal = isatty(STDOUT_FILENO)};
-	t.color = t.terminal && !getenv("NO_COLOR");
+	const char *no_color = getenv("NO_COLOR");
+	t.color = t.terminal && !(no_color && *no_color);
 	signal(SIGPIPE, SIG_IGN);
 	struct hall_options ho = {
 	    .config = config,
@@ -183,6 +223,7 @@ int command_top(int argc, char **argv)
 	    .comms = *a.comms ? a.comms : NULL,
 	    .containers = *a.containers ? a.containers : NULL,
 	    .cgroups = *a.cgroups ? a.cgroups : NULL,
+	    .all = a.all,
 	    .window_ns = a.duration_ns ? a.duration_ns : WINDOW_NS,
 	    .on_window = on_window,
 	    .arg = &t,
@@ -192,7 +233,9 @@ int command_top(int argc, char **argv)
 	if (!status) {
 		interrupt = loop_signal(t.hall.loop, SIGINT, on_signal, &t);
 		terminate = loop_signal(t.hall.loop, SIGTERM, on_signal, &t);
-		status = hall_start(&t.hall, NULL, NULL, why, sizeof(why));
+		snprintf(why, sizeof(why), "signals: no memory within memory_limit: raise it");
+		status = interrupt && terminate ? hall_start(&t.hall, NULL, NULL, why, sizeof(why))
+						: EXIT_FAILED;
 	}
 	if (status)
 		log_error("top: %s", why);

@@ -110,6 +110,11 @@ static int try_other_roots(void)
 	return 0;
 }
 
+static int try_pids(void)
+{
+	return kernel_pids_are_foreign() ? -ENOTSUP : 0;
+}
+
 static int try_statistics(void)
 {
 	char c = '0';
@@ -137,6 +142,8 @@ static const struct probe probes[] = {
 	"programs that were replaced on disk stay unnamed: needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE"},
     {"roots of other processes", try_other_roots, false,
 	"files of other users' processes stay unnamed: needs CAP_SYS_PTRACE and the host's pid namespace"},
+    {"the host's pid namespace", try_pids, false,
+	"user code of processes stays unnamed: needs hostPID: true or --pid=host"},
     {"BPF run time statistics", try_statistics, false,
 	"telegen_bpf_run_nanoseconds_total stays 0: set kernel.bpf_stats_enabled=1 to measure"},
 };

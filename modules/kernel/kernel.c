@@ -5,12 +5,14 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <linux/perf_event.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "telegen.skel.h"
@@ -18,9 +20,13 @@
 #define PRESENT "/sys/devices/system/cpu/present"
 #define ONLINE "/sys/devices/system/cpu/online"
 #define CPUS_MAX 4096u
+#define STACK_MAX "/proc/sys/kernel/perf_event_max_stack"
+#define STACK_MAX_DEFAULT 127
+#define INITIAL_PIDS 0xEFFFFFFCu // inode of the initial pid namespace (PROC_PID_INIT_INO, linux/proc_ns.h)
 
-// libbpf tells causes only in print; the last warning is kept for `why`.
-static char last_warning[256];
+// libbpf tells causes only in print, and has no argument for it; of a call that fails the first
+// warning says most.
+static char first_warning[256];
 
 static int on_print(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -29,8 +35,8 @@ static int on_print(enum libbpf_print_level level, const char *format, va_list a
 		return 0;
 	int n = vsnprintf(line, sizeof(line), format, args);
 	line[strcspn(line, "\n")] = 0;
-	if (level == LIBBPF_WARN && strncmp(line, "libbpf: ", 8) == 0)
-		text_copy(last_warning, sizeof(last_warning), line + 8);
+	if (level == LIBBPF_WARN && !*first_warning && strncmp(line, "libbpf: ", 8) == 0)
+		text_copy(first_warning, sizeof(first_warning), line + 8);
 	log_debug("%s", line);
 	return n;
 }
@@ -43,9 +49,25 @@ static int on_ring(void *arg, void *data, size_t size)
 		count_add(COUNT_RECORDS_BAD, 1);
 		return 0;
 	}
-	perf_drain(k, r->time_ns);
+	// What was mapped before the sample was taken is told first, however much it is.
+	perf_drain(k, r->time_ns, false);
+	k->drained += r->size;
 	k->options.on_record(k->options.arg, r);
 	return --k->left > 0 ? 0 : -EINTR; // a negative value ends this drain after the record
+}
+
+// How deep the kernel walks at most.
+static uint32_t stack_max(void)
+{
+	char text[16] = "";
+	uint64_t value = 0;
+	int fd = open(STACK_MAX, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0 || text_number(text, strcspn(text, "\n"), 10, &value) || value > UINT32_MAX)
+		return STACK_MAX_DEFAULT;
+	return (uint32_t)value;
 }
 
 static void set_sizes(struct kernel *k)
@@ -58,6 +80,7 @@ static void set_sizes(struct kernel *k)
 	b->rodata->only_listed = o->only_listed;
 	b->rodata->use_listed = o->wanted_max > 0;
 	b->rodata->cpu_period_ns = o->cpu_period_ns;
+	b->rodata->kernel_stack_max = stack_max();
 	bpf_map__set_max_entries(b->maps.ring, o->ring_bytes ? o->ring_bytes : 256 * 1024);
 	bpf_map__set_max_entries(b->maps.listed, o->wanted_max ? o->wanted_max : 1);
 	bpf_map__set_max_entries(b->maps.scratches, k->cpu_count);
@@ -100,12 +123,12 @@ static int explain(int error, char *why, size_t size, const char *what)
 {
 	if (error == -EPERM || error == -EACCES)
 		snprintf(why, size, "%s: not permitted: run as root, or with CAP_BPF and CAP_PERFMON "
-		    "(CAP_SYS_ADMIN before Linux 5.8)%s%s", what, *last_warning ? ": " : "", last_warning);
+		    "(CAP_SYS_ADMIN before Linux 5.8)%s%s", what, *first_warning ? ": " : "", first_warning);
 	else if (error == -ENOMEM)
 		snprintf(why, size, "%s: no memory within memory_limit: raise it, or see `telegen check`", what);
 	else
 		snprintf(why, size, "%s: %s%s%s: see `telegen check`", what, strerror(-error),
-		    *last_warning ? ": " : "", last_warning);
+		    *first_warning ? ": " : "", first_warning);
 	return error;
 }
 
@@ -114,12 +137,15 @@ static int load(struct kernel *k, char *why, size_t size)
 	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
 	setrlimit(RLIMIT_MEMLOCK, &unlimited); // needed before 5.11 only; refused without CAP_SYS_RESOURCE
 	libbpf_set_print(on_print);
-	*last_warning = 0;
+	*first_warning = 0;
 	k->bpf = telegen_bpf__open();
 	if (!k->bpf)
 		return explain(-errno, why, size, "BPF object");
 	set_sizes(k);
+	uint64_t refused = count_get(COUNT_MEM_REFUSED);
 	int error = telegen_bpf__load(k->bpf);
+	if (error && count_get(COUNT_MEM_REFUSED) > refused)
+		error = -ENOMEM; // whatever libbpf made of it
 	if (error)
 		return explain(error, why, size, "loading BPF");
 	error = charge_maps(k);
@@ -129,6 +155,35 @@ static int load(struct kernel *k, char *why, size_t size)
 	return k->ring ? 0 : explain(-errno, why, size, "BPF ring");
 }
 
+// In another pid namespace perf tells of processes by ids of that one, while samples carry those of
+// the initial one: what happened to one process would be told of another.
+bool kernel_pids_are_foreign(void)
+{
+	struct stat st;
+	return stat("/proc/self/ns/pid", &st) == 0 && st.st_ino != INITIAL_PIDS;
+}
+
+static int count_cpus(struct kernel *k)
+{
+	k->cpu_count = perf_cpu_list(PRESENT, NULL, CPUS_MAX);
+	int possible = libbpf_num_possible_cpus(); // the kernel fills a value for each, whatever we think
+	if (!k->cpu_count || possible <= 0)
+		return possible < 0 ? possible : -ENOENT;
+	k->possible = (uint32_t)possible;
+	return 0;
+}
+
+static int make_room(struct kernel *k)
+{
+	k->cpus = mem_alloc(ACCOUNT_KERNEL, k->cpu_count * sizeof(*k->cpus));
+	k->event = mem_alloc(ACCOUNT_KERNEL, EVENT_MAX);
+	k->counter_values =
+	    mem_alloc(ACCOUNT_KERNEL, k->possible * KERNEL_COUNTER_COUNT * sizeof(uint64_t));
+	for (uint32_t i = 0; k->cpus && i < k->cpu_count; i++)
+		k->cpus[i] = (struct cpu){.tick_fd = -1, .side_fd = -1};
+	return k->cpus && k->event && k->counter_values ? 0 : -ENOMEM;
+}
+
 struct kernel *kernel_new(const struct kernel_options *options, char *why, size_t size)
 {
 	struct kernel *k = mem_alloc(ACCOUNT_KERNEL, sizeof(*k));
@@ -136,16 +191,16 @@ struct kernel *kernel_new(const struct kernel_options *options, char *why, size_
 	if (!k)
 		return explain(error, why, size, "kernel"), NULL;
 	k->options = *options;
-	k->cpu_count = perf_cpu_list(PRESENT, NULL, CPUS_MAX);
-	int possible = libbpf_num_possible_cpus();
-	k->possible = possible > 0 ? (uint32_t)possible : k->cpu_count;
-	k->cpus = mem_alloc(ACCOUNT_KERNEL, k->cpu_count * sizeof(*k->cpus));
-	k->event = mem_alloc(ACCOUNT_KERNEL, EVENT_MAX);
-	k->counter_values = mem_alloc(ACCOUNT_KERNEL, k->possible * KERNEL_COUNTER_COUNT * sizeof(uint64_t));
-	for (uint32_t i = 0; k->cpus && i < k->cpu_count; i++)
-		k->cpus[i].tick_fd = k->cpus[i].side_fd = -1;
-	if (!k->cpu_count || !k->cpus || !k->event || !k->counter_values)
-		error = explain(k->cpu_count ? -ENOMEM : -ENOENT, why, size, k->cpu_count ? "kernel" : PRESENT);
+	if (k->options.max_depth > FRAMES_MAX)
+		k->options.max_depth = FRAMES_MAX;
+	k->page = (uint32_t)sysconf(_SC_PAGESIZE);
+	k->side_bytes = SIDE_BYTES > k->page ? SIDE_BYTES : k->page;
+	k->foreign = kernel_pids_are_foreign();
+	error = count_cpus(k);
+	if (error)
+		error = explain(error, why, size, "CPUs in /sys/devices/system/cpu");
+	else if ((error = make_room(k)))
+		error = explain(error, why, size, "kernel");
 	else
 		error = load(k, why, size);
 	if (error) {
@@ -177,39 +232,51 @@ void kernel_free(struct kernel *k)
 static int attach_cpu(struct kernel *k, uint32_t cpu)
 {
 	int error = perf_open_cpu(k, cpu);
-	if (error || k->cpus[cpu].tick_fd < 0)
+	if (error == -ENODEV)
+		return 0; // it went offline just now
+	if (error)
 		return error;
 	// bpf_link came in 5.15; the ioctl serves every kernel and dies with the descriptor too.
-	if (ioctl(k->cpus[cpu].tick_fd, PERF_EVENT_IOC_SET_BPF, bpf_program__fd(k->bpf->progs.cpu_tick)) < 0) {
+	int tick = k->cpus[cpu].tick_fd, program = bpf_program__fd(k->bpf->progs.cpu_tick);
+	if (tick >= 0 && ioctl(tick, PERF_EVENT_IOC_SET_BPF, program) < 0)
 		error = -errno;
+	else if (k->started)
+		error = perf_enable(k, cpu, true);
+	if (error)
 		perf_close_cpu(k, cpu);
-	}
 	return error;
+}
+
+static void detach_cpu(struct kernel *k, uint32_t cpu)
+{
+	// Mapping events that nobody read go with it.
+	count_add(COUNT_MMAP_LOST, 1);
+	perf_close_cpu(k, cpu);
 }
 
 int kernel_rescan_cpus(struct kernel *k)
 {
 	uint8_t online[CPUS_MAX] = {0};
-	int error = 0;
-	if (!perf_cpu_list(ONLINE, online, CPUS_MAX))
+	uint32_t top = perf_cpu_list(ONLINE, online, CPUS_MAX);
+	if (!top)
 		return -ENOENT;
+	// One that was not there when the BPF maps got their size has no place in them.
+	int error = top > k->cpu_count ? -ENOSPC : 0;
 	for (uint32_t i = 0; i < k->cpu_count; i++) {
 		struct cpu *c = &k->cpus[i];
-		if (!online[i] && c->side_fd >= 0) {
-			perf_close_cpu(k, i);
-		} else if (online[i] && c->side_fd < 0) {
+		if (c->side_fd >= 0 && (!online[i] || (k->started && !perf_alive(k, i))))
+			detach_cpu(k, i);
+		if (online[i] && c->side_fd < 0) {
 			int e = attach_cpu(k, i);
 			error = error ? error : e;
 		}
 	}
-	if (!error && k->started)
-		error = perf_enable(k, true);
 	return error;
 }
 
 int kernel_start(struct kernel *k, char *why, size_t size)
 {
-	*last_warning = 0;
+	*first_warning = 0;
 	k->exit_link = bpf_program__attach(k->bpf->progs.task_exit);
 	if (!k->exit_link)
 		return explain(-errno, why, size, "tracepoint sched_process_exit");
@@ -219,6 +286,9 @@ int kernel_start(struct kernel *k, char *why, size_t size)
 			return explain(-errno, why, size, "tracepoint sched_process_fork");
 	}
 	k->started = true;
+	if (k->foreign)
+		log_warn("not in the host's pid namespace (hostPID: true, --pid=host): "
+			 "user code of processes stays unnamed");
 	int error = kernel_rescan_cpus(k);
 	return error ? explain(error, why, size, "perf events on each CPU") : 0;
 }
@@ -228,34 +298,39 @@ void kernel_stop(struct kernel *k)
 	if (!k->started)
 		return;
 	k->started = false;
-	if (perf_enable(k, false) < 0)
-		log_warn("perf events: could not be stopped: %s", strerror(errno));
+	for (uint32_t i = 0; i < k->cpu_count; i++) {
+		int error = perf_enable(k, i, false);
+		if (error)
+			log_warn("perf events of CPU %u: could not be stopped: %s", i, strerror(-error));
+	}
 }
 
 int kernel_drain(struct kernel *k, int max)
 {
 	// What is younger than a millisecond may still be followed by an older sample.
-	uint64_t settled = clock_now() - NS_PER_MS;
-	unsigned use = perf_ring_use(k);
+	uint64_t settled = k->started ? clock_now() - NS_PER_MS : UINT64_MAX - 1;
+	if (!k->more) {
+		k->drained = 0;
+		k->side_use = perf_ring_use(k);
+	}
 	k->left = max;
 	ring_buffer__consume(k->ring);
-	int handed = max - k->left;
-	if (handed < max)
-		perf_drain(k, k->started ? settled : UINT64_MAX - 1);
-	// A drain that met its bound says that the ring is filling.
-	k->ring_use = handed == max ? 100 : use;
-	return handed;
+	perf_drain(k, settled, true);
+	k->more = k->left <= 0;
+	return k->more ? max : max - k->left;
 }
 
 unsigned kernel_ring_use(const struct kernel *k)
 {
-	return k->ring_use;
+	uint64_t ring = k->drained * 100ull / bpf_map__max_entries(k->bpf->maps.ring);
+	ring = ring > k->side_use ? ring : k->side_use;
+	return k->more || ring > 100 ? 100 : (unsigned)ring;
 }
 
 int kernel_want(struct kernel *k, uint32_t pid, int want)
 {
 	int fd = bpf_map__fd(k->bpf->maps.listed);
-	uint32_t value = k->options.only_listed ? 2 : 1; // LISTED or UNWANTED
+	uint32_t value = k->options.only_listed ? LISTED : UNWANTED;
 	bool put = k->options.only_listed ? want : !want;
 	if (!put)
 		return bpf_map_delete_elem(fd, &pid) && errno != ENOENT ? -errno : 0;

@@ -14,6 +14,7 @@ struct text;
 
 struct kernel_options {
 	uint64_t cpu_period_ns; // 0: no CPU samples
+	bool cycles;		// tick by hardware cycles; by the CPU clock where there are none
 	uint32_t max_depth;	// user frames, at most FRAMES_MAX
 	bool no_kernel_frames, no_user_frames;
 	bool only_listed; // only processes that kernel_want lists (and the children they fork)
@@ -30,14 +31,17 @@ int kernel_start(struct kernel *k, char *why, size_t why_size);
 void kernel_stop(struct kernel *k); // no more samples; what is in the ring can still be drained
 // Hands at most MAX records up. Returns how many; MAX means there may be more.
 int kernel_drain(struct kernel *k, int max);
-// How full the ring was at the last drain, per cent.
+// How full the fullest ring was when it was last found empty by a drain, or by drains in pieces, per cent;
+// 100 while more is waiting.
 unsigned kernel_ring_use(const struct kernel *k);
 // WANT: 1 list, 0 take off the list; with only_listed off, 0 marks a process unwanted and 1 clears that.
 int kernel_want(struct kernel *k, uint32_t pid, int want);
 int kernel_counters(struct kernel *k, uint64_t counters[KERNEL_COUNTER_COUNT]);
 const char *kernel_counter_label(enum kernel_counter c);
 const char *kernel_counter_text(enum kernel_counter c);
-int kernel_rescan_cpus(struct kernel *k); // follows hotplug
+// Follows hotplug; also of a CPU that went and came back since the last call. -ENOSPC: there is one that this
+// machine did not have at the start; it is not profiled.
+int kernel_rescan_cpus(struct kernel *k);
 uint32_t kernel_cpus(const struct kernel *k);
 uint64_t kernel_map_bytes(const struct kernel *k); // what the maps cost, bytes
 // BPF run time so far, ns (0 where statistics are off), and runs.

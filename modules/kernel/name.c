@@ -9,27 +9,33 @@
 
 #include "telegen.skel.h"
 
-// "name+0x1f/0x80 [module]": cuts TEXT up. False where the kernel had no name (it prints plain hex) or it was too long.
+// "name+0x1f/0x80", "name+0x1f/0x80 [module]" or "name+0x1f/0x80 [module build-id]": cuts TEXT up.
+// False where it is none of these: the kernel had no name (it prints plain hex), or it was too long.
 static bool cut(char *text, uint64_t address, uint64_t *start, uint64_t *end, const char **module)
 {
-	uint64_t offset, size;
-	char *plus = strrchr(text, '+');
+	char *plus = NULL;
+	for (char *at = strstr(text, "+0x"); at; at = strstr(at + 1, "+0x"))
+		plus = at;
 	char *slash = plus ? strchr(plus, '/') : NULL;
-	if (!plus || plus == text || !slash || strncmp(plus, "+0x", 3) || strncmp(slash, "/0x", 3))
+	uint64_t offset, size;
+	if (!plus || plus == text || !slash || strncmp(slash, "/0x", 3))
 		return false;
 	size_t digits = strspn(slash + 3, "0123456789abcdef");
 	char *tail = slash + 3 + digits;
 	if (text_number(plus + 3, (size_t)(slash - plus - 3), 16, &offset) < 0 ||
-	    text_number(slash + 3, digits, 16, &size) < 0 || offset > address || offset >= size)
+	    text_number(slash + 3, digits, 16, &size) < 0 || offset > address || offset >= size ||
+	    size > UINT64_MAX - (address - offset))
 		return false;
-	*start = address - offset;
-	*end = *start + size;
 	*module = "";
-	// A module's build-id may follow its name.
-	if (!strncmp(tail, " [", 2) && strcspn(tail + 2, " ]") < strlen(tail + 2)) {
+	if (*tail) {
+		size_t n = strcspn(tail, "]");
+		if (strncmp(tail, " [", 2) || strcmp(tail + n, "]") || n == 2)
+			return false;
 		tail[2 + strcspn(tail + 2, " ]")] = 0;
 		*module = tail + 2;
 	}
+	*start = address - offset;
+	*end = *start + size;
 	*plus = 0;
 	return true;
 }

@@ -13,8 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE 4096u
-
 static int event_open(struct perf_event_attr *attr, uint32_t cpu)
 {
 	attr->size = sizeof(*attr);
@@ -25,7 +23,7 @@ static int event_open(struct perf_event_attr *attr, uint32_t cpu)
 // "0-3,5" from /sys/devices/system/cpu/FILE: sets ONLINE[cpu]; returns the highest cpu + 1 (0: unreadable).
 uint32_t perf_cpu_list(const char *file, uint8_t *online, uint32_t max)
 {
-	char text[1024];
+	char text[4096]; // sysfs gives a page at most
 	int fd = open(file, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 	if (fd >= 0)
@@ -49,16 +47,32 @@ uint32_t perf_cpu_list(const char *file, uint8_t *online, uint32_t max)
 	return top;
 }
 
+// Hardware cycles tick by frequency, so a sample stands for the period on average only; the clock
+// ticks exactly.
 static int open_tick(struct kernel *k, uint32_t cpu)
 {
-	struct perf_event_attr attr = {
+	struct perf_event_attr clock = {
 	    .type = PERF_TYPE_SOFTWARE,
 	    .config = PERF_COUNT_SW_CPU_CLOCK,
 	    .sample_period = k->options.cpu_period_ns,
 	    .exclude_idle = 1,
 	    .disabled = 1,
 	};
-	return event_open(&attr, cpu);
+	struct perf_event_attr cycles = {
+	    .type = PERF_TYPE_HARDWARE,
+	    .config = PERF_COUNT_HW_CPU_CYCLES,
+	    .sample_freq = NS_PER_S / k->options.cpu_period_ns,
+	    .freq = 1,
+	    .exclude_idle = 1,
+	    .disabled = 1,
+	};
+	int fd = k->options.cycles ? event_open(&cycles, cpu) : -1;
+	if (fd < 0 && k->options.cycles) {
+		log_warn("profiling.cpu.event: cycles: %s: this machine has no counter: the clock ticks",
+		    strerror(-fd));
+		k->options.cycles = false;
+	}
+	return fd >= 0 ? fd : event_open(&clock, cpu);
 }
 
 static int open_side(struct kernel *k, uint32_t cpu)
@@ -73,6 +87,7 @@ static int open_side(struct kernel *k, uint32_t cpu)
 	    .build_id = !k->no_build_id,
 	    .sample_id_all = 1,
 	    .sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME,
+	    .read_format = PERF_FORMAT_TOTAL_TIME_ENABLED,
 	    .use_clockid = 1,
 	    .clockid = CLOCK_MONOTONIC,
 	    .watermark = 1,
@@ -91,7 +106,7 @@ static int open_side(struct kernel *k, uint32_t cpu)
 int perf_open_cpu(struct kernel *k, uint32_t cpu)
 {
 	struct cpu *c = &k->cpus[cpu];
-	size_t size = (1 + SIDE_PAGES) * PAGE;
+	size_t size = k->page + k->side_bytes;
 	int error = 0;
 	c->tick_fd = k->options.cpu_period_ns ? open_tick(k, cpu) : -1;
 	if (k->options.cpu_period_ns && c->tick_fd < 0) {
@@ -125,8 +140,8 @@ void perf_close_cpu(struct kernel *k, uint32_t cpu)
 {
 	struct cpu *c = &k->cpus[cpu];
 	if (c->side) {
-		munmap(c->side, (1 + SIDE_PAGES) * PAGE);
-		mem_charge(ACCOUNT_MAPS, -(int64_t)((1 + SIDE_PAGES) * PAGE));
+		munmap(c->side, k->page + k->side_bytes);
+		mem_charge(ACCOUNT_MAPS, -(int64_t)(k->page + k->side_bytes));
 	}
 	if (c->side_fd >= 0)
 		close(c->side_fd);
@@ -135,18 +150,28 @@ void perf_close_cpu(struct kernel *k, uint32_t cpu)
 	*c = (struct cpu){.tick_fd = -1, .side_fd = -1};
 }
 
-int perf_enable(struct kernel *k, bool on)
+int perf_enable(struct kernel *k, uint32_t cpu, bool on)
 {
 	unsigned long what = on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE;
+	const struct cpu *c = &k->cpus[cpu];
 	int error = 0;
-	for (uint32_t i = 0; i < k->cpu_count; i++) {
-		struct cpu *c = &k->cpus[i];
-		if (c->side_fd >= 0 && ioctl(c->side_fd, what, 0) < 0)
-			error = -errno;
-		if (c->tick_fd >= 0 && ioctl(c->tick_fd, what, 0) < 0)
-			error = -errno;
-	}
+	if (c->side_fd >= 0 && ioctl(c->side_fd, what, 0) < 0)
+		error = -errno;
+	if (c->tick_fd >= 0 && ioctl(c->tick_fd, what, 0) < 0)
+		error = -errno;
 	return error;
+}
+
+bool perf_alive(struct kernel *k, uint32_t cpu)
+{
+	struct cpu *c = &k->cpus[cpu];
+	uint64_t value[2]; // count, time enabled
+	if (read(c->side_fd, value, sizeof(value)) != sizeof(value))
+		return false;
+	// An event that lost its CPU stands still for ever.
+	bool alive = value[1] > c->enabled_ns;
+	c->enabled_ns = value[1];
+	return alive;
 }
 
 static uint64_t head_of(const struct cpu *c)
@@ -161,7 +186,7 @@ unsigned perf_ring_use(const struct kernel *k)
 	for (uint32_t i = 0; i < k->cpu_count; i++) {
 		if (!k->cpus[i].side)
 			continue;
-		unsigned use = (unsigned)((head_of(&k->cpus[i]) - k->cpus[i].tail) * 100 / (SIDE_PAGES * PAGE));
+		unsigned use = (unsigned)((head_of(&k->cpus[i]) - k->cpus[i].tail) * 100 / k->side_bytes);
 		if (use > most)
 			most = use;
 	}
@@ -169,10 +194,11 @@ unsigned perf_ring_use(const struct kernel *k)
 }
 
 // Copies N bytes of the ring at POSITION, over its end where they wrap.
-static void copy_out(const struct cpu *c, uint64_t position, void *to, size_t n)
+static void copy_out(
+    const struct kernel *k, const struct cpu *c, uint64_t position, void *to, size_t n)
 {
-	const uint8_t *data = (const uint8_t *)c->side + PAGE;
-	size_t at = position % (SIDE_PAGES * PAGE), first = SIDE_PAGES * PAGE - at;
+	const uint8_t *data = (const uint8_t *)c->side + k->page;
+	size_t at = position % k->side_bytes, first = k->side_bytes - at;
 	if (first > n)
 		first = n;
 	memcpy(to, data + at, first);
@@ -186,16 +212,17 @@ struct id_tail {
 };
 
 // Time of the next record of C, UINT64_MAX where there is none.
-static uint64_t next_time(const struct cpu *c, struct perf_event_header *h)
+static uint64_t next_time(
+    const struct kernel *k, const struct cpu *c, struct perf_event_header *h)
 {
 	uint64_t left = head_of(c) - c->tail;
 	if (left < sizeof(*h))
 		return UINT64_MAX;
-	copy_out(c, c->tail, h, sizeof(*h));
+	copy_out(k, c, c->tail, h, sizeof(*h));
 	if (h->size < sizeof(*h) + sizeof(struct id_tail) || h->size > left)
 		return 0; // nonsense: take it at once, to get past it
 	struct id_tail id;
-	copy_out(c, c->tail + h->size - sizeof(id), &id, sizeof(id));
+	copy_out(k, c, c->tail + h->size - sizeof(id), &id, sizeof(id));
 	return id.time;
 }
 
@@ -251,25 +278,32 @@ static void hand_mmap(struct kernel *k, const struct perf_event_header *h, const
 	k->options.on_record(k->options.arg, &out.r.head);
 }
 
+// PERF_RECORD_COMM is {u32 pid, tid; char comm[]}.
+static void hand_exec(struct kernel *k, const uint8_t *body, size_t size, uint64_t time)
+{
+	struct record_task r = {
+	    .head = {.kind = RECORD_EXEC, .size = sizeof(r), .time_ns = time},
+	};
+	memcpy(&r.pid, body, 4);
+	memcpy(&r.tid, body + 4, 4);
+	memcpy(r.comm, body + 8, size - 8 < sizeof(r.comm) ? size - 8 : sizeof(r.comm));
+	r.comm[COMM_LEN - 1] = 0;
+	k->options.on_record(k->options.arg, &r.head);
+}
+
 static void hand_up(struct kernel *k, const struct perf_event_header *h, const uint8_t *body, uint64_t time)
 {
-	if (h->type == PERF_RECORD_MMAP2 &&
-	    h->size >= sizeof(*h) + sizeof(struct mmap2) + sizeof(struct id_tail)) {
-		hand_mmap(k, h, (const struct mmap2 *)body, time);
-	} else if (h->type == PERF_RECORD_COMM && (h->misc & PERF_RECORD_MISC_COMM_EXEC)) {
-		struct record_task r = {
-		    .head = {.kind = RECORD_EXEC, .size = sizeof(r), .time_ns = time},
-		};
-		memcpy(&r.pid, body, 4);
-		memcpy(&r.tid, body + 4, 4);
-		size_t room = h->size - sizeof(*h) - 8 - sizeof(struct id_tail);
-		memcpy(r.comm, body + 8, room < sizeof(r.comm) ? room : sizeof(r.comm));
-		r.comm[COMM_LEN - 1] = 0;
-		k->options.on_record(k->options.arg, &r.head);
-	} else if (h->type == PERF_RECORD_LOST) {
+	size_t size = h->size - sizeof(*h) - sizeof(struct id_tail); // of the body
+	if (h->type == PERF_RECORD_LOST && size >= 16) { // {u64 id, lost}
 		uint64_t lost;
 		memcpy(&lost, body + 8, sizeof(lost));
 		count_add(COUNT_MMAP_LOST, lost);
+	} else if (k->foreign) {
+		return;
+	} else if (h->type == PERF_RECORD_MMAP2 && size >= sizeof(struct mmap2)) {
+		hand_mmap(k, h, (const struct mmap2 *)body, time);
+	} else if (h->type == PERF_RECORD_COMM && (h->misc & PERF_RECORD_MISC_COMM_EXEC) && size >= 8) {
+		hand_exec(k, body, size, time);
 	}
 }
 
@@ -278,12 +312,13 @@ static void take_one(struct kernel *k, struct cpu *c, const struct perf_event_he
 	uint64_t left = head_of(c) - c->tail;
 	if (h->size < sizeof(*h) + sizeof(struct id_tail) || h->size > left) {
 		count_add(COUNT_RECORDS_BAD, 1); // the ring cannot be followed from here on
+		count_add(COUNT_MMAP_LOST, 1);
 		c->tail += left;
 	} else {
 		if (h->size > EVENT_MAX) {
 			count_add(COUNT_RECORDS_BAD, 1);
 		} else {
-			copy_out(c, c->tail, k->event, h->size);
+			copy_out(k, c, c->tail, k->event, h->size);
 			hand_up(k, h, k->event + sizeof(*h), time);
 		}
 		c->tail += h->size;
@@ -292,22 +327,28 @@ static void take_one(struct kernel *k, struct cpu *c, const struct perf_event_he
 	__atomic_store_n(&page->data_tail, c->tail, __ATOMIC_RELEASE);
 }
 
-void perf_drain(struct kernel *k, uint64_t until)
+void perf_drain(struct kernel *k, uint64_t until, bool bounded)
 {
-	for (;;) {
+	// On many CPUs a look is not for nothing: what happened before the last one was there then.
+	if (until < k->side_next && until <= k->side_looked)
+		return;
+	while (!bounded || k->left > 0) {
 		struct perf_event_header h, best_header = {0};
 		uint64_t best = UINT64_MAX;
 		struct cpu *from = NULL;
+		k->side_looked = clock_now();
 		for (uint32_t i = 0; i < k->cpu_count; i++) {
-			uint64_t t = k->cpus[i].side ? next_time(&k->cpus[i], &h) : UINT64_MAX;
+			uint64_t t = k->cpus[i].side ? next_time(k, &k->cpus[i], &h) : UINT64_MAX;
 			if (t < best) {
 				best = t;
 				from = &k->cpus[i];
 				best_header = h;
 			}
 		}
+		k->side_next = best;
 		if (!from || best > until)
 			return;
 		take_one(k, from, &best_header, best);
+		k->left--;
 	}
 }

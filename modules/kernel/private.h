@@ -15,6 +15,7 @@ struct cpu {
 	int tick_fd, side_fd; // -1: offline
 	void *side;	      // the mapped ring, NULL where there is none
 	uint64_t tail;
+	uint64_t enabled_ns; // how long side_fd had been enabled at the last look
 };
 
 struct kernel {
@@ -26,23 +27,34 @@ struct kernel {
 	uint32_t cpu_count, possible; // present CPUs (slots), possible CPUs (counters)
 	uint64_t *counter_values;     // possible x KERNEL_COUNTER_COUNT, for reading the counters
 	uint64_t map_bytes;
-	uint64_t side_until; // mapping events up to this time were handed up
+	// When perf's rings were last looked at, and the time of the oldest event that was there then.
+	uint64_t side_looked, side_next;
 	uint8_t *event;	     // one perf record, made whole where it wraps
 	int left;	     // records that this drain may still hand up
-	unsigned ring_use;
+	uint32_t drained; // bytes taken out of the ring since it was last found empty
+	unsigned side_use;
 	struct kernel_names *asked; // what name.c hands down and gets back
+	uint32_t page, side_bytes; // of a ring: its control page, its data pages
 	bool started, no_build_id;
+	bool more;    // the last drain met its bound
+	bool foreign; // perf's process ids are not those of the samples
 	bool names; // the kernel can be asked for names
 };
 
 // perf.c
 int perf_open_cpu(struct kernel *k, uint32_t cpu);
 void perf_close_cpu(struct kernel *k, uint32_t cpu);
-int perf_enable(struct kernel *k, bool on);
-// Hands up the mapping events with time <= UNTIL, oldest first over all CPUs.
-void perf_drain(struct kernel *k, uint64_t until);
+int perf_enable(struct kernel *k, uint32_t cpu, bool on);
+// False where the events of CPU are dead: it went offline and came back.
+bool perf_alive(struct kernel *k, uint32_t cpu);
+// Hands up the mapping events with time <= UNTIL, oldest first over all CPUs; BOUNDED: no more than
+// the drain may still hand up.
+void perf_drain(struct kernel *k, uint64_t until, bool bounded);
 unsigned perf_ring_use(const struct kernel *k);
 uint32_t perf_cpu_list(const char *file, uint8_t *online, uint32_t max);
 
-#define SIDE_PAGES 8u // data pages of a CPU's ring: about 270 mapping events between two drains
+// kernel.c
+bool kernel_pids_are_foreign(void);
+
+#define SIDE_BYTES 32768u // data of a CPU's ring: about 270 mapping events between two drains
 #define EVENT_MAX 8192u // longest perf record taken: a path of PATH_MAX and its fields

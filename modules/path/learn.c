@@ -12,24 +12,28 @@ void learn_process(void *arg, struct process *process)
 	char cgroup[1024] = "", executable[1024] = "";
 	if (p->options.offline)
 		return;
-	if (!process->kernel_thread && proc_cgroup(p->options.proc, process->pid, cgroup, sizeof(cgroup)) == 0)
+	if (!process->kernel_thread &&
+	    proc_cgroup(p->options.proc, process->pid, cgroup, sizeof(cgroup)) == 0)
 		label_container_id(cgroup, process->container);
 	if (!*process->container && !*cgroup) {
 		// Gone already: it ran where its parent runs.
 		const struct process *parent = process_by_pid(p->processes, process->ppid);
 		if (parent)
-			text_copy(process->container, sizeof(process->container), parent->container);
+			text_copy(
+			    process->container, sizeof(process->container), parent->container);
 	}
 	process->wanted = true;
 	if (p->options.filter && filter_asks(p->options.filter)) {
 		if (filter_needs_executable(p->options.filter) &&
 		    proc_exe(p->options.proc, process->pid, executable, sizeof(executable)) < 0)
 			*executable = 0;
-		struct filter_subject s = {process->pid, process->comm, executable, cgroup, process->container};
+		struct filter_subject s = {
+		    process->pid, process->comm, executable, cgroup, process->container};
 		process->wanted = filter_wants(p->options.filter, &s);
 		// The kernel is told too, so that what nobody wants is not even walked.
 		if (p->kernel && kernel_want(p->kernel, process->pid, process->wanted) < 0)
-			log_seldom(LOG_LEVEL_WARN, "filter: the kernel's table of processes is full: "
+			log_seldom(LOG_LEVEL_WARN,
+			    "filter: the kernel's table of processes is full: "
 			    "others are dropped after they came up");
 	}
 	tape_put_process(p, process);
@@ -48,7 +52,8 @@ int learn_scan_step(void *arg, uint64_t budget_ns)
 		p->scanned = true;
 		p->scan_slice = NULL;
 		if (more < 0)
-			log_warn("/proc: %s: processes are learned from their samples", strerror(-more));
+			log_warn(
+			    "/proc: %s: processes are learned from their samples", strerror(-more));
 	}
 	return more > 0;
 }

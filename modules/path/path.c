@@ -7,7 +7,9 @@
 
 #define DRAIN_MIN_NS (10 * NS_PER_MS)
 #define DRAIN_MAX_NS (200 * NS_PER_MS)
-#define DRAIN_RECORDS 64 // a turn: about 5 us each
+#define DRAIN_BITE 2
+#define DRAIN_TURN_NS (250 * NS_PER_US) // a slice may run in the same turn
+#define RING_BYTES (256u << 10) // as the kernel room has it
 #define CPU_RESCAN_NS (60 * NS_PER_S)
 
 struct path *path_new(const struct path_options *options)
@@ -40,6 +42,11 @@ void path_free_jobs(struct path *p)
 {
 	if (!p)
 		return;
+	// A window that the history is taking borrows the sealed profile: that is brought to its
+	// end.
+	while (p->keeping && history_step(p->options.history, NS_PER_S) > 0)
+		;
+	p->keeping = false;
 	slice_free(p->scan_slice);
 	slice_free(p->ship_slice);
 	slice_free(p->replay_slice);
@@ -48,11 +55,10 @@ void path_free_jobs(struct path *p)
 	timer_free(p->drain_timer);
 	timer_free(p->window_timer);
 	timer_free(p->cpu_timer);
-	symbol_job_free(p->names);
+	naming_free(&p->naming);
 	profile_merge_free(p->merge);
 	p->scan_slice = p->ship_slice = p->replay_slice = p->finish_slice = p->read_slice = NULL;
 	p->drain_timer = p->window_timer = p->cpu_timer = NULL;
-	p->names = NULL;
 	p->merge = NULL;
 }
 
@@ -61,7 +67,6 @@ void path_free(struct path *p)
 	if (!p)
 		return;
 	path_free_jobs(p);
-	mem_free(p->name_frames);
 	profile_free(p->current);
 	profile_free(p->sealed);
 	profile_free(p->upload);
@@ -80,16 +85,29 @@ struct processes *path_processes(struct path *p)
 	return p->processes;
 }
 
-// Drains in pieces; the fuller the ring was, the sooner the next time.
+// Most records cost a few microseconds, the first of a new program a few hundred.
+bool path_drain(struct path *p)
+{
+	uint64_t end = clock_now() + DRAIN_TURN_NS;
+	int n;
+	do {
+		n = kernel_drain(p->kernel, DRAIN_BITE);
+	} while (n >= DRAIN_BITE && clock_now() < end);
+	return n >= DRAIN_BITE;
+}
+
+// The fuller the ring was, the sooner the next time.
 static void on_drain(void *arg)
 {
 	struct path *p = arg;
-	int n = kernel_drain(p->kernel, DRAIN_RECORDS);
-	unsigned use = kernel_ring_use(p->kernel);
-	if (n == DRAIN_RECORDS) {
-		timer_set(p->drain_timer, 1, 0); // more is there: after other events had their turn
+	bool more = path_drain(p);
+	ship_close_if_wanted(p);
+	if (more) {
+		timer_set(p->drain_timer, 1, 0); // after other events had their turn
 		return;
 	}
+	uint64_t use = p->drained_bytes * 100 / RING_BYTES;
+	p->drained_bytes = 0;
 	if (use > 40)
 		p->drain_ns /= 2;
 	else if (use < 10)
@@ -98,8 +116,6 @@ static void on_drain(void *arg)
 		      : p->drain_ns > DRAIN_MAX_NS ? DRAIN_MAX_NS
 						   : p->drain_ns;
 	timer_set(p->drain_timer, p->drain_ns, 0);
-	if (p->close_wanted && !p->sealed && !p->ship_slice)
-		ship_close(p);
 }
 
 static void on_window(void *arg)
@@ -112,7 +128,8 @@ static void on_cpus(void *arg)
 	struct path *p = arg;
 	int error = kernel_rescan_cpus(p->kernel);
 	if (error)
-		log_seldom(LOG_LEVEL_WARN, "CPU hotplug: %s: a CPU is not profiled", strerror(-error));
+		log_seldom(
+		    LOG_LEVEL_WARN, "CPU hotplug: %s: a CPU is not profiled", strerror(-error));
 }
 
 int path_start(struct path *p, struct kernel *k)
@@ -123,7 +140,8 @@ int path_start(struct path *p, struct kernel *k)
 	p->window_wall = clock_wall();
 	p->upload_due = clock_now() + p->options.upload_ns;
 	p->scan_slice = loop_slice(loop, learn_scan_step, NULL, p);
-	p->window_timer = loop_timer(loop, p->options.collection_ns, p->options.collection_ns, on_window, p);
+	p->window_timer =
+	    loop_timer(loop, p->options.collection_ns, p->options.collection_ns, on_window, p);
 	if (!p->scan_slice || !p->window_timer)
 		return -ENOMEM;
 	if (k) {

@@ -4,9 +4,10 @@
 //   take   a sample came up: whose is it, what does each address mean, add it
 //   ship   a window closed: seal it, name it, keep it, write it
 //
-//   current window --close--> sealed --named--> on_window, history, upload --upload_interval--> directory
-// One window at a time is being shipped; while it is, the current one simply goes on (COUNT_WINDOWS_LATE),
-// so nothing is lost to slowness.
+//   current window --close--> sealed --named--> on_window, history, upload --upload_interval-->
+//   directory
+// One window at a time is being shipped; while it is, the current one simply goes on
+// (COUNT_WINDOWS_LATE), so nothing is lost to slowness.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,14 +38,16 @@ struct path_options {
 	uint64_t period_ns;
 	uint32_t pinned_max;
 	bool offline; // a replay
-	// A window is named and in the history; P is valid during the call. For `record`, `top`, serve.
+	// A window is named and in the history; P is valid during the call. For `record`, `top`,
+	// serve.
 	void (*on_window)(void *arg, const struct profile *p);
 	void *arg;
 };
 
 struct path *path_new(const struct path_options *options); // NULL + errno
 void path_free(struct path *p);
-// Ends every job in the middle, so that what the jobs borrow (resolver, history) can be freed first.
+// Ends every job in the middle, so that what the jobs borrow (resolver, history) can be freed
+// first.
 void path_free_jobs(struct path *p);
 // The resolver that names; built by the caller with path_processes, lives longer than the path.
 void path_set_symbol(struct path *p, struct symbol *s);
@@ -53,13 +56,15 @@ struct processes *path_processes(struct path *p);
 void path_record(void *p, const struct record *r);
 // Draining, windows and the first scan begin. KERNEL may be NULL in tests that call path_record.
 int path_start(struct path *p, struct kernel *k);
-// Closes the current window now (or as soon as the one before it is shipped).
+// Closes the current window now (or as soon as the one before it is shipped). Nothing in a replay,
+// where the tape closes them, and after path_finish.
 void path_flush(struct path *p);
-// Stops sampling, takes and ships everything that is left, then calls DONE once.
+// Stops sampling (or the replay), takes and ships everything that is left, then calls DONE once.
 void path_finish(struct path *p, void (*done)(void *arg), void *arg);
-uint64_t path_shrink(void *p, uint64_t need); // for budget: closes the window, so that it can go
+uint64_t path_shrink(
+    void *p, uint64_t need); // for budget: ships the window early, so that it can go; 0
 
-struct path_totals { // since path_start
+struct path_totals {	    // since path_start
 	uint64_t taken;	    // samples begun in the kernel (of wanted processes)
 	uint64_t delivered; // samples in profiles under their stacks
 	uint64_t lost;	    // counted by cause, and in profiles as [lost: ...]
@@ -68,8 +73,11 @@ struct path_totals { // since path_start
 void path_totals(const struct path *p, struct path_totals *totals);
 bool path_scanned(const struct path *p); // the first scan is through
 
-// Everything that comes in is also written to TAPE (borrowed) with the facts to name it.
+// Everything that comes in is also written to TAPE (borrowed) with the facts to name it. What
+// cannot be written ends the recording, not the path: tape_flush and tape_writer_close tell.
 void path_tape(struct path *p, struct tape_writer *tape);
-// Feeds a recording through a path made with `offline`, in slices; DONE gets 0, or -EBADMSG where the tape was cut
-// (what came before is kept).
-int path_replay(struct path *p, struct tape_reader *tape, void (*done)(void *arg, int result), void *arg);
+// Feeds a recording through a path made with `offline`, in slices; DONE gets 0, or (what came
+// before is kept): -EBADMSG where the tape was cut or lies, -EPROTONOSUPPORT where it is another
+// version's, -errno of a read.
+int path_replay(
+    struct path *p, struct tape_reader *tape, void (*done)(void *arg, int result), void *arg);

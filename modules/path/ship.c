@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ship: a window closed. Seal it, name it, keep it, merge it into the upload, write that.
+// Ship: a window closed. Seal it, name it, keep it; upload.c merges and writes it.
 #include "private.h"
 
 #include <errno.h>
@@ -14,7 +14,8 @@ static void add_losses(struct path *p)
 		return;
 	int error = kernel_counters(p->kernel, now);
 	if (error) {
-		log_seldom(LOG_LEVEL_WARN, "kernel counters: %s: losses appear later", strerror(-error));
+		log_seldom(
+		    LOG_LEVEL_WARN, "kernel counters: %s: losses appear later", strerror(-error));
 		return;
 	}
 	for (int i = KERNEL_LOST_FIRST; i <= KERNEL_LOST_LAST; i++) {
@@ -22,8 +23,10 @@ static void add_losses(struct path *p)
 		char mark[64];
 		if (!n)
 			continue;
-		snprintf(mark, sizeof(mark), "[lost: %s]", kernel_counter_label((enum kernel_counter)i));
-		int64_t values[PROFILE_VALUES_MAX] = {(int64_t)n, (int64_t)(n * p->options.period_ns)};
+		snprintf(
+		    mark, sizeof(mark), "[lost: %s]", kernel_counter_label((enum kernel_counter)i));
+		int64_t values[PROFILE_VALUES_MAX] = {
+		    (int64_t)n, (int64_t)(n * p->options.period_ns)};
 		profile_add_lost(p->current, mark, values);
 		p->totals.lost += n;
 		tape_put_lost(p, mark, n);
@@ -35,138 +38,119 @@ static void add_losses(struct path *p)
 static void on_name(void *arg, uint32_t index, const struct symbol_answer *a)
 {
 	struct path *p = arg;
-	uint32_t frame = p->name_frames[index];
-	const struct profile_frame *f = profile_frame(p->sealed, frame);
-	struct place place = {.kind = f->place, .owner = f->owner, .address = f->address};
+	uint32_t frame = p->naming.frames[index];
 	// No memory: the frame then says so by itself.
 	profile_set_frame_name(p->sealed, frame, a->name, a->system_name);
-	tape_put_name(p, &place, a);
+	tape_put_name(p, profile_frame(p->sealed, frame), a);
 }
 
-// The job that names the sealed window; NULL where nothing wants a name or there is no memory for it.
-static void start_naming(struct path *p)
+void naming_free(struct naming *n)
 {
-	uint32_t count = profile_frame_count(p->sealed), n = 0;
-	struct place *places = mem_alloc(ACCOUNT_PATH, (count + 1) * sizeof(*places));
-	p->name_frames = mem_alloc(ACCOUNT_PATH, (count + 1) * sizeof(*p->name_frames));
-	if (places && p->name_frames) {
-		for (uint32_t id = 1; id <= count; id++) {
-			const struct profile_frame *f = profile_frame(p->sealed, id);
-			if (f->name || f->place == PLACE_NONE)
-				continue;
-			places[n] = (struct place){.kind = f->place, .owner = f->owner, .address = f->address};
-			p->name_frames[n++] = id;
+	symbol_job_free(n->job);
+	mem_free(n->places);
+	mem_free(n->frames);
+	*n = (struct naming){.job = NULL};
+}
+
+// Looks for the frames that want a name: 1 more, 0 through.
+static int collect_places(struct path *p, uint64_t deadline)
+{
+	struct naming *n = &p->naming;
+	uint32_t count = profile_frame_count(p->sealed);
+	while (n->next < count) {
+		uint32_t id = ++n->next;
+		const struct profile_frame *f = profile_frame(p->sealed, id);
+		if (f->name) {
+			;
+		} else if (n->refused) {
+			profile_set_frame_name(p->sealed, id, "[unnamed: memory]", NULL);
+		} else {
+			n->places[n->count] = (struct place){
+			    .kind = f->place, .owner = f->owner, .address = f->address};
+			n->frames[n->count++] = id;
 		}
-		if (n)
-			p->names = symbol_ask(p->symbol, places, n, on_name, p);
+		if (id % 256 == 0 && clock_now() >= deadline)
+			return 1;
 	}
-	if (!places || !p->name_frames || (n && !p->names)) {
-		log_seldom(LOG_LEVEL_WARN, "memory_limit: no memory to name %u frames of this window", count);
-		for (uint32_t id = 1; id <= count; id++)
-			if (!profile_frame(p->sealed, id)->name)
-				profile_set_frame_name(p->sealed, id, "[unnamed: memory]", NULL);
-	}
-	mem_free(places);
+	return 0;
 }
 
-static void tell(struct path *p)
+// Without memory for the job every frame that has no name is told so.
+static void refuse(struct path *p)
 {
-	if (p->options.on_window)
-		p->options.on_window(p->options.arg, p->sealed);
+	log_seldom(LOG_LEVEL_WARN, "memory_limit: no memory to name the frames of this window");
+	naming_free(&p->naming);
+	p->naming.refused = true;
 }
 
 static int step_name(struct path *p, uint64_t budget_ns)
 {
+	struct naming *n = &p->naming;
+	uint64_t deadline = clock_now() + budget_ns;
 	if (p->names_wait)
 		return 0;
-	if (!p->names && !p->name_frames)
-		start_naming(p);
-	if (p->names && symbol_step(p->names, budget_ns) > 0)
+	if (!n->places && !n->job && !n->refused) {
+		uint64_t most = profile_frame_count(p->sealed) + 1ull;
+		n->places = mem_alloc(ACCOUNT_PATH, most * sizeof(*n->places));
+		n->frames = mem_alloc(ACCOUNT_PATH, most * sizeof(*n->frames));
+		if (!n->places || !n->frames)
+			refuse(p);
+	}
+	if (!n->job) {
+		if (collect_places(p, deadline))
+			return 1;
+		if (n->count) {
+			n->job = symbol_ask(p->symbol, n->places, n->count, on_name, p);
+			mem_free(n->places);
+			n->places = NULL;
+			if (!n->job)
+				refuse(p);
+			return 1;
+		}
+	} else if (symbol_step(n->job, budget_ns) > 0) {
 		return 1;
-	symbol_job_free(p->names);
-	mem_free(p->name_frames);
-	p->names = NULL;
-	p->name_frames = NULL;
+	}
+	naming_free(n);
 	tape_put_named(p);
 	p->phase = SHIP_KEEP;
-	if (p->options.history) {
-		int error = history_put(p->options.history, p->sealed);
-		if (error) {
-			count_add(COUNT_WINDOWS_DROPPED, 1);
-			log_seldom(LOG_LEVEL_WARN, "window not kept in memory: %s", strerror(-error));
-			p->phase = SHIP_MERGE;
-			tell(p);
-		}
-	}
 	return 1;
 }
 
+// The window is named: into the history, and then to who waits for it.
 static int step_keep(struct path *p, uint64_t budget_ns)
 {
-	int more = p->options.history ? history_step(p->options.history, budget_ns) : 0;
+	int more = 0;
+	if (p->options.history && !p->keeping)
+		more = history_put(p->options.history, p->sealed);
+	p->keeping = true;
+	if (p->options.history && more == 0)
+		more = history_step(p->options.history, budget_ns);
 	if (more > 0)
 		return 1;
 	if (more < 0) {
 		count_add(COUNT_WINDOWS_DROPPED, 1);
 		log_seldom(LOG_LEVEL_WARN, "window not kept in memory: %s", strerror(-more));
 	}
-	tell(p);
+	p->keeping = false;
 	p->phase = SHIP_MERGE;
+	if (p->options.on_window)
+		p->options.on_window(p->options.arg, p->sealed);
 	return 1;
-}
-
-// Without memory to merge, the window is written by itself rather than not at all.
-static int step_merge(struct path *p, uint64_t budget_ns)
-{
-	if (!p->options.directory)
-		return 0;
-	if (!p->upload) {
-		p->upload = p->sealed;
-		p->sealed = NULL;
-	} else {
-		if (!p->merge)
-			p->merge = profile_merge_new(p->upload, p->sealed, 1, NULL, NULL);
-		int more = p->merge ? profile_merge_step(p->merge, budget_ns) : -ENOMEM;
-		if (more > 0)
-			return 1;
-		profile_merge_free(p->merge);
-		p->merge = NULL;
-		if (more < 0) {
-			count_add(COUNT_WINDOWS_DROPPED, 1);
-			log_seldom(LOG_LEVEL_WARN, "memory_limit: a window could not join the upload");
-		}
-		struct profile_header *into = profile_header(p->upload);
-		const struct profile_header *from = profile_header_of(p->sealed);
-		into->duration_ns = from->time_ns + from->duration_ns - into->time_ns;
-	}
-	if (clock_now() + NS_PER_MS < p->upload_due && !p->upload_wanted)
-		return 0;
-	p->upload_wanted = false;
-	p->upload_due = clock_now() + p->options.upload_ns;
-	p->phase = SHIP_WRITE;
-	int error = directory_put(p->options.directory, p->upload);
-	if (error)
-		log_seldom(LOG_LEVEL_ERROR, "output.directory: %s", strerror(-error));
-	return !error;
-}
-
-static int step_write(struct path *p, uint64_t budget_ns)
-{
-	int more = directory_step(p->options.directory, budget_ns);
-	if (more > 0)
-		return 1;
-	profile_free(p->upload); // directory_step has told and counted a failure
-	p->upload = NULL;
-	return 0;
 }
 
 static int ship_step(void *arg, uint64_t budget_ns)
 {
 	struct path *p = arg;
-	return p->phase == SHIP_NAME ? step_name(p, budget_ns)
-	       : p->phase == SHIP_KEEP ? step_keep(p, budget_ns)
-	       : p->phase == SHIP_MERGE ? step_merge(p, budget_ns)
-					 : step_write(p, budget_ns);
+	switch (p->phase) {
+	case SHIP_NAME:
+		return step_name(p, budget_ns);
+	case SHIP_KEEP:
+		return step_keep(p, budget_ns);
+	case SHIP_MERGE:
+		return upload_merge(p, budget_ns);
+	default:
+		return upload_write(p, budget_ns);
+	}
 }
 
 static void finish_if_over(struct path *p)
@@ -187,8 +171,7 @@ static void ship_done(void *arg, int result)
 		return; // ship_named goes on
 	profile_free(p->sealed);
 	p->sealed = NULL;
-	if (p->close_wanted)
-		ship_close(p);
+	ship_close_if_wanted(p);
 	finish_if_over(p);
 }
 
@@ -202,38 +185,64 @@ static void ship_begin(struct path *p)
 	}
 }
 
+// A recording ends with a window of nothing, unless it was cut: that one is nobody's.
+static bool is_nothing(const struct path *p)
+{
+	int64_t totals[PROFILE_VALUES_MAX];
+	if (!p->options.offline || !p->finishing)
+		return false;
+	profile_totals(p->current, totals);
+	return !totals[0];
+}
+
 void ship_seal(struct path *p, uint64_t wall_ns, uint64_t duration_ns)
 {
 	struct profile *old = p->current;
 	p->close_wanted = false;
 	add_losses(p);
+	p->phase = is_nothing(p) ? SHIP_MERGE : SHIP_NAME;
 	if (p->finishing) {
 		p->current = NULL; // the last one
 	} else if (take_window_new(p) < 0) {
 		// The window goes on; what finds no memory in it is counted there.
-		log_seldom(LOG_LEVEL_WARN, "memory_limit: no memory for a new window: this one goes on");
+		log_seldom(
+		    LOG_LEVEL_WARN, "memory_limit: no memory for a new window: this one goes on");
 		return;
 	}
 	profile_header(old)->time_ns = wall_ns;
 	profile_header(old)->duration_ns = duration_ns;
 	profile_seal(old);
-	count_add(COUNT_WINDOWS, 1);
+	if (p->phase == SHIP_NAME)
+		count_add(COUNT_WINDOWS, 1);
 	tape_put_window(p, wall_ns, duration_ns);
+	p->closed_ns = clock_now();
 	p->sealed = old;
-	p->phase = SHIP_NAME;
 	ship_begin(p);
 }
 
 void ship_close(struct path *p)
 {
+	if (!p->current)
+		return; // all is shipped
 	if (p->sealed || p->ship_slice) {
 		if (!p->close_wanted)
 			count_add(COUNT_WINDOWS_LATE, 1);
 		p->close_wanted = true;
 		return;
 	}
+	if (p->options.offline) { // the end of a tape that was cut
+		uint64_t first = p->tape_first_ns, last = p->tape_last_ns;
+		ship_seal(p, p->tape_wall, last > first ? last - first : 0);
+		return;
+	}
 	ship_seal(p, p->window_wall, clock_now() - p->window_began);
 	processes_sweep(p->processes, clock_now());
+}
+
+void ship_close_if_wanted(struct path *p)
+{
+	if (p->close_wanted && !p->sealed && !p->ship_slice)
+		ship_close(p);
 }
 
 void ship_named(struct path *p)
@@ -247,14 +256,26 @@ void ship_named(struct path *p)
 
 void path_flush(struct path *p)
 {
-	ship_close(p);
+	if (!p->options.offline) // there the tape says when a window closes
+		ship_close(p);
+}
+
+uint64_t path_shrink(void *arg, uint64_t need)
+{
+	// What a window and an upload hold goes when they are shipped; that is asked for here and
+	// cannot happen here. Windows are not made ever shorter by it.
+	struct path *p = arg;
+	(void)need;
+	if (!p->options.offline && clock_now() - p->window_began > p->options.collection_ns / 10)
+		p->close_wanted = p->upload_wanted = true;
+	return 0;
 }
 
 static int finish_step(void *arg, uint64_t budget_ns)
 {
 	struct path *p = arg;
 	(void)budget_ns;
-	return p->kernel && kernel_drain(p->kernel, 64) == 64;
+	return p->kernel && path_drain(p);
 }
 
 static void finish_drained(void *arg, int result)
@@ -263,8 +284,9 @@ static void finish_drained(void *arg, int result)
 	(void)result;
 	p->finish_slice = NULL;
 	p->finishing = true;
-	p->upload_wanted = true;
+	ship_named(p); // a tape that ends or is left: the last window is named with what was taught
 	ship_close(p);
+	finish_if_over(p);
 }
 
 void path_finish(struct path *p, void (*done)(void *arg), void *arg)
@@ -276,20 +298,13 @@ void path_finish(struct path *p, void (*done)(void *arg), void *arg)
 	timer_free(p->drain_timer);
 	timer_free(p->window_timer);
 	timer_free(p->cpu_timer);
+	slice_free(p->replay_slice);
 	p->drain_timer = p->window_timer = p->cpu_timer = NULL;
+	p->replay_slice = NULL;
 	p->finish_slice = loop_slice(p->options.loop, finish_step, finish_drained, p);
 	if (!p->finish_slice) {
 		while (finish_step(p, 0))
 			;
 		finish_drained(p, 0);
 	}
-}
-
-uint64_t path_shrink(void *arg, uint64_t need)
-{
-	// What a window holds goes when it is shipped; that is asked for here and cannot happen here.
-	struct path *p = arg;
-	(void)need;
-	p->close_wanted = true;
-	return 0;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define STACK_MAX (KERNEL_FRAMES_MAX + FRAMES_MAX + 2) // frames and marks
+#define VALUE_MAX (1000 * NS_PER_S) // of one sample; a thousand times the longest period
 
 int take_window_new(struct path *p)
 {
@@ -19,15 +20,14 @@ int take_window_new(struct path *p)
 	p->kernel_mapping = 0;
 	p->window_began = clock_now();
 	p->window_wall = clock_wall();
-	p->window_delivered = 0;
 	return 0;
 }
 
 static uint32_t mapping_of_kernel(struct path *p)
 {
 	if (!p->kernel_mapping) {
-		struct profile_mapping m = {.key = UINT64_MAX,
-		    .file = profile_add_name(p->current, "[kernel.kallsyms]")};
+		struct profile_mapping m = {
+		    .key = UINT64_MAX, .file = profile_add_name(p->current, "[kernel.kallsyms]")};
 		p->kernel_mapping = profile_add_mapping(p->current, &m);
 	}
 	return p->kernel_mapping;
@@ -56,13 +56,16 @@ static uint32_t mapping_of_binary(struct path *p, uint32_t id)
 			m.limit = x->vaddr + x->size;
 	}
 	uint32_t mapping = profile_add_mapping(p->current, &m);
-	map_put(&p->mappings, id, mapping); // only a shortcut: interned again where it fails
+	if (mapping && m.file)
+		map_put(
+		    &p->mappings, id, mapping); // only a shortcut: interned again where it fails
 	return mapping;
 }
 
 static uint32_t frame_of_place(struct path *p, const struct place *place)
 {
-	struct profile_frame f = {.address = place->address, .owner = place->owner, .place = place->kind};
+	struct profile_frame f = {
+	    .address = place->address, .owner = place->owner, .place = place->kind};
 	if (place->kind == PLACE_KERNEL) {
 		f.kind = FRAME_KERNEL;
 		f.mapping = mapping_of_kernel(p);
@@ -74,8 +77,10 @@ static uint32_t frame_of_place(struct path *p, const struct place *place)
 	return profile_add_frame(p->current, &f);
 }
 
-// Frames leaf first: kernel part, user part, and at the root end a mark where the walk did not get there.
-static uint32_t frames_of(struct path *p, struct process *process, const struct record_sample *r, uint32_t *out)
+// Frames leaf first: kernel part, user part, and at the root end a mark where the walk did not get
+// there.
+static uint32_t frames_of(
+    struct path *p, struct process *process, const struct record_sample *r, uint32_t *out)
 {
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < r->kernel_frames; i++) {
@@ -85,12 +90,12 @@ static uint32_t frames_of(struct path *p, struct process *process, const struct 
 	}
 	if (r->kernel_cut && r->kernel_frames)
 		out[n++] = profile_add_mark(p->current, "[truncated: kernel stack]");
-	const char *mark = r->walk_end == WALK_END_TRUNCATED ? "[truncated: max_stack_depth]"
-		: r->walk_end == WALK_END_UNREADABLE	     ? "[truncated: unreadable stack]"
-							     : NULL;
+	const char *mark = r->walk_end == WALK_END_TRUNCATED	? "[truncated: max_stack_depth]"
+			   : r->walk_end == WALK_END_UNREADABLE ? "[truncated: unreadable stack]"
+								: NULL;
 	for (uint32_t i = 0; i < r->user_frames; i++) {
-		struct place place = process_place(p->processes, process,
-		    r->frames[r->kernel_frames + i] - (i > 0));
+		struct place place =
+		    process_place(p->processes, process, r->frames[r->kernel_frames + i] - (i > 0));
 		if (place.kind == PLACE_PENDING) {
 			mark = "[truncated: mappings being read]";
 			break;
@@ -109,7 +114,8 @@ static uint32_t frames_of(struct path *p, struct process *process, const struct 
 	return n;
 }
 
-static uint32_t subject_of(struct path *p, const struct process *process, const struct record_sample *r)
+static uint32_t subject_of(
+    struct path *p, const struct process *process, const struct record_sample *r)
 {
 	char comm[COMM_LEN + 1] = "", leader[COMM_LEN + 1] = "";
 	memcpy(comm, r->comm, COMM_LEN);
@@ -124,66 +130,92 @@ static uint32_t subject_of(struct path *p, const struct process *process, const 
 	return profile_add_subject(p->current, &s);
 }
 
-void take_sample(struct path *p, const struct record_sample *r)
+// A sample that has no place of its own stays in the totals under MARK.
+static void lose(struct path *p, const char *mark)
+{
+	int64_t values[PROFILE_VALUES_MAX] = {1, (int64_t)p->options.period_ns};
+	p->totals.lost++;
+	profile_add_lost(p->current, mark, values);
+	tape_put_lost(p, mark, 1);
+}
+
+static bool is_sound(const struct record_sample *r)
+{
+	return r->head.size >= sizeof(*r) && r->kernel_frames <= KERNEL_FRAMES_MAX &&
+	       r->user_frames <= FRAMES_MAX &&
+	       r->head.size >= sizeof(*r) + 8ull * (r->kernel_frames + r->user_frames) &&
+	       r->source < SOURCE_COUNT && r->value <= VALUE_MAX;
+}
+
+// Takes a sample: true where it belongs onto a tape.
+static bool take_sample(struct path *p, const struct record_sample *r)
 {
 	uint32_t frames[STACK_MAX];
-	int64_t values[PROFILE_VALUES_MAX] = {1, (int64_t)r->value};
 	count_add(COUNT_SAMPLES, 1);
-	if (r->kernel_frames > KERNEL_FRAMES_MAX || r->user_frames > FRAMES_MAX ||
-	    r->head.size < sizeof(*r) + 8ull * (r->kernel_frames + r->user_frames) || r->source >= SOURCE_COUNT) {
+	if (!is_sound(r)) {
 		count_add(COUNT_RECORDS_BAD, 1);
-		p->totals.lost++;
-		profile_add_lost(p->current, "[lost: bad record]", values);
-		return;
+		lose(p, "[lost: bad record]");
+		return false;
 	}
 	struct process *process = process_of(p->processes, r);
 	if (!process) {
-		p->totals.lost++;
-		profile_add_lost(p->current, "[lost: process table full]", values);
-		return;
+		lose(p, "[lost: process table full]");
+		return false;
 	}
 	if (!process->wanted) {
 		count_add(COUNT_SAMPLES_FILTERED, 1);
 		p->totals.filtered++;
-		return;
+		return false;
 	}
 	uint32_t n = frames_of(p, process, r, frames);
-	bool whole = true;
-	for (uint32_t i = 0; i < n; i++)
-		whole = whole && frames[i];
-	uint32_t stack = whole ? profile_add_stack(p->current, frames, n) : 0;
-	if (profile_add(p->current, stack, subject_of(p, process, r), values) < 0) {
-		count_add(COUNT_SAMPLES_STORE_FULL, 1);
+	uint32_t stack = profile_add_stack(p->current, frames, n);
+	int64_t values[PROFILE_VALUES_MAX] = {1, (int64_t)r->value};
+	if (profile_add(p->current, stack, subject_of(p, process, r), values) < 0)
 		p->totals.lost++;
-		return;
+	else
+		p->totals.delivered++;
+	return true;
+}
+
+// A record of another kind: false where it makes no sense.
+static bool learn_record(struct path *p, const struct record *r)
+{
+	const struct record_mmap *m = (const struct record_mmap *)r;
+	switch (r->kind) {
+	case RECORD_EXEC:
+		if (r->size < sizeof(struct record_task))
+			return false;
+		process_execed(p->processes, (const struct record_task *)r);
+		return true;
+	case RECORD_EXIT:
+		if (r->size < sizeof(struct record_task))
+			return false;
+		process_exited(p->processes, (const struct record_task *)r);
+		return true;
+	case RECORD_MMAP:
+		if (r->size < sizeof(*m) || sizeof(*m) + m->path_len >= r->size ||
+		    m->path[m->path_len] || m->build_id_len > BUILD_ID_MAX)
+			return false;
+		process_mapped(p->processes, m);
+		return true;
+	default:
+		return false;
 	}
-	p->window_delivered++;
-	p->totals.delivered++;
 }
 
 void path_record(void *arg, const struct record *r)
 {
 	struct path *p = arg;
-	bool sized = false;
+	bool taped;
 	count_add(COUNT_RECORDS, 1);
-	if (r->kind == RECORD_SAMPLE && r->size >= sizeof(struct record_sample)) {
-		sized = true;
-		take_sample(p, (const struct record_sample *)r);
-	} else if (r->kind == RECORD_EXEC && r->size >= sizeof(struct record_task)) {
-		sized = true;
-		process_execed(p->processes, (const struct record_task *)r);
-	} else if (r->kind == RECORD_EXIT && r->size >= sizeof(struct record_task)) {
-		sized = true;
-		process_exited(p->processes, (const struct record_task *)r);
-	} else if (r->kind == RECORD_MMAP && r->size >= sizeof(struct record_mmap)) {
-		const struct record_mmap *m = (const struct record_mmap *)r;
-		sized = sizeof(*m) + m->path_len < r->size && !m->path[m->path_len] &&
-			m->build_id_len <= BUILD_ID_MAX;
-		if (sized)
-			process_mapped(p->processes, m);
+	p->drained_bytes += r->size;
+	if (r->kind == RECORD_SAMPLE) {
+		taped = take_sample(p, (const struct record_sample *)r);
+	} else {
+		taped = learn_record(p, r);
+		if (!taped)
+			count_add(COUNT_RECORDS_BAD, 1);
 	}
-	if (!sized)
-		count_add(COUNT_RECORDS_BAD, 1);
-	else
+	if (taped)
 		tape_put_record(p, r);
 }

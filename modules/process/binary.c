@@ -8,21 +8,36 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-uint64_t build_id_hash(const uint8_t *id, size_t n)
+#define LOOKS 64 // candidates among which the one not used for longest is let go
+
+static uint64_t key_of(const struct processes *t, const void *bytes, size_t n, uint64_t what)
 {
-	uint64_t h = hash_bytes(id, n, 0x6275696c64); // a seed of its own, apart from inode keys
+	uint64_t h = hash_bytes(bytes, n, t->seed ^ what);
 	return h == MAP_NONE || !h ? 1 : h;
 }
 
-static uint64_t stat_hash(const struct stat *st)
+uint64_t build_id_hash(const struct processes *t, const uint8_t *id, size_t n)
 {
-	uint64_t words[] = {st->st_dev, st->st_ino, (uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec,
-	    (uint64_t)st->st_mtim.tv_nsec};
-	uint64_t h = hash_bytes(words, sizeof(words), 0x737461);
-	return h == MAP_NONE ? 1 : h;
+	return key_of(t, id, n, 'b');
 }
 
-#define UNTAUGHT_FIRST 0x80000000u
+static uint64_t mtime_of(const struct stat *st)
+{
+	return (uint64_t)st->st_mtim.tv_sec * NS_PER_S + (uint64_t)st->st_mtim.tv_nsec;
+}
+
+// One file, wherever it is seen. Anyone can write another file's build-id into his own, so the size
+// and where the code lies in it must be the same too.
+static uint64_t file_key(
+    const struct processes *t, const struct stat *st, const struct elf_facts *facts)
+{
+	if (facts->build_id_len) {
+		uint64_t id = build_id_hash(t, facts->build_id, facts->build_id_len) ^ (uint64_t)st->st_size;
+		return key_of(t, facts->exec, facts->exec_count * sizeof(*facts->exec), hash_mix(id));
+	}
+	uint64_t words[] = {st->st_dev, st->st_ino, (uint64_t)st->st_size, mtime_of(st)};
+	return key_of(t, words, sizeof(words), 's');
+}
 
 static struct binary_entry *entry_of(struct processes *t, uint32_t id)
 {
@@ -40,7 +55,7 @@ struct binary *binary_by_id(struct processes *t, uint32_t id)
 	return &b->b;
 }
 
-static void unpin(struct processes *t, struct binary_entry *b)
+void binary_unpin(struct processes *t, struct binary_entry *b)
 {
 	if (b->b.fd < 0)
 		return;
@@ -52,22 +67,30 @@ static void unpin(struct processes *t, struct binary_entry *b)
 void binary_drop(struct processes *t, struct binary_entry *b)
 {
 	uint64_t v;
-	unpin(t, b);
+	binary_unpin(t, b);
 	if (b->build_id && map_get(&t->by_build_id, b->build_id, &v) && v == b->b.id)
 		map_remove(&t->by_build_id, b->build_id);
 	map_remove(&t->binaries, b->b.id);
-	map_remove(&t->by_key, b->key);
+	if (map_get(&t->by_key, b->key, &v) && v == b->b.id)
+		map_remove(&t->by_key, b->key);
 	mem_free(b);
 	count_set(COUNT_BINARIES, t->binaries.count);
 }
 
+// Of the next LOOKS binaries (of those that are PINNED) the one not used for longest.
 static struct binary_entry *oldest(struct processes *t, bool pinned)
 {
 	struct map_slot s;
 	struct binary_entry *found = NULL;
-	for (uint32_t i = 0; map_next(&t->binaries, &i, &s);) {
+	for (uint32_t n = 0, all = 0; all < t->binaries.count && (n < LOOKS || !found); n++, all++) {
+		if (!map_next(&t->binaries, &t->look_binary, &s)) {
+			t->look_binary = 0;
+			map_next(&t->binaries, &t->look_binary, &s);
+		}
 		struct binary_entry *b = (struct binary_entry *)(uintptr_t)s.value;
-		if ((!pinned || b->b.fd >= 0) && (!found || b->used_ns < found->used_ns))
+		if (pinned && b->b.fd < 0)
+			continue;
+		if (!found || b->used_ns < found->used_ns)
 			found = b;
 	}
 	return found;
@@ -76,36 +99,21 @@ static struct binary_entry *oldest(struct processes *t, bool pinned)
 // Takes FD into B, making room among the pinned descriptors.
 static void pin(struct processes *t, struct binary_entry *b, int fd)
 {
-	if (t->pinned >= t->options.pinned_max) {
-		struct binary_entry *old = oldest(t, true);
-		if (!old) { // all taken by roots of processes with JIT code
-			close(fd);
-			return;
-		}
-		unpin(t, old);
-	}
+	uint32_t max = t->options.pinned_max - t->options.pinned_max / 4; // the rest is for roots
+	if (t->pinned >= max)
+		binary_unpin(t, oldest(t, true));
 	b->b.fd = fd;
 	t->pinned++;
 }
 
-void binaries_sweep(struct processes *t)
+struct binary_entry *binary_add(struct processes *t, uint32_t id, uint64_t key, uint32_t path)
 {
-	while (t->binaries.count > t->options.binaries_max) {
-		struct binary_entry *b = oldest(t, false);
-		if (!b)
-			return;
-		binary_drop(t, b);
-	}
-}
-
-static struct binary_entry *add(struct processes *t, uint64_t key, uint32_t path)
-{
-	if (t->binaries.count >= t->options.binaries_max + 64) // the sweep's slack
+	if (t->binaries.count >= t->options.binaries_max)
 		binary_drop(t, oldest(t, false));
 	struct binary_entry *b = mem_alloc(ACCOUNT_PROCESS, sizeof(*b));
 	if (!b)
 		return NULL;
-	b->b.id = t->next_binary;
+	b->b.id = id ? id : id_next(&t->binaries, &t->next_binary);
 	b->b.fd = -1;
 	b->key = key;
 	b->path = path;
@@ -118,85 +126,80 @@ static struct binary_entry *add(struct processes *t, uint64_t key, uint32_t path
 		binary_drop(t, b);
 		return NULL;
 	}
-	t->next_binary++;
 	count_set(COUNT_BINARIES, t->binaries.count);
 	return b;
 }
 
-int root_of(struct processes *t, uint32_t pid, uint32_t mnt_ns)
-{
-	struct root *oldest_root = &t->roots[0];
-	for (int i = 0; i < ROOTS_MAX; i++) {
-		struct root *r = &t->roots[i];
-		if (r->fd >= 0 && r->mnt_ns == mnt_ns && mnt_ns) {
-			r->used_ns = t->now_ns;
-			return r->fd;
-		}
-		if (r->fd < 0 || r->used_ns < oldest_root->used_ns)
-			oldest_root = r->fd < 0 && oldest_root->fd < 0 ? oldest_root : r;
-	}
-	int fd = proc_root_open(t->options.proc, pid);
-	if (fd < 0)
-		return fd;
-	if (oldest_root->fd >= 0)
-		close(oldest_root->fd);
-	*oldest_root = (struct root){mnt_ns, fd, t->now_ns};
-	return fd;
-}
-
 // Does the open file hold what the mapping says it maps?
-static bool is_file_of(const struct process_mapping *m, int fd, struct stat *st, struct elf_facts *facts)
+static bool is_file_of(const struct processes *t, const struct process_mapping *m, int fd,
+    struct stat *st, struct elf_facts *facts)
 {
 	if (fstat(fd, st) < 0)
 		return false;
-	memset(facts, 0, sizeof(*facts));
-	int error = elf_facts(fd, facts);
+	if (elf_facts(fd, facts) < 0)
+		memset(facts, 0, sizeof(*facts));
 	if (m->build_id)
-		return !error && build_id_hash(facts->build_id, facts->build_id_len) == m->build_id;
-	return !m->inode || m->inode == st->st_ino;
+		return build_id_hash(t, facts->build_id, facts->build_id_len) == m->build_id;
+	return m->inode && m->inode == st->st_ino;
+}
+
+// FD itself, or -ESTALE (and FD closed) where it is not the mapped file.
+static int checked(const struct processes *t, const struct process_mapping *m, int fd,
+    struct stat *st, struct elf_facts *facts)
+{
+	if (fd < 0 || is_file_of(t, m, fd, st, facts))
+		return fd;
+	close(fd);
+	return -ESTALE;
 }
 
 // Opens the file behind M: the mapped file itself where the kernel lets us, else by its path in the
 // process's own root, else in another root of the same mount namespace (the process is gone).
-static int open_mapped(struct processes *t, struct entry *e, const struct process_mapping *m,
+static int open_mapped(struct processes *t, const struct entry *e, const struct process_mapping *m,
     const char *path, struct stat *st, struct elf_facts *facts)
 {
-	int fd = e->p.exit_ns ? -ESRCH : proc_map_file_open(t->options.proc, e->p.pid, m->start, m->end);
-	if (fd >= 0) {
-		// The range may be another mapping by now; the inode or build-id decides.
-		if (is_file_of(m, fd, st, facts))
-			return fd;
-		close(fd);
+	struct proc *proc = t->options.proc;
+	int fd = -ESRCH;
+	// The range, or the pid, may be another's by now; the inode or build-id decides.
+	if (!e->p.exit_ns)
+		fd = checked(t, m, proc_map_file_open(proc, entry_reader(e), m->start, m->end), st, facts);
+	if (fd >= 0 || m->deleted)
+		return fd;
+	int own = e->p.exit_ns ? -ESRCH : proc_root_open(proc, entry_reader(e));
+	if (own >= 0) {
+		fd = checked(t, m, proc_open_beneath(own, path), st, facts);
+		close(own);
 	}
-	for (int again = 0; again < 2 && !m->deleted; again++) {
-		int own = again || e->p.exit_ns ? -1 : proc_root_open(t->options.proc, e->p.pid);
-		int root = own >= 0 ? own : root_of(t, e->p.ppid, e->p.mnt_ns);
-		fd = root < 0 ? root : proc_open_beneath(root, path);
-		if (own >= 0)
-			close(own);
-		if (fd >= 0 && is_file_of(m, fd, st, facts))
-			return fd;
-		if (fd >= 0) {
-			close(fd);
-			fd = -ESTALE;
-		}
-	}
-	return fd < 0 ? fd : -ENOENT;
+	if (fd >= 0)
+		return fd;
+	int root = root_of(t, e->p.ppid, e->p.mnt_ns);
+	return root < 0 ? root : checked(t, m, proc_open_beneath(root, path), st, facts);
 }
 
 // A file that cannot be read still has a name for its frames: by path and what is known of it.
 static uint32_t unread(struct processes *t, const struct process_mapping *m, const char *path)
 {
-	uint64_t v, key = hash_bytes(path, strlen(path), m->build_id ^ m->inode ^ 0x756e72);
-	if (key == MAP_NONE)
-		key = 1;
+	uint64_t v, key = key_of(t, path, strlen(path), hash_mix(m->build_id ^ m->inode) << 8 | 'u');
 	if (map_get(&t->by_key, key, &v))
 		return (uint32_t)v;
-	struct binary_entry *b = add(t, key, m->path);
+	struct binary_entry *b = binary_add(t, 0, key, m->path);
 	return b ? b->b.id : 0;
 }
 
-uint32_t binary_of(struct processes *t, struct entry *e, struct process_mapping *m)
+static void note_build_id(struct processes *t, struct binary_entry *b)
+{
+	uint64_t v;
+	b->build_id = 0;
+	if (!b->b.facts.build_id_len)
+		return;
+	b->build_id = build_id_hash(t, b->b.facts.build_id, b->b.facts.build_id_len);
+	if (t->by_build_id.count > 2 * t->options.binaries_max)
+		map_clear(&t->by_build_id); // the ambiguous outlive their binaries
+	bool other = map_get(&t->by_build_id, b->build_id, &v) && v != b->b.id;
+	map_put(&t->by_build_id, b->build_id, other ? AMBIGUOUS : b->b.id); // a shortcut: may fail
+}
+
+uint32_t binary_of(struct processes *t, struct entry *e, const struct process_mapping *m)
 {
 	struct stat st;
 	struct elf_facts facts;
@@ -206,21 +209,21 @@ uint32_t binary_of(struct processes *t, struct entry *e, struct process_mapping 
 	text_copy(path, sizeof(path), names_get(t->paths, m->path));
 	if (t->options.offline)
 		return unread(t, m, path);
-	root_of(t, e->p.pid, e->p.mnt_ns); // while it lives: the next of its kind may not
+	if (!e->p.exit_ns)
+		root_of(t, entry_reader(e), e->p.mnt_ns); // while it lives: the next of its kind may not
 	int fd = open_mapped(t, e, m, path, &st, &facts);
+	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+		return 0; // for now
 	if (fd < 0) {
 		// Gone, but a file with this build-id was seen before.
-		if (m->build_id && map_get(&t->by_build_id, m->build_id, &v))
+		if (m->build_id && map_get(&t->by_build_id, m->build_id, &v) && v != AMBIGUOUS)
 			return (uint32_t)v;
 		count_add(COUNT_PIN_FAILED, 1);
 		return unread(t, m, path);
 	}
-	// The size too: anyone can write another file's build-id into his own.
-	uint64_t build_id = facts.build_id_len ? build_id_hash(facts.build_id, facts.build_id_len) : 0;
-	uint64_t key = build_id ? hash_mix(build_id ^ (uint64_t)st.st_size) : stat_hash(&st);
-	if (key == MAP_NONE)
-		key = 1;
-	struct binary_entry *b = map_get(&t->by_key, key, &v) ? entry_of(t, (uint32_t)v) : add(t, key, m->path);
+	uint64_t key = file_key(t, &st, &facts);
+	struct binary_entry *b = map_get(&t->by_key, key, &v) ? entry_of(t, (uint32_t)v)
+							      : binary_add(t, 0, key, m->path);
 	if (!b || b->b.fd >= 0) {
 		close(fd);
 		return b ? b->b.id : 0;
@@ -228,23 +231,29 @@ uint32_t binary_of(struct processes *t, struct entry *e, struct process_mapping 
 	b->b.facts = facts;
 	b->b.size = (uint64_t)st.st_size;
 	b->b.last_pid = e->p.pid;
-	b->dev = st.st_dev;
-	b->inode = st.st_ino;
-	b->mtime_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec;
+	b->mtime_ns = mtime_of(&st);
 	b->mnt_ns = e->p.mnt_ns;
-	b->build_id = build_id;
-	if (build_id)
-		map_put(&t->by_build_id, build_id, b->b.id); // a shortcut: may fail
+	b->path = m->path ? m->path : b->path;
+	b->used_ns = t->now_ns;
+	note_build_id(t, b);
 	pin(t, b, fd);
 	return b->b.id;
+}
+
+// A file that was overwritten in place has other symbols than when its facts were read.
+static bool unchanged(const struct binary_entry *b, const struct stat *st)
+{
+	return (uint64_t)st->st_size == b->b.size && mtime_of(st) == b->mtime_ns;
 }
 
 int binary_fd(struct processes *t, struct binary *binary)
 {
 	struct binary_entry *b = (struct binary_entry *)binary;
+	struct elf_facts facts;
 	struct stat st;
-	if (b->b.fd >= 0)
+	if (b->b.fd >= 0 && fstat(b->b.fd, &st) == 0 && unchanged(b, &st))
 		return b->b.fd;
+	binary_unpin(t, b);
 	if (t->options.offline || !b->b.facts.exec_count)
 		return -ENOENT;
 	char path[4096 + 64];
@@ -253,17 +262,13 @@ int binary_fd(struct processes *t, struct binary *binary)
 	int fd = root < 0 ? root : proc_open_beneath(root, path);
 	if (fd < 0)
 		return fd;
-	struct elf_facts facts;
-	bool same = fstat(fd, &st) == 0 && (uint64_t)st.st_size == b->b.size && elf_facts(fd, &facts) == 0 &&
-		    facts.build_id_len == b->b.facts.build_id_len &&
-		    !memcmp(facts.build_id, b->b.facts.build_id, facts.build_id_len) &&
-		    (facts.build_id_len || st.st_ino == b->inode);
-	if (!same) {
+	if (fstat(fd, &st) < 0 || elf_facts(fd, &facts) < 0 || file_key(t, &st, &facts) != b->key) {
 		close(fd);
 		return -ESTALE;
 	}
+	b->mtime_ns = mtime_of(&st); // of a file with a build-id it may be a copy
 	pin(t, b, fd);
-	return b->b.fd < 0 ? -EMFILE : b->b.fd;
+	return fd;
 }
 
 int binary_open_beside(struct processes *t, const struct binary *binary, const char *path)
@@ -273,46 +278,4 @@ int binary_open_beside(struct processes *t, const struct binary *binary, const c
 		return -ENOENT;
 	int root = root_of(t, b->b.last_pid, b->mnt_ns);
 	return root < 0 ? root : proc_open_beneath(root, path);
-}
-
-int process_teach(struct processes *t, const struct process *taught)
-{
-	struct entry *e = (struct entry *)process_by_id(t, taught->id);
-	if (!e) {
-		struct entry *old = entry_by_pid(t, taught->pid);
-		if (old)
-			map_remove(&t->by_pid, taught->pid);
-		t->next_id = taught->id;
-		e = entry_add(t, taught->pid, taught->start_ticks);
-	}
-	// What the replay itself makes up (records of processes that were never told) must not collide.
-	t->next_id = UNTAUGHT_FIRST + t->by_id.count;
-	if (!e)
-		return -ENOMEM;
-	e->p = *taught;
-	return 0;
-}
-
-int process_teach_mapping(struct processes *t, uint32_t pid, uint64_t start_ticks,
-    const struct process_mapping *m, const struct binary *taught)
-{
-	struct entry *e = entry_by_pid(t, pid);
-	if (!e || (e->p.start_ticks && e->p.start_ticks != start_ticks))
-		return 0; // its process is over
-	struct process_mapping copy = *m;
-	copy.path = names_add(t->paths, taught->path, strlen(taught->path));
-	copy.binary = taught->id;
-	if (!entry_of(t, taught->id)) {
-		uint64_t words[] = {taught->id, 0x746170};
-		t->next_binary = taught->id;
-		struct binary_entry *b = add(t, hash_bytes(words, sizeof(words), 1), copy.path);
-		t->next_binary = UNTAUGHT_FIRST + t->binaries.count;
-		if (!b)
-			return -ENOMEM;
-		b->b.facts = taught->facts;
-		b->b.size = taught->size;
-	}
-	e->maps_read = true;
-	mapping_put(e, &copy);
-	return 0;
 }

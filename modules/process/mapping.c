@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mappings of a process, and what an address in them means.
 #include "private.h"
-#include "../proc/proc.h"
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MAPPINGS_MAX 16384u // executable ones, of one process
-#define READ_NOW_NS 300000u // spent on the spot on reading a process's mappings
+// Live paths are rarely a tenth of this; beyond it a mapping has no path, until the next sweep.
+#define PATHS_BYTES_MAX (4u << 20)
 
 // What kind of memory a mapping is, by its path as /proc/PID/maps and perf write it.
 uint32_t mapping_kind_of(const char *path, bool has_build_id)
 {
-	static const char *const anonymous[] = {"/memfd:", "/dev/zero", "/dev/shm/", "/SYSV",
-	    "/anon_hugepage", "//anon", "/dev/"};
+	static const char *const anonymous[] = {
+	    "/memfd:", "/dev/", "/SYSV", "/anon_hugepage", "//anon"};
 	if (strcmp(path, "[vdso]") == 0)
 		return PLACE_VDSO;
 	if (path[0] != '/')
@@ -30,6 +29,13 @@ uint32_t mapping_kind_of(const char *path, bool has_build_id)
 	if (strncmp(base, "jit-", 4) == 0 && n > 5 && strcmp(base + n - 5, ".dump") == 0)
 		return PLACE_ANON;
 	return PLACE_FILE;
+}
+
+uint32_t path_add(struct processes *t, const char *path, size_t n)
+{
+	if (names_bytes(t->paths) > PATHS_BYTES_MAX)
+		return names_find(t->paths, path, n);
+	return names_add(t->paths, path, n);
 }
 
 // First mapping that ends above ADDRESS.
@@ -57,9 +63,8 @@ static bool make_room(struct entry *e, uint32_t more)
 	if (e->count + more <= e->cap)
 		return true;
 	uint32_t cap = e->cap ? e->cap * 2 : 16;
-	struct process_mapping *m = cap > MAPPINGS_MAX
-	    ? NULL
-	    : mem_resize(ACCOUNT_PROCESS, e->mappings, cap * sizeof(*m));
+	struct process_mapping *m =
+	    cap > MAPPINGS_MAX ? NULL : mem_resize(ACCOUNT_PROCESS, e->mappings, cap * sizeof(*m));
 	if (!m)
 		return false;
 	e->mappings = m;
@@ -67,213 +72,133 @@ static bool make_room(struct entry *e, uint32_t more)
 	return true;
 }
 
-// Puts M in its place; what it covers of older mappings is cut away. Where memory fails the mapping
-// is missing, and its addresses read as unmapped.
-void mapping_put(struct entry *e, const struct process_mapping *m)
+// Takes [start, end) out of the mappings; returns where in the order it was. What reaches over both
+// ends is split; where there is no room for that, its tail is lost.
+static uint32_t cut(struct entry *e, uint64_t start, uint64_t end)
 {
-	if (!make_room(e, 2))
-		return;
-	uint32_t i = first_above(e, m->start);
-	// An older mapping that reaches over both ends is split; its tail comes after M.
-	if (i < e->count && e->mappings[i].start < m->start) {
+	uint32_t i = first_above(e, start);
+	if (i < e->count && e->mappings[i].start < start) {
 		struct process_mapping *old = &e->mappings[i];
-		if (old->end > m->end) {
+		if (old->end > end && e->count < e->cap) {
 			memmove(old + 1, old, (e->count - i) * sizeof(*old));
 			e->count++;
-			old[1].offset += m->end - old[1].start;
-			old[1].start = m->end;
+			old[1].offset += end - old[1].start;
+			old[1].start = end;
 		}
-		old->end = m->start;
+		old->end = start;
 		i++;
 	}
 	uint32_t last = i;
-	while (last < e->count && e->mappings[last].end <= m->end)
+	while (last < e->count && e->mappings[last].end <= end)
 		last++;
-	if (last < e->count && e->mappings[last].start < m->end) {
-		e->mappings[last].offset += m->end - e->mappings[last].start;
-		e->mappings[last].start = m->end;
+	if (last < e->count && e->mappings[last].start < end) {
+		e->mappings[last].offset += end - e->mappings[last].start;
+		e->mappings[last].start = end;
 	}
-	memmove(&e->mappings[i + 1], &e->mappings[last], (e->count - last) * sizeof(*m));
-	e->count = e->count - (last - i) + 1;
+	if (last > i)
+		memmove(&e->mappings[i], &e->mappings[last],
+		    (e->count - last) * sizeof(*e->mappings));
+	e->count -= last - i;
+	return i;
+}
+
+// Puts M in its place; what it covers of older mappings is cut away. Without room for it they are
+// cut all the same, so that its addresses read as unmapped, not as what lay there before.
+int mapping_put(struct entry *e, const struct process_mapping *m)
+{
+	bool room = make_room(e, 2);
+	uint32_t i = cut(e, m->start, m->end);
+	if (!room)
+		return -ENOMEM;
+	memmove(&e->mappings[i + 1], &e->mappings[i], (e->count - i) * sizeof(*m));
+	e->count++;
 	e->mappings[i] = *m;
+	return 0;
 }
 
-void mappings_copy(struct entry *to, const struct entry *from)
+int mappings_copy(struct entry *to, const struct entry *from)
 {
+	int error = 0;
 	to->count = 0;
-	for (uint32_t i = 0; i < from->count; i++)
-		mapping_put(to, &from->mappings[i]);
+	for (uint32_t i = 0; i < from->count && !error; i++)
+		error = mapping_put(to, &from->mappings[i]);
+	return error;
 }
 
-struct read_state {
-	struct processes *t;
-	struct entry *into;
-};
-
-static int on_map(void *arg, const struct proc_map *pm)
+static struct place place_in_file(
+    struct processes *t, struct entry *e, struct process_mapping *m, uint64_t address)
 {
-	struct read_state *s = arg;
-	if (!pm->executable || pm->end <= pm->start)
-		return 0;
-	struct process_mapping m = {
-	    .start = pm->start,
-	    .end = pm->end,
-	    .offset = pm->offset,
-	    .inode = pm->inode,
-	    .kind = mapping_kind_of(pm->path, false),
-	    .path = names_add(s->t->paths, pm->path, strlen(pm->path)),
-	    .deleted = pm->deleted,
-	};
-	mapping_put(s->into, &m);
-	return 0;
-}
-
-// Keeps what earlier reads found out about files: the same range of the same file is the same.
-static void carry_over(struct entry *e, const struct process_mapping *old, uint32_t count)
-{
-	for (uint32_t i = 0, k = 0; i < e->count; i++) {
-		struct process_mapping *m = &e->mappings[i];
-		while (k < count && old[k].start < m->start)
-			k++;
-		if (k < count && old[k].start == m->start && old[k].offset == m->offset &&
-		    old[k].path == m->path && (!old[k].inode || old[k].inode == m->inode)) {
-			m->binary = old[k].binary;
-			m->build_id = old[k].build_id;
-		}
-	}
-}
-
-// A child that never ran exec shares its parent's program.
-static void inherit(struct processes *t, struct entry *e)
-{
-	struct entry *parent = entry_by_pid(t, e->p.ppid);
-	if (parent && parent != e && strncmp(parent->p.comm, e->p.comm, sizeof(e->p.comm)) == 0)
-		mappings_copy(e, parent);
-}
-
-// What was read takes the place of what was known; nothing read means that the process is ending,
-// and what was known before is better than nothing.
-static void take_over(struct entry *e, struct entry *fresh, uint64_t began)
-{
-	if (fresh->count) {
-		carry_over(fresh, e->mappings, e->count);
-		mem_free(e->mappings);
-		e->mappings = fresh->mappings;
-		e->count = fresh->count;
-		e->cap = fresh->cap;
-	} else {
-		mem_free(fresh->mappings);
-	}
-	*fresh = (struct entry){0};
-	e->maps_read = true;
-	e->stale = false;
-	e->losses = count_get(COUNT_MMAP_LOST);
-	// A reader of thousands of mappings may cost 1 % of a CPU, not more.
-	e->next_read_ns = clock_now() + 100 * (clock_now() - began) + 10 * NS_PER_MS;
-}
-
-void reading_end(struct processes *t)
-{
-	proc_maps_free(t->reading.job);
-	mem_free(t->reading.fresh.mappings);
-	t->reading = (struct reading){0};
-}
-
-int processes_read(struct processes *t, uint64_t budget_ns)
-{
-	struct reading *r = &t->reading;
-	struct entry *e = (struct entry *)process_by_id(t, r->id);
-	if (!r->job)
-		return 0;
-	struct read_state s = {.t = t, .into = &r->fresh};
-	int more = e ? proc_maps_step(r->job, budget_ns, on_map, &s) : 0;
-	if (more > 0)
-		return 1;
-	if (e) {
-		bool events = r->events;
-		take_over(e, &r->fresh, r->began_ns);
-		e->stale = events;
-	}
-	reading_end(t);
-	return 0;
-}
-
-// A process with few mappings is read at once; one with many goes on in processes_read.
-static void read_maps(struct processes *t, struct entry *e)
-{
-	uint64_t began = clock_now();
-	struct proc_stat st;
-	struct entry fresh = {.count = 0};
-	struct read_state s = {.t = t, .into = &fresh};
-	if (began < e->next_read_ns || t->reading.id == e->p.id)
-		return;
-	// The pid may belong to another process by now, or to another program after exec.
-	bool same = proc_stat(t->options.proc, e->p.pid, &st) == 0 && st.start_ticks == e->p.start_ticks &&
-		    strncmp(st.comm, e->p.comm, sizeof(st.comm)) == 0;
-	if (!same) {
-		if (!e->count)
-			inherit(t, e);
-		e->maps_read = true;
-		e->stale = false;
-		e->next_read_ns = began + NS_PER_S;
-		return;
-	}
-	struct proc_maps_job *job = proc_maps_new(t->options.proc, e->p.pid);
-	int more = job ? proc_maps_step(job, READ_NOW_NS, on_map, &s) : 0;
-	if (more <= 0) {
-		take_over(e, &fresh, began);
-	} else if (!t->reading.job) {
-		t->reading = (struct reading){.job = job, .fresh = fresh, .id = e->p.id, .began_ns = began};
-		if (t->options.on_busy)
-			t->options.on_busy(t->options.arg);
-		return;
-	} else { // another one is being read: later
-		mem_free(fresh.mappings);
-		e->next_read_ns = clock_now() + 50 * NS_PER_MS;
-	}
-	proc_maps_free(job);
-}
-
-static void pin_process(struct processes *t, struct entry *e)
-{
-	if (e->p.root_fd >= 0 || e->p.ns_pid || t->options.offline || t->pinned >= t->options.pinned_max)
-		return;
-	e->p.root_fd = proc_root_open(t->options.proc, e->p.pid);
-	if (e->p.root_fd >= 0)
-		t->pinned++;
-	if (proc_status(t->options.proc, e->p.pid, &e->p.ns_pid, &e->p.euid) < 0)
-		e->p.ns_pid = e->p.pid; // gone already: it has no map that could be found
-}
-
-struct place process_place(struct processes *t, struct process *p, uint64_t address)
-{
-	struct entry *e = (struct entry *)p;
-	if (e->losses != count_get(COUNT_MMAP_LOST))
-		e->stale = true;
-	struct process_mapping *m = mapping_at(e, address);
-	bool ask = e->stale || (!m && !e->maps_read);
-	if (ask && !t->options.offline && !p->kernel_thread) {
-		read_maps(t, e);
-		m = mapping_at(e, address);
-	}
-	if (!m && !e->maps_read && !t->options.offline && !p->exit_ns)
-		return (struct place){.kind = PLACE_PENDING, .owner = p->id, .address = address};
-	if (!m)
-		return (struct place){.kind = PLACE_UNMAPPED, .owner = p->id, .address = address};
-	if (m->kind == PLACE_VDSO)
-		return (struct place){.kind = PLACE_VDSO, .address = address - m->start + m->offset};
-	if (m->kind == PLACE_ANON) {
-		pin_process(t, e);
-		return (struct place){.kind = PLACE_ANON, .owner = p->id, .address = address};
-	}
-	if (!m->binary) {
+	struct binary *b = m->binary ? binary_by_id(t, m->binary) : NULL;
+	if (!b) { // not asked for yet, or forgotten since
+		uint32_t before = m->binary;
 		m->binary = binary_of(t, e, m);
-		if (m->binary && t->options.on_mapping)
-			t->options.on_mapping(t->options.arg, p, m);
+		m->told = m->told && m->binary == before;
+		b = m->binary ? binary_by_id(t, m->binary) : NULL;
 	}
-	struct binary *b = binary_by_id(t, m->binary);
 	uint64_t offset = address - m->start + m->offset, vaddr;
 	if (b && elf_vaddr(&b->facts, offset, &vaddr) == 0)
 		return (struct place){.kind = PLACE_FILE, .owner = b->id, .address = vaddr};
 	return (struct place){.kind = PLACE_OFFSET, .owner = m->binary, .address = offset};
+}
+
+static struct place place_in_vdso(const struct process_mapping *m, uint64_t address)
+{
+	// A 32-bit process has another image than we have: an offset that ours does not reach.
+	uint64_t other = m->start >> 32 ? 0 : 1ull << 32;
+	return (struct place){
+	    .kind = PLACE_VDSO, .address = address - m->start + m->offset + other};
+}
+
+// Are the mappings to be read? LEAF: the address is where the CPU was, so there is code; a caller
+// that is in no mapping is more likely no address at all.
+static bool must_read(const struct processes *t, const struct entry *e, bool found, bool leaf)
+{
+	if (e->tried || t->options.offline || e->p.kernel_thread)
+		return false;
+	if (e->losses != count_get(COUNT_MMAP_LOST))
+		return true;
+	return !found && (leaf || e->stale || !e->maps_read);
+}
+
+static struct place place_of(struct processes *t, struct entry *e, uint64_t address)
+{
+	struct place nowhere = {
+	    .kind = PLACE_UNMAPPED, .owner = e->p.id, .address = address};
+	struct place place;
+	if (e->late)
+		return nowhere;
+	struct process_mapping *m = mapping_at(e, address);
+	bool leaf = !e->asked;
+	e->asked = true;
+	if (must_read(t, e, m, leaf)) {
+		e->tried = true;
+		read_maps(t, e);
+		m = mapping_at(e, address);
+	}
+	if (!m && !e->maps_read && !t->options.offline && !e->p.exit_ns)
+		nowhere.kind = PLACE_PENDING;
+	if (!m)
+		return nowhere;
+	if (m->kind == PLACE_VDSO) {
+		place = place_in_vdso(m, address);
+	} else if (m->kind == PLACE_ANON) {
+		jit_pin(t, e);
+		place = (struct place){
+		    .kind = PLACE_ANON, .owner = e->p.id, .address = address};
+	} else {
+		place = place_in_file(t, e, m, address);
+	}
+	if (!m->told && t->options.on_mapping) {
+		m->told = true;
+		t->options.on_mapping(t->options.arg, &e->p, m);
+	}
+	return place;
+}
+
+struct place process_place(struct processes *t, struct process *p, uint64_t address)
+{
+	t->busy++;
+	struct place place = place_of(t, (struct entry *)p, address);
+	t->busy--;
+	return place;
 }

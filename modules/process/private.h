@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tables behind process.h.
 //
-//   by_pid: pid -> entry that runs now        by_id: id -> every entry, also exited ones
+//   by_pid: pid -> entry that had it last      by_id: id -> every entry
 //   entry : struct process (public part first), mappings[] sorted by start
-//   binaries: id -> binary_entry; by_key: hash of build-id and size, or of (dev, inode, size, mtime) -> id
-//   by_build_id: its hash -> id of the last binary with it, for mappings of files that are gone
+//   binaries: id -> binary_entry; by_key: hash of facts and size, or of (dev, inode, size, mtime) -> id
+//   by_build_id: its hash -> id of the one binary with it (AMBIGUOUS: of several), for mappings of
+//           files that are gone
 //   roots : mount namespace -> O_PATH descriptor of a root, so that files of the dead can be opened
-//   paths : interned; made anew by the sweep when it holds too much that nobody maps any more
+//   paths : interned; made anew by the sweep when it holds much that nobody maps any more
 #pragma once
 #include "process.h"
 #include "../base/base.h"
@@ -15,21 +16,31 @@ struct entry {
 	struct process p; // first: what callers hold
 	struct process_mapping *mappings;
 	uint32_t count, cap;
-	uint32_t exec_pages; // of the newest sample
-	uint64_t seen_ns;    // newest sample or event
+	uint32_t exec_pages;   // of the newest sample
+	uint32_t tid;	       // of the newest sample
+	uint64_t seen_ns;      // newest sample or event
+	uint64_t checked_ns;   // when it was last made sure that it still runs
+	uint64_t exec_ns;      // newest exec event, 0: none
 	uint64_t next_read_ns; // maps are not read again before
 	uint64_t losses;       // COUNT_MMAP_LOST when the mappings were last known to be whole
-	bool maps_read, sampled, event_since;
-	bool stale; // executable memory changed and no event told how
+	bool known;	       // its start time is; false: made by an exec event, not yet sampled
+	bool sampled, event_since;
+	bool maps_read; // the mappings are whole: read, or told by the events since its exec
+	bool stale;  // executable memory changed and no event told how, or not all of it was kept
+	bool asked;  // an address of the sample at hand
+	bool tried;  // to read its mappings for the sample at hand: once for all its frames
+	bool late;   // the sample at hand is older than the newest exec: of a program that is gone
+	bool by_tid; // its first thread has ended: /proc shows mappings under another
+	bool jit;    // executable memory of no file was sampled
 };
 
 struct binary_entry {
-	struct binary b; // first
+	struct binary b;	// first
 	uint64_t key, build_id; // of by_key, of by_build_id (0: none)
-	uint64_t dev, inode, mtime_ns;
-	uint64_t used_ns;
+	uint64_t mtime_ns, used_ns;
 	uint32_t path, mnt_ns;
 };
+#define AMBIGUOUS 0 // as a binary's id
 
 struct root {
 	uint32_t mnt_ns;
@@ -44,36 +55,75 @@ struct reading {
 	struct proc_maps_job *job; // NULL: none
 	struct entry fresh;	   // only its mappings count
 	uint32_t id;		   // of the process
-	uint64_t began_ns;
-	bool events; // mappings came meanwhile: what was read is stale again
+	uint64_t cost_ns;	   // spent on it so far
 };
+
+// Pids that ended a moment ago: a sample of the last work of an exit may still come.
+struct ended {
+	uint32_t pid;
+	uint64_t start_ticks;
+};
+#define ENDED_MAX 256 // by pid modulo
+#define JITS_MAX 64
 
 struct processes {
 	struct process_options options;
 	struct map by_pid, by_id, binaries, by_key, by_build_id;
 	struct reading reading;
 	struct names *paths;
+	size_t paths_bytes; // after they were last made anew
 	struct proc_scan *scan;
 	struct root roots[ROOTS_MAX];
-	uint32_t next_id, next_binary, pinned;
-	uint64_t now_ns;
+	struct ended ended[ENDED_MAX];
+	uint32_t next_id, next_binary;
+	uint32_t pinned;			// descriptors of binaries
+	struct entry *jits[JITS_MAX];		// whose roots are pinned
+	uint32_t jit_count;
+	uint32_t sweep_at, look_at, look_binary; // where the next walk goes on
+	uint64_t now_ns;			// of the newest record or call
+	uint64_t next_reread_ns;		// no mappings are read a second time before
+	uint64_t seed;				// of the keys: nobody may choose files to collide
+	int busy; // mappings or paths are in use: processes_shrink must leave them alone
 };
 
+// Ids made up in a replay; those of recordings lie below.
+#define UNTAUGHT_FIRST 0x80000000u
+
 // table.c
-struct entry *entry_add(struct processes *t, uint32_t pid, uint64_t start_ticks);
+struct entry *entry_add(struct processes *t, uint32_t id, uint32_t pid); // ID 0: a new one
 void entry_free(struct processes *t, struct entry *e);
-struct entry *entry_by_pid(struct processes *t, uint32_t pid);
+struct entry *entry_by_pid(struct processes *t, uint32_t pid); // also one that has ended
+struct entry *entry_by_id(struct processes *t, uint32_t id);
+void entry_retire(struct processes *t, struct entry *e, uint64_t now);
+void entry_forget(struct processes *t, struct entry *e); // its mappings
+uint32_t id_next(const struct map *taken, uint32_t *next);
+
+// sweep.c
+bool entry_evict(struct processes *t);
+
+// read.c
+enum alive { ALIVE, RENAMED, GONE, UNSURE };
+enum alive entry_alive(struct processes *t, const struct entry *e);
+void read_maps(struct processes *t, struct entry *e);
+void reading_end(struct processes *t);
 
 // mapping.c
-void mapping_put(struct entry *e, const struct process_mapping *m);
-void reading_end(struct processes *t);
-void mappings_copy(struct entry *to, const struct entry *from);
+int mapping_put(struct entry *e, const struct process_mapping *m); // 0 or -ENOMEM: not (wholly) put
+int mappings_copy(struct entry *to, const struct entry *from);
 struct process_mapping *mapping_at(struct entry *e, uint64_t address);
 uint32_t mapping_kind_of(const char *path, bool has_build_id);
+uint32_t path_add(struct processes *t, const char *path, size_t n);
 
 // binary.c
-uint32_t binary_of(struct processes *t, struct entry *e, struct process_mapping *m);
-uint64_t build_id_hash(const uint8_t *id, size_t n);
-int root_of(struct processes *t, uint32_t pid, uint32_t mnt_ns); // borrowed, or -errno
+uint32_t binary_of(struct processes *t, struct entry *e, const struct process_mapping *m);
+struct binary_entry *binary_add(struct processes *t, uint32_t id, uint64_t key, uint32_t path); // ID 0: a new one
+uint64_t build_id_hash(const struct processes *t, const uint8_t *id, size_t n);
 void binary_drop(struct processes *t, struct binary_entry *b);
-void binaries_sweep(struct processes *t);
+void binary_unpin(struct processes *t, struct binary_entry *b);
+
+// root.c
+int root_of(struct processes *t, uint32_t pid, uint32_t mnt_ns); // borrowed, or -errno
+void roots_close(struct processes *t, uint64_t unused_since);
+void jit_pin(struct processes *t, struct entry *e);
+void jit_unpin(struct processes *t, struct entry *e);
+uint32_t entry_reader(const struct entry *e); // the id under which /proc shows its memory

@@ -4,7 +4,7 @@
 //
 //   processes: pid -> struct process { start, comm, cgroup, mappings[] sorted by start }
 //   mapping  : [start, end) + file offset -> binary (by id) | anonymous | vdso
-//   binaries : build-id or (dev, inode, size, mtime) -> struct binary { facts, path, pinned fd }
+//   binaries : build-id and size, or (dev, inode, size, mtime) -> struct binary { facts, path, pinned fd }
 //
 // Binaries are shared by all processes that map them: 100 replicas cost one. Both tables are bounded;
 // the one not used for longest goes first, and what is asked of it later reads as unknown.
@@ -41,7 +41,7 @@ struct place {
 struct binary {
 	uint32_t id;	  // never reused
 	int fd;		  // pinned (-1: closed); borrowed by callers
-	const char *path; // as mapped, in the process's own mount namespace
+	const char *path; // as mapped, in the process's own mount namespace; valid until the next call
 	uint64_t size;
 	struct elf_facts facts; // exec_count 0 where the file could not be read
 	uint32_t last_pid;	// a process that maps it
@@ -67,12 +67,13 @@ struct process_options {
 	struct proc *proc;
 	uint32_t processes_max; // 0: default 16384
 	uint32_t binaries_max;	// 0: default 2048
-	uint32_t pinned_max;	// descriptors; 0: default 256
+	uint32_t pinned_max;	// descriptors of files and of roots of processes with JIT code; 0: default 256
 	uint64_t grace_ns;	// kept this long after the exit; 0: 30 s
 	bool offline;		// a replay: facts come by process_teach_mapping, /proc is never read
 	// Called for each process once it is known (and after exec): sets ->wanted and ->container.
 	void (*on_new)(void *arg, struct process *p);
-	// Called when it became known what lies behind a mapping that a sample hit (for a recording).
+	// Called when a sample hit a mapping for the first time, and when another binary was found behind
+	// it (for a recording). M->binary is 0 where no file lies behind it, or it could not be told.
 	void (*on_mapping)(void *arg, const struct process *p, const struct process_mapping *m);
 	// Called when processes_read has something to do.
 	void (*on_busy)(void *arg);
@@ -85,8 +86,9 @@ struct process_mapping {
 	// Private: what is known before the file was opened.
 	uint64_t build_id; // hash, 0: none
 	uint64_t inode;	   // 0: not known
-	uint32_t path;	   // interned
-	uint32_t deleted;  // 1: not to be found by its path
+	uint32_t path;	   // interned, of files
+	bool deleted;	   // not to be found by its path
+	bool told;	   // on_mapping was called
 };
 
 struct processes *processes_new(const struct process_options *options);
@@ -97,7 +99,8 @@ int processes_scan(struct processes *t, uint64_t budget_ns);
 int processes_read(struct processes *t, uint64_t budget_ns);
 // Forgets what exited longer ago than the grace time, and what was never sampled; call it each window.
 void processes_sweep(struct processes *t, uint64_t now_ns);
-uint64_t processes_shrink(void *t, uint64_t need); // for budget
+// For budget: frees mappings that were not used for two seconds; they are read again when needed.
+uint64_t processes_shrink(void *t, uint64_t need);
 
 void process_execed(struct processes *t, const struct record_task *r);
 void process_exited(struct processes *t, const struct record_task *r);
@@ -108,8 +111,9 @@ struct process *process_of(struct processes *t, const struct record_sample *r);
 struct place process_place(struct processes *t, struct process *p, uint64_t address);
 
 struct process *process_by_pid(struct processes *t, uint32_t pid); // the one that runs, or NULL
+// By ids of places; NULL where it was forgotten. The root of one that runs JIT code is pinned again
+// where it had to be let go.
 struct process *process_by_id(struct processes *t, uint32_t id);
-// By ids of places; NULL where it was forgotten.
 struct binary *binary_by_id(struct processes *t, uint32_t id);
 // The descriptor of the binary, opened again if it was closed; -errno where it is gone.
 int binary_fd(struct processes *t, struct binary *b);
@@ -117,7 +121,7 @@ int binary_fd(struct processes *t, struct binary *b);
 int binary_open_beside(struct processes *t, const struct binary *b, const char *path);
 
 // Replay: what a recording says in place of /proc. Ids of processes and binaries stay those of the
-// recording, so that its places mean the same here. 0 or -ENOMEM.
+// recording, so that its places mean the same here. 0, -ENOMEM, or -EINVAL for what no recording says.
 int process_teach(struct processes *t, const struct process *p);
 int process_teach_mapping(struct processes *t, uint32_t pid, uint64_t start_ticks,
     const struct process_mapping *m, const struct binary *b);

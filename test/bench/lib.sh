@@ -14,7 +14,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# load N: N processes at rest more; at the first call a few busy ones too, one of them starting short-lived others.
+# load N: N more processes at rest; at the first call a few busy ones too, one of them starting short-lived others.
 load() {
 	local i
 	for ((i = 0; i < $1; i++)); do sleep infinity & begun+=($!); done
@@ -29,7 +29,9 @@ load() {
 	gcc -O2 -fno-omit-frame-pointer -fno-optimize-sibling-calls -o "$tmp/busy" "$tmp/busy.c" || exit 1
 	for ((i = 0; i < 2; i++)); do "$tmp/busy" & begun+=($!); done
 	(while :; do /bin/true; sleep 0.05; done) & begun+=($!)
-	busy=3
+	python3 -c 'while True: sorted(hash(str(i)) for i in range(1000))' & begun+=($!)
+	gzip -c </dev/urandom >/dev/null & begun+=($!)
+	busy=5
 	sleep 2
 }
 
@@ -43,14 +45,23 @@ group() {
 	groups+=("$memory" "$cpuacct")
 	[ -z "$2" ] || echo "$2" >"$memory/$([ $version = 2 ] && echo memory.max || echo memory.limit_in_bytes)"
 }
-stat_of() { awk -v k="$1" '$1 == k { print $2; found = 1 } END { if (!found) print 0 }' "$memory/memory.stat"; }
-own() { # bytes charged but for page cache
-	if [ $version = 2 ]; then echo $(($(cat "$memory/memory.current") - $(stat_of file) + $(stat_of shmem)))
-	else echo $(($(cat "$memory/memory.usage_in_bytes") - $(stat_of cache) + $(stat_of shmem))); fi
+# own: $bytes are charged but for page cache, $kernel of them are the kernel's. Starts no process: it is asked again and again.
+own() {
+	local key value
+	kernel=0
+	if [ $version = 2 ]; then read -r bytes <"$memory/memory.current"
+	else read -r bytes <"$memory/memory.usage_in_bytes"; read -r kernel <"$memory/memory.kmem.usage_in_bytes"; fi
+	while read -r key value; do
+		case $version$key in
+		2file | 1cache) bytes=$((bytes - value)) ;;
+		2shmem | 1shmem) bytes=$((bytes + value)) ;;
+		2kernel) kernel=$value ;;
+		esac
+	done <"$memory/memory.stat"
 }
-kernel() { if [ $version = 2 ]; then stat_of kernel; else cat "$memory/memory.kmem.usage_in_bytes"; fi; }
+highest() { cat "$memory/$([ $version = 2 ] && echo memory.peak || echo memory.max_usage_in_bytes)" 2>/dev/null || echo 0; }
 used() { if [ $version = 2 ]; then awk '$1 == "usage_usec" { print $2 * 1000 }' "$cpuacct/cpu.stat"; else cat "$cpuacct/cpuacct.usage"; fi; }
-now() { date +%s%N; }
+now() { echo "${EPOCHREALTIME/./}000"; }
 programs() { bpftool -j prog show | jq -c '[.[] | {id, run_time_ns: (.run_time_ns // 0), run_cnt: (.run_cnt // 0)}]'; }
 mb() { awk -v n="$1" 'BEGIN { printf "%.1f", n / 1048576 }'; }
 percent() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", b ? 100 * a / b : 0 }'; }
@@ -105,7 +116,7 @@ first() {
 			t1=$(perf script -i "$tmp/perf.data" --ns -F time 2>/dev/null | grep -oE '[0-9]{9,}\.[0-9]{9}' | head -n 1 | tr -d .)
 			;;
 		bpftrace)
-			t1=$(timeout 60 bpftrace -e 'profile:hz:99 { printf("sample\n"); exit(); }' </dev/null | { grep -m 1 -q '^sample' && now; })
+			t1=$(timeout 60 bpftrace -e 'profile:hz:99 { printf("sample\n"); exit(); }' </dev/null 2>/dev/null | { grep -m 1 -q '^sample' && now; })
 			;;
 		esac
 		all+=($(((${t1:-$t0} - t0) / 1000000)))
@@ -115,7 +126,7 @@ first() {
 
 # measure TOOL SECONDS LIMIT [NAME]: fills row[NAME,...].
 measure() {
-	local tool=$1 limit=$3 name=${4:-$1} t0 t1 th=0 c0 c1 ch=0 o k=0 peak=0 before
+	local tool=$1 limit=$3 name=${4:-$1} t0 t1 th=0 c0 c1 ch=0 bytes kernel k=0 peak=0 steady=0 before
 	group "$name" "$limit"
 	echo 1 >/proc/sys/kernel/bpf_stats_enabled
 	before=$(programs) c0=$(used) t0=$(now)
@@ -123,15 +134,16 @@ measure() {
 	while :; do
 		t1=$(now)
 		[ $((t1 - t0)) -lt $(($2 * 1000000000)) ] || break
-		o=$(own)
-		[ "$o" -le "$peak" ] || { peak=$o; k=$(kernel); }
+		own
+		[ "$bytes" -le "$peak" ] || { peak=$bytes; k=$kernel; }
+		[ $th = 0 ] || [ "$bytes" -le "$steady" ] || steady=$bytes
 		[ $th != 0 ] || [ $((t1 - t0)) -lt $(($2 * 500000000)) ] || { th=$t1; ch=$(used); }
-		sleep 0.2
+		[ $((t1 - t0)) -lt 1000000000 ] || sleep 0.2
 	done
 	c1=$(used)
 	row[$name,alive]='ended before its time'
 	kill -0 "$pid" 2>/dev/null && row[$name,alive]='alive at the end'
-	row[$name,own]=$(mb "$peak") row[$name,kernel]=$(mb "$k")
+	row[$name,own]=$(mb "$peak") row[$name,kernel]=$(mb "$k") row[$name,steady]=$(mb "$steady") row[$name,highest]=$(mb "$(highest)")
 	row[$name,cpu]=$(percent $((c1 - c0)) $((t1 - t0))) row[$name,late]=$(percent $((c1 - ch)) $((t1 - th)))
 	row[$name,rings]=$(awk '/anon_inode:\[perf_event\]/ { ring = 1; next } ring && /^Size:/ { n += $2; ring = 0 } END { printf "%.1f", n / 1024 }' "/proc/$pid/smaps" 2>/dev/null)
 	read -r run per < <(jq -rn --argjson a "$before" --argjson b "$(programs)" '($a | map(.id)) as $old | [$b[] | select(.id as $i | $old | index($i) | not)]

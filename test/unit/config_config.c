@@ -176,7 +176,7 @@ static void every_problem_is_told(void **state)
 	    "1m30s\n"
 	    "config: FILE:9: profiling.nothing: no such option; the nearest is profiling.mutex\n"
 	    "config: FILE:10: profilling: no such option; the nearest is profiling\n"
-	    "config: FILE:11: memory_limit: 1k is not in 8MB..1TB");
+	    "config: FILE:11: memory_limit: 1k is not in 16MB..1TB");
 }
 
 static void problems_of_values(void **state)

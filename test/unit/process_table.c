@@ -55,7 +55,7 @@ static struct record_sample sample(uint32_t pid, uint32_t ppid, uint64_t ticks, 
 static const char maps[] = "1000-2000 r--p 00000000 08:01 11 /bin/true\n"
 			   "2000-3000 r-xp 00001000 08:01 11 /no/such/file\n"
 			   "7000-8000 r-xp 00000000 00:00 0 \n"
-			   "9000-a000 r-xp 00000000 00:00 0                          [vdso]\n";
+			   "7f0000009000-7f000000a000 r-xp 00000000 00:00 0                          [vdso]\n";
 
 static void places_by_kind_and_maps_read_once(void **state)
 {
@@ -71,7 +71,7 @@ static void places_by_kind_and_maps_read_once(void **state)
 	assert_int_equal(f.address, 0x1010);
 	assert_string_equal(binary_by_id(table, f.owner)->path, "/no/such/file");
 	assert_int_equal(process_place(table, p, 0x7004).kind, PLACE_ANON);
-	struct place v = process_place(table, p, 0x9010);
+	struct place v = process_place(table, p, 0x7f0000009010);
 	assert_int_equal(v.kind, PLACE_VDSO);
 	assert_int_equal(v.address, 0x10);
 	assert_int_equal(process_place(table, p, 0x1500).kind, PLACE_UNMAPPED); // not executable

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// Replay: a tape goes through the same path as the kernel's records do, its facts in place of /proc
+// and the files. The tape may be anybody's: what makes no sense ends it like a cut; what finds no
+// memory is passed over, as it is when the path meets it live.
+#include "private.h"
+#include "recording.h"
+
+#include <errno.h>
+#include <string.h>
+
+// Ids from here on are given by the process room to what a tape never told of.
+#define ID_END 0x80000000u
+#define LOST_MAX (1ull << 40) // samples in one fact
+
+static int get_meta(struct path *p, const struct tape_meta *m)
+{
+	if (m->version != TAPE_VERSION)
+		return -EPROTONOSUPPORT;
+	if (!m->period_ns || m->period_ns > NS_PER_S || p->began)
+		return -EBADMSG;
+	p->began = true;
+	p->options.period_ns = m->period_ns;
+	p->tape_wall = m->wall_ns;
+	profile_header(p->current)->period = (int64_t)m->period_ns;
+	return 0;
+}
+
+static int get_record(struct path *p, const void *at, size_t size)
+{
+	// The longest that the kernel sends fits.
+	union {
+		struct record head;
+		uint8_t bytes[16 << 10];
+	} record;
+	const struct record *r = &record.head;
+	if (size > sizeof(record))
+		return -EBADMSG;
+	memcpy(&record, at, size);
+	if (r->size != size)
+		return -EBADMSG;
+	if (!p->tape_first_ns)
+		p->tape_first_ns = r->time_ns;
+	if (r->time_ns > p->tape_last_ns)
+		p->tape_last_ns = r->time_ns;
+	p->totals.taken += r->kind == RECORD_SAMPLE;
+	path_record(p, r);
+	return 0;
+}
+
+static int get_process(struct path *p, const struct tape_process *m)
+{
+	struct process s = {.id = m->id,
+	    .pid = m->pid,
+	    .ppid = m->ppid,
+	    .mnt_ns = m->mnt_ns,
+	    .start_ticks = m->start_ticks,
+	    .cgroup = m->cgroup,
+	    .wanted = m->wanted != 0,
+	    .kernel_thread = m->kernel_thread != 0,
+	    .root_fd = -1};
+	const struct process *known = process_by_id(p->processes, m->id);
+	// An id is one process's for ever, and so is its pid.
+	if (!m->id || m->id >= ID_END || (known && known->pid != m->pid))
+		return -EBADMSG;
+	text_copy(s.comm, sizeof(s.comm), m->comm);
+	text_copy(s.container, sizeof(s.container), m->container);
+	return process_teach(p->processes, &s);
+}
+
+static int get_mapping(struct path *p, const struct tape_mapping *m, const char *path)
+{
+	struct process_mapping map = {
+	    .start = m->start, .end = m->end, .offset = m->offset, .kind = m->kind};
+	bool file = m->kind == PLACE_FILE, none = m->kind == PLACE_ANON || m->kind == PLACE_VDSO;
+	uint8_t is_64;
+	memcpy(&is_64, &m->facts.is_64, 1); // any byte, while a bool is 0 or 1
+	if (m->end <= m->start || m->facts.exec_count > ELF_EXEC_MAX ||
+	    m->facts.build_id_len > ELF_BUILD_ID_MAX || is_64 > 1)
+		return -EBADMSG;
+	if (file ? !m->binary || m->binary >= ID_END : !none || m->binary)
+		return -EBADMSG;
+	struct binary b = {
+	    .id = m->binary, .fd = -1, .path = path, .size = m->size, .facts = m->facts};
+	return process_teach_mapping(p->processes, m->pid, m->start_ticks, &map, &b);
+}
+
+static int get_name(struct path *p, const struct tape_name *m, const char *names, size_t size)
+{
+	struct place place = {.address = m->address, .owner = m->owner, .kind = m->kind};
+	if (m->name_len + 1ull >= size || names[m->name_len] || !*names)
+		return -EBADMSG;
+	if (m->address < m->start || m->address >= m->end || m->kind == PLACE_NONE ||
+	    m->kind > PLACE_UNMAPPED)
+		return -EBADMSG;
+	const char *system_name = names + m->name_len + 1;
+	// Stand-ins are names here: what it was called then it is called now.
+	struct symbol_answer a = {.start = m->start,
+	    .end = m->end,
+	    .name = names,
+	    .system_name = *system_name ? system_name : NULL,
+	    .named = true};
+	return symbol_teach(p->symbol, &place, &a);
+}
+
+static int get_lost(struct path *p, const struct tape_lost *m, const char *mark)
+{
+	if (m->samples > LOST_MAX || strncmp(mark, "[lost: ", 7) != 0)
+		return -EBADMSG;
+	int64_t values[PROFILE_VALUES_MAX] = {
+	    (int64_t)m->samples, (int64_t)(m->samples * p->options.period_ns)};
+	profile_add_lost(p->current, mark, values);
+	p->totals.taken += m->samples;
+	p->totals.lost += m->samples;
+	return 0;
+}
+
+static int get_window(struct path *p, const struct tape_window *m)
+{
+	if (p->sealed) // its names have not passed
+		return -EBADMSG;
+	p->names_wait = true;
+	ship_seal(p, m->wall_ns, m->duration_ns);
+	p->names_wait = p->sealed; // without memory for a new window this one goes on
+	p->tape_wall = m->wall_ns + m->duration_ns;
+	processes_sweep(p->processes, p->tape_last_ns);
+	p->tape_first_ns = p->tape_last_ns = 0;
+	return 0;
+}
+
+// One frame of the tape. Its payload lies anywhere in memory; the fixed part is copied to where it
+// may be read.
+static int get(struct path *p, uint16_t kind, const uint8_t *at, size_t size)
+{
+	union {
+		struct tape_meta meta;
+		struct record record;
+		struct tape_process process;
+		struct tape_mapping mapping;
+		struct tape_name name;
+		struct tape_lost lost;
+		struct tape_window window;
+	} fact;
+	static const size_t fixed[] = {
+	    [TAPE_META] = sizeof(struct tape_meta),
+	    [TAPE_RECORD] = sizeof(struct record),
+	    [TAPE_PROCESS] = sizeof(struct tape_process),
+	    [TAPE_MAPPING] = sizeof(struct tape_mapping),
+	    [TAPE_NAME] = sizeof(struct tape_name),
+	    [TAPE_LOST] = sizeof(struct tape_lost),
+	    [TAPE_WINDOW] = sizeof(struct tape_window),
+	    [TAPE_NAMED] = 0,
+	};
+	if (kind < TAPE_META || kind > TAPE_NAMED || size < fixed[kind] ||
+	    (kind != TAPE_META && !p->began))
+		return -EBADMSG;
+	const char *tail = (const char *)at + fixed[kind];
+	size_t tail_size = size - fixed[kind];
+	bool text = kind == TAPE_MAPPING || kind == TAPE_NAME || kind == TAPE_LOST;
+	if (text && (!tail_size || tail[tail_size - 1]))
+		return -EBADMSG;
+	memcpy(&fact, at, fixed[kind]);
+	switch (kind) {
+	case TAPE_META:
+		return get_meta(p, &fact.meta);
+	case TAPE_RECORD:
+		return get_record(p, at, size);
+	case TAPE_PROCESS:
+		return get_process(p, &fact.process);
+	case TAPE_MAPPING:
+		return get_mapping(p, &fact.mapping, tail);
+	case TAPE_NAME:
+		return get_name(p, &fact.name, tail, tail_size);
+	case TAPE_LOST:
+		return get_lost(p, &fact.lost, tail);
+	case TAPE_WINDOW:
+		return get_window(p, &fact.window);
+	default:
+		ship_named(p);
+		return 0;
+	}
+}
+
+// 1 more, 0 at the end, -errno.
+static int read_one(struct path *p)
+{
+	uint16_t kind;
+	const uint8_t *payload;
+	size_t size;
+	int got = tape_read(p->reader, &kind, &payload, &size);
+	if (got <= 0)
+		return got;
+	int error = get(p, kind, payload, size);
+	if (error == -EBADMSG || error == -EPROTONOSUPPORT)
+		return error;
+	if (error == -EINVAL)
+		return -EBADMSG;
+	if (error)
+		log_seldom(LOG_LEVEL_WARN, "recording: %s: something of it is not known by name",
+		    strerror(-error));
+	return 1;
+}
+
+static int replay_step(void *arg, uint64_t budget_ns)
+{
+	struct path *p = arg;
+	uint64_t end = clock_now() + budget_ns;
+	do {
+		// The window before must be shipped before the next one closes.
+		if (p->sealed && !p->names_wait)
+			return 1;
+		p->replay_result = read_one(p);
+		if (p->replay_result <= 0)
+			return 0;
+	} while (clock_now() < end);
+	return 1;
+}
+
+static void replay_over(void *arg)
+{
+	struct path *p = arg;
+	if (p->replayed)
+		p->replayed(p->replayed_arg, p->replay_result);
+}
+
+static void replay_done(void *arg, int result)
+{
+	struct path *p = arg;
+	(void)result;
+	p->replay_slice = NULL;
+	path_finish(p, replay_over, p);
+}
+
+int path_replay(
+    struct path *p, struct tape_reader *tape, void (*done)(void *arg, int result), void *arg)
+{
+	p->reader = tape;
+	p->replayed = done;
+	p->replayed_arg = arg;
+	p->scanned = true;
+	p->replay_slice = loop_slice(p->options.loop, replay_step, replay_done, p);
+	return p->replay_slice ? 0 : -ENOMEM;
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Upload: the windows of one upload_interval become one file.
+//
+//   sealed --merged--> upload --each upload_interval--> sealed too, written, freed
+//      '--no memory to merge--> written by itself
+#include "private.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int write_begin(struct path *p, const struct profile *what)
+{
+	int error = directory_put(p->options.directory, what);
+	if (error) { // cannot be: one file at a time
+		count_add(COUNT_FILES_FAILED, 1);
+		log_seldom(LOG_LEVEL_ERROR, "output.directory: %s", strerror(-error));
+		return error;
+	}
+	p->writing = what;
+	p->phase = SHIP_WRITE;
+	return 0;
+}
+
+// Half a window of tolerance: intervals are kept, though windows close a little early or late.
+static bool is_due(const struct path *p)
+{
+	bool last = p->finishing && !p->current;
+	return p->upload_wanted || last ||
+	       p->closed_ns + p->options.collection_ns / 2 >= p->upload_due;
+}
+
+static int write_upload(struct path *p)
+{
+	uint64_t every = p->options.upload_ns ? p->options.upload_ns : 1;
+	uint64_t now = p->closed_ns + p->options.collection_ns / 2;
+	p->upload_wanted = false;
+	if (p->upload_due <= now)
+		p->upload_due += ((now - p->upload_due) / every + 1) * every;
+	profile_seal(p->upload);
+	if (write_begin(p, p->upload) == 0)
+		return 1;
+	profile_free(p->upload);
+	p->upload = NULL;
+	return 0;
+}
+
+static int merge_begin(struct path *p)
+{
+	bool first = !p->upload;
+	if (first)
+		p->upload = profile_new_like(ACCOUNT_PROFILE, p->sealed);
+	p->merge = p->upload ? profile_merge_new(p->upload, p->sealed, 1, NULL, NULL) : NULL;
+	if (p->merge)
+		return 0;
+	int error = -errno;
+	if (first) {
+		profile_free(p->upload);
+		p->upload = NULL;
+	}
+	p->upload_wanted = p->upload; // written early it gives its memory back
+	return error;
+}
+
+int upload_merge(struct path *p, uint64_t budget_ns)
+{
+	if (!p->options.directory)
+		return 0;
+	int error = p->merge ? 0 : merge_begin(p);
+	if (error) {
+		log_seldom(LOG_LEVEL_WARN, "output.directory: %s: this window is a file of its own",
+		    strerror(-error));
+		return write_begin(p, p->sealed) == 0;
+	}
+	if (profile_merge_step(p->merge, budget_ns) > 0)
+		return 1;
+	profile_merge_free(p->merge);
+	p->merge = NULL;
+	return is_due(p) ? write_upload(p) : 0;
+}
+
+int upload_write(struct path *p, uint64_t budget_ns)
+{
+	if (directory_step(p->options.directory, budget_ns) > 0)
+		return 1;
+	// A failure was told and counted by the directory.
+	if (p->writing == p->upload) {
+		profile_free(p->upload);
+		p->upload = NULL;
+	} else if (p->upload && is_due(p)) {
+		return write_upload(p);
+	}
+	return 0;
+}
