@@ -9,7 +9,7 @@
 #define DRAIN_MAX_NS (200 * NS_PER_MS)
 #define DRAIN_BITE 2
 #define DRAIN_TURN_NS (250 * NS_PER_US) // a slice may run in the same turn
-#define RING_BYTES (256u << 10) // as the kernel room has it
+#define RING_BYTES (256u << 10)		// as the kernel room has it
 #define CPU_RESCAN_NS (60 * NS_PER_S)
 
 struct path *path_new(const struct path_options *options)

@@ -30,7 +30,6 @@ struct path {
 	struct symbol *symbol;
 	struct kernel *kernel;
 	struct tape_writer *tape;
-
 	// take: the window being filled
 	struct profile *current;
 	struct map mappings; // binary id -> mapping id in `current`
@@ -52,12 +51,10 @@ struct path {
 	struct profile_merge *merge;
 	bool upload_wanted;
 	uint64_t upload_due, closed_ns; // clock_now() time; when `sealed` was closed
-
 	struct timer *drain_timer, *window_timer, *cpu_timer;
 	struct slice *scan_slice, *ship_slice, *replay_slice, *finish_slice, *read_slice;
 	uint64_t drain_ns, drained_bytes; // since the kernel's ring was last empty
 	bool scanned;
-
 	bool finishing; // no more samples come: once shipped, `current` is NULL
 	void (*finished)(void *arg);
 	void *finished_arg;

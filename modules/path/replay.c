@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-// Ids from here on are given by the process room to what a tape never told of.
-#define ID_END 0x80000000u
 #define LOST_MAX (1ull << 40) // samples in one fact
 
 static int get_meta(struct path *p, const struct tape_meta *m)
@@ -56,12 +54,7 @@ static int get_process(struct path *p, const struct tape_process *m)
 	    .start_ticks = m->start_ticks,
 	    .cgroup = m->cgroup,
 	    .wanted = m->wanted != 0,
-	    .kernel_thread = m->kernel_thread != 0,
-	    .root_fd = -1};
-	const struct process *known = process_by_id(p->processes, m->id);
-	// An id is one process's for ever, and so is its pid.
-	if (!m->id || m->id >= ID_END || (known && known->pid != m->pid))
-		return -EBADMSG;
+	    .kernel_thread = m->kernel_thread != 0};
 	text_copy(s.comm, sizeof(s.comm), m->comm);
 	text_copy(s.container, sizeof(s.container), m->container);
 	return process_teach(p->processes, &s);
@@ -71,13 +64,9 @@ static int get_mapping(struct path *p, const struct tape_mapping *m, const char 
 {
 	struct process_mapping map = {
 	    .start = m->start, .end = m->end, .offset = m->offset, .kind = m->kind};
-	bool file = m->kind == PLACE_FILE, none = m->kind == PLACE_ANON || m->kind == PLACE_VDSO;
 	uint8_t is_64;
 	memcpy(&is_64, &m->facts.is_64, 1); // any byte, while a bool is 0 or 1
-	if (m->end <= m->start || m->facts.exec_count > ELF_EXEC_MAX ||
-	    m->facts.build_id_len > ELF_BUILD_ID_MAX || is_64 > 1)
-		return -EBADMSG;
-	if (file ? !m->binary || m->binary >= ID_END : !none || m->binary)
+	if (is_64 > 1)
 		return -EBADMSG;
 	struct binary b = {
 	    .id = m->binary, .fd = -1, .path = path, .size = m->size, .facts = m->facts};
@@ -192,7 +181,7 @@ static int read_one(struct path *p)
 	int error = get(p, kind, payload, size);
 	if (error == -EBADMSG || error == -EPROTONOSUPPORT)
 		return error;
-	if (error == -EINVAL)
+	if (error == -EINVAL) // what no recording says
 		return -EBADMSG;
 	if (error)
 		log_seldom(LOG_LEVEL_WARN, "recording: %s: something of it is not known by name",

@@ -31,11 +31,8 @@ static bool is_due(const struct path *p)
 
 static int write_upload(struct path *p)
 {
-	uint64_t every = p->options.upload_ns ? p->options.upload_ns : 1;
-	uint64_t now = p->closed_ns + p->options.collection_ns / 2;
 	p->upload_wanted = false;
-	if (p->upload_due <= now)
-		p->upload_due += ((now - p->upload_due) / every + 1) * every;
+	p->upload_due = p->closed_ns + p->options.upload_ns;
 	profile_seal(p->upload);
 	if (write_begin(p, p->upload) == 0)
 		return 1;
