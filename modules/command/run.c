@@ -78,15 +78,21 @@ static void on_replayed(void *arg, int result)
 	log_info("recording replayed; the endpoint stays until it is stopped");
 }
 
-// Between two lives of the rooms nobody watches for signals: they wait.
-static void hold_signals(bool hold)
+// While nobody watches for a signal it waits: a reload until there is one who can, an end between
+// two lives of the rooms.
+static void hold_signal(int signo, bool hold)
 {
 	sigset_t set;
 	sigemptyset(&set);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
+	sigaddset(&set, signo);
 	sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+static void hold_signals(bool hold)
+{
+	hold_signal(SIGHUP, hold);
+	hold_signal(SIGINT, hold);
+	hold_signal(SIGTERM, hold);
 }
 
 static int serve_until_stopped(struct run *r)
@@ -195,7 +201,7 @@ int command_run(int argc, char **argv)
 	if (!r.config)
 		return EXIT_USAGE;
 	signal(SIGPIPE, SIG_IGN);
-	hold_signals(true);
+	hold_signal(SIGHUP, true);
 	if (!r.config->profiling_enabled)
 		log_info("profiling.enabled: false: nothing to do");
 	else

@@ -47,7 +47,7 @@ struct path {
 
 	// upload: all windows since the last file, merged, unsealed until it is written
 	struct profile *upload;
-	const struct profile *writing; // of `upload` and `sealed` the one that is
+	const struct profile *writing; // `upload` or `sealed`
 	struct profile_merge *merge;
 	bool upload_wanted;
 	uint64_t upload_due, closed_ns; // clock_now() time; when `sealed` was closed
@@ -58,7 +58,6 @@ struct path {
 	bool finishing; // no more samples come: once shipped, `current` is NULL
 	void (*finished)(void *arg);
 	void *finished_arg;
-
 	// replay
 	struct tape_reader *reader;
 	void (*replayed)(void *arg, int result);

@@ -111,7 +111,8 @@ static int get_window(struct path *p, const struct tape_window *m)
 	ship_seal(p, m->wall_ns, m->duration_ns);
 	p->names_wait = p->sealed; // without memory for a new window this one goes on
 	p->tape_wall = m->wall_ns + m->duration_ns;
-	processes_sweep(p->processes, p->tape_last_ns);
+	if (p->tape_last_ns)
+		processes_sweep(p->processes, p->tape_last_ns);
 	p->tape_first_ns = p->tape_last_ns = 0;
 	return 0;
 }

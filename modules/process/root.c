@@ -14,13 +14,9 @@ uint32_t entry_reader(const struct entry *e)
 
 // Opens the root of PID if that lives in mount namespace MNT_NS. The pid may be another process's by
 // now, and may become one's while we look: what is opened first and asked then is of one process.
-static int open_root(struct processes *t, uint32_t pid, uint32_t mnt_ns)
+static int open_root(struct proc *proc, uint32_t pid, uint32_t mnt_ns)
 {
-	struct proc *proc = t->options.proc;
 	uint32_t ns;
-	// The first process is nobody's chroot and never ends.
-	if (pid != 1 && proc_mount_ns(proc, 1, &ns) == 0 && ns == mnt_ns)
-		pid = 1;
 	int fd = proc_root_open(proc, pid);
 	if (fd < 0)
 		return fd;
@@ -46,7 +42,14 @@ int root_of(struct processes *t, uint32_t pid, uint32_t mnt_ns)
 		if (place->fd >= 0 && (r->fd < 0 || r->used_ns < place->used_ns))
 			place = r;
 	}
-	int fd = open_root(t, pid, mnt_ns);
+	struct proc *proc = t->options.proc;
+	uint32_t ns;
+	int fd = -ENOENT;
+	// Of the first process: it never ends, and has its root where its namespace has.
+	if (proc_mount_ns(proc, 1, &ns) == 0 && ns == mnt_ns)
+		fd = open_root(proc, 1, mnt_ns);
+	if (fd < 0)
+		fd = open_root(proc, pid, mnt_ns);
 	if (fd < 0)
 		return fd;
 	if (place->fd >= 0)
