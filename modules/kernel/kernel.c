@@ -20,6 +20,7 @@
 #define PRESENT "/sys/devices/system/cpu/present"
 #define ONLINE "/sys/devices/system/cpu/online"
 #define CPUS_MAX 4096u
+#define CPUS_NS (2 * NS_PER_S) // a CPU that comes is sampled so much later at most
 #define STACK_MAX "/proc/sys/kernel/perf_event_max_stack"
 #define STACK_MAX_DEFAULT 127
 #define INITIAL_PIDS 0xEFFFFFFCu // inode of the initial pid namespace (PROC_PID_INIT_INO, linux/proc_ns.h)
@@ -258,6 +259,7 @@ int kernel_rescan_cpus(struct kernel *k)
 {
 	uint8_t online[CPUS_MAX] = {0};
 	uint32_t top = perf_cpu_list(ONLINE, online, CPUS_MAX);
+	k->cpus_looked = clock_now();
 	if (!top)
 		return -ENOENT;
 	// One that was not there when the BPF maps got their size has no place in them.
@@ -307,8 +309,11 @@ void kernel_stop(struct kernel *k)
 
 int kernel_drain(struct kernel *k, int max)
 {
+	uint64_t now = clock_now();
 	// What is younger than a millisecond may still be followed by an older sample.
-	uint64_t settled = k->started ? clock_now() - NS_PER_MS : UINT64_MAX - 1;
+	uint64_t settled = k->started ? now - NS_PER_MS : UINT64_MAX - 1;
+	if (k->started && now >= k->cpus_looked + CPUS_NS)
+		kernel_rescan_cpus(k); // of trouble the caller learns when he calls it himself
 	if (!k->more) {
 		k->drained = 0;
 		k->side_use = perf_ring_use(k);

@@ -39,8 +39,9 @@ int kernel_want(struct kernel *k, uint32_t pid, int want);
 int kernel_counters(struct kernel *k, uint64_t counters[KERNEL_COUNTER_COUNT]);
 const char *kernel_counter_label(enum kernel_counter c);
 const char *kernel_counter_text(enum kernel_counter c);
-// Follows hotplug; also of a CPU that went and came back since the last call. -ENOSPC: there is one that this
-// machine did not have at the start; it is not profiled.
+// Follows hotplug, also of a CPU that went and came back since the last look. kernel_drain does so every two
+// seconds; called by oneself it tells of trouble. -ENOSPC: there is a CPU that this machine did not have at the
+// start; it is not profiled.
 int kernel_rescan_cpus(struct kernel *k);
 uint32_t kernel_cpus(const struct kernel *k);
 uint64_t kernel_map_bytes(const struct kernel *k); // what the maps cost, bytes

@@ -72,7 +72,8 @@ int kernel_name(struct kernel *k, const uint64_t *addresses, uint32_t count,
 		const char *module;
 		char *text = k->asked->text[i];
 		text[KERNEL_NAME_LEN - 1] = 0;
-		if (cut(text, addresses[i], &start, &end, &module))
+		bool whole = strlen(text) < KERNEL_NAME_LEN - 1; // else the size may be half of it
+		if (whole && cut(text, addresses[i], &start, &end, &module))
 			named(arg, i, start, end, text, module);
 		else
 			named(arg, i, addresses[i], addresses[i] + 1, NULL, "");

@@ -29,6 +29,7 @@ struct kernel {
 	uint64_t map_bytes;
 	// When perf's rings were last looked at, and the time of the oldest event that was there then.
 	uint64_t side_looked, side_next;
+	uint64_t cpus_looked; // when it was last looked which CPUs are online
 	uint8_t *event;	     // one perf record, made whole where it wraps
 	int left;	     // records that this drain may still hand up
 	uint32_t drained; // bytes taken out of the ring since it was last found empty

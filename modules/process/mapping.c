@@ -31,11 +31,11 @@ uint32_t mapping_kind_of(const char *path, bool has_build_id)
 	return PLACE_FILE;
 }
 
-uint32_t path_add(struct processes *t, const char *path, size_t n)
+int path_add(struct processes *t, const char *path, size_t n, uint32_t *id)
 {
-	if (names_bytes(t->paths) > PATHS_BYTES_MAX)
-		return names_find(t->paths, path, n);
-	return names_add(t->paths, path, n);
+	bool full = names_bytes(t->paths) > PATHS_BYTES_MAX;
+	*id = full ? names_find(t->paths, path, n) : names_add(t->paths, path, n);
+	return *id || full || !n ? 0 : -ENOMEM;
 }
 
 // First mapping that ends above ADDRESS.

@@ -112,7 +112,8 @@ int mapping_put(struct entry *e, const struct process_mapping *m); // 0 or -ENOM
 int mappings_copy(struct entry *to, const struct entry *from);
 struct process_mapping *mapping_at(struct entry *e, uint64_t address);
 uint32_t mapping_kind_of(const char *path, bool has_build_id);
-uint32_t path_add(struct processes *t, const char *path, size_t n);
+// 0 or -ENOMEM. *ID is 0 where there are too many already.
+int path_add(struct processes *t, const char *path, size_t n, uint32_t *id);
 
 // binary.c
 uint32_t binary_of(struct processes *t, struct entry *e, const struct process_mapping *m);

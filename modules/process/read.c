@@ -43,9 +43,9 @@ static int on_map(void *arg, const struct proc_map *pm)
 	    .kind = mapping_kind_of(pm->path, false),
 	    .deleted = pm->deleted,
 	};
-	if (m.kind == PLACE_FILE)
-		m.path = path_add(s->t, pm->path, strlen(pm->path));
-	if (mapping_put(s->into, &m) < 0)
+	int error =
+	    m.kind == PLACE_FILE ? path_add(s->t, pm->path, strlen(pm->path), &m.path) : 0;
+	if (error || mapping_put(s->into, &m) < 0)
 		s->into->stale = true;
 	return 0;
 }

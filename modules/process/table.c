@@ -293,9 +293,9 @@ void process_mapped(struct processes *t, const struct record_mmap *r)
 	if (m.end <= m.start)
 		return;
 	t->busy++;
-	if (m.kind == PLACE_FILE)
-		m.path = path_add(t, r->path, without_deleted(r->path, r->path_len, &m.deleted));
-	if (mapping_put(e, &m) < 0)
+	size_t n = without_deleted(r->path, r->path_len, &m.deleted);
+	int error = m.kind == PLACE_FILE ? path_add(t, r->path, n, &m.path) : 0;
+	if (mapping_put(e, &m) < 0 || error)
 		e->stale = true;
 	if (reading && mapping_put(&t->reading.fresh, &m) < 0)
 		t->reading.fresh.stale = true;

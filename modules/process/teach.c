@@ -49,8 +49,9 @@ static int teach_mapping(struct processes *t, struct entry *e, const struct proc
 	copy.build_id = copy.inode = 0;
 	copy.deleted = false;
 	copy.told = true;
-	copy.path = path_add(t, taught->path, strlen(taught->path));
-	int error = taught->id ? teach_binary(t, taught, copy.path) : 0;
+	int error = path_add(t, taught->path, strlen(taught->path), &copy.path);
+	if (!error && taught->id)
+		error = teach_binary(t, taught, copy.path);
 	e->maps_read = true;
 	return error ? error : mapping_put(e, &copy);
 }

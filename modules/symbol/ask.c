@@ -3,10 +3,9 @@
 // microsecond each, while a pass over kallsyms costs tens of milliseconds.
 #include "private.h"
 
-#include <errno.h>
 #include <stdio.h>
 
-#define ASK_MAX 16
+#define ASK_MAX 16 // symbol_options.ask_kernel takes no more
 
 struct asking {
 	struct symbol_job *job;
@@ -32,6 +31,11 @@ static void named(void *arg, uint32_t index, uint64_t start, uint64_t end, const
 	}
 	if (item->kind != ITEM_ANSWERED)
 		answer_symbol(a->job, item, &symbol);
+	// Modules, and BPF programs more so, come and go: others may lie there the next time. To ask
+	// again costs less than a wrong name.
+	struct owner *o = name && *module ? cache_owner(a->job->s->cache, PLACE_KERNEL, 0, false) : NULL;
+	if (o)
+		cache_cut(a->job->s->cache, o, start, end);
 }
 
 void *ask_new(struct symbol_job *job)
@@ -53,8 +57,8 @@ int ask_step(void *state, uint64_t budget_ns)
 		a->at += n < ASK_MAX ? n : ASK_MAX;
 		int error = s->options.ask_kernel(s->options.ask_arg, &a->job->addresses[a->from],
 		    a->at - a->from, named, a);
-		// What it did not answer shows as [kernel] in this window. It can no longer be asked then, so
-		// the next window reads kallsyms.
+		// What it did not answer shows as [kernel] in this window. Where it can no longer be asked, the
+		// next window reads kallsyms.
 		if (error)
 			return 0;
 		if (clock_now() >= deadline && a->at < a->job->misses)

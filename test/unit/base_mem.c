@@ -80,7 +80,7 @@ static uint64_t squeeze(void *arg, uint64_t need)
 	squeezed.calls++;
 	squeezed.asked = need;
 	// Somebody who allocates in here all the same is refused, and not asked again.
-	void *p = mem_alloc(ACCOUNT_BASE, 1 << 20);
+	void *p = mem_alloc(ACCOUNT_BASE, 5000);
 	squeezed.nested += p != NULL;
 	for (int i = 0; i < 8 && before - mem_total() < need; i++) {
 		mem_free(squeezed.cache[i]);
@@ -181,8 +181,10 @@ static void the_libraries_are_counted(void **state)
 	assert_int_equal(mem_used(ACCOUNT_LIBRARY), used);
 	a = lib_realloc(NULL, 100);
 	assert_true(mem_used(ACCOUNT_LIBRARY) >= used + 100);
-	lib_free(a);
+	used = mem_used(ACCOUNT_LIBRARY);
+	assert_null(lib_realloc(a, SIZE_MAX / 4)); // nothing was freed by that
 	assert_int_equal(mem_used(ACCOUNT_LIBRARY), used);
+	lib_free(a);
 }
 
 static void the_libraries_are_limited(void **state)

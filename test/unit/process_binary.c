@@ -116,9 +116,11 @@ static void the_same_build_id_is_not_enough(void **state)
 	write_elf("longer", 7, 6000, VADDR);
 	write_elf("elsewhere", 7, 5000, VADDR + 0x1000);
 	write_elf("other", 8, 5000, VADDR);
-	static const char *const names[] = {"app", "longer", "elsewhere", "other"};
-	uint32_t owners[4];
-	for (uint32_t i = 0; i < 4; i++) {
+	write_elf("padded", 7, 5000, VADDR);
+	assert_int_equal(truncate(file("padded"), 5001), 0);
+	static const char *const names[] = {"app", "longer", "elsewhere", "other", "padded"};
+	uint32_t owners[5];
+	for (uint32_t i = 0; i < 5; i++) {
 		add_process(20 + i, names[i], "", 0, 1);
 		owners[i] = place_in(20 + i, 1).owner;
 		for (uint32_t k = 0; k < i; k++)
@@ -152,7 +154,9 @@ static void a_file_replaced_after_it_was_mapped_is_not_taken(void **state)
 	add_process(40, "app", "", 0, 1);
 	write_elf("next", 9, 5000, 0x700000);
 	assert_int_equal(rename(file("next"), file("app")), 0);
+	int before = descriptors();
 	struct place place = place_in(40, 1);
+	assert_int_equal(descriptors() - before, 1); // a root
 	assert_int_equal(place.kind, PLACE_OFFSET); // by what is known: path and offset, no name
 	assert_int_equal(place.address, 0x40);
 	assert_int_equal(binary_by_id(table, place.owner)->fd, -1);

@@ -200,6 +200,22 @@ static void pressure_in_the_middle_of_its_own_work(void **state)
 	assert_int_equal(process_place(table, sampled(60, 1, 700, "sh", now), 0x1010).kind, PLACE_OFFSET);
 }
 
+static void pressure_leaves_what_is_in_hand(void **state)
+{
+	(void)state;
+	fakeproc_add(98, 1, "app", 700, maps);
+	run(98);
+	now += 5 * NS_PER_S;
+	struct process *child = sampled(99, 98, 800, "app", now); // gone: it takes its parent's mappings
+	mem_on_squeeze(squeeze, table);
+	mem_limit(mem_total() + 10);
+	assert_int_equal(process_place(table, child, 0x1010).kind, PLACE_UNMAPPED); // no memory
+	mem_limit(0);
+	mem_on_squeeze(NULL, NULL);
+	assert_int_equal(entry_by_pid(table, 98)->count, 1);
+	assert_true(processes_shrink(table, 1) > 0); // now nobody holds them
+}
+
 static void paths_of_the_gone_are_forgotten_and_those_in_use_kept(void **state)
 {
 	(void)state;
@@ -207,6 +223,11 @@ static void paths_of_the_gone_are_forgotten_and_those_in_use_kept(void **state)
 	fakeproc_add(90, 1, "app", 700, maps);
 	struct process *p = run(90);
 	uint32_t owner = process_place(table, p, 0x1010).owner;
+	execed(92, "liar", now);
+	for (uint32_t i = 0; i < 100; i++) { // so that the ids of what follows change
+		snprintf(path, sizeof(path), "/tmp/first%u", i);
+		mapped(92, 0x1000, 0x1000, 0, path, NULL, 3, now);
+	}
 	// One whose mappings are being read in slices meanwhile.
 	char *text = malloc(40000 * 60), *at = text;
 	for (uint32_t i = 0; i < 40000; i++)
@@ -275,7 +296,11 @@ static void compaction_without_memory_changes_nothing(void **state)
 		mem_fail_at(0);
 		assert_string_equal(binary_by_id(table, owner)->path, "/gone/app");
 		struct entry *e = entry_by_pid(table, 95);
-		assert_string_equal(names_get(table->paths, mapping_at(e, 0x1000 * 200)->path), path);
+		for (uint32_t i = 7800; i < 8000; i++) {
+			const struct process_mapping *m = mapping_at(e, 0x1000 * (i % 200 + 1));
+			snprintf(path, sizeof(path), "/tmp/%0100u", i);
+			assert_string_equal(names_get(table->paths, m->path), path);
+		}
 		if (over)
 			return;
 	}
@@ -315,6 +340,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(pins_and_roots_of_the_idle_are_closed, setup_clock, teardown),
 	    cmocka_unit_test_setup_teardown(pressure_takes_the_mappings_of_the_unused, setup_clock, teardown),
 	    cmocka_unit_test_setup_teardown(pressure_in_the_middle_of_its_own_work, setup_clock, teardown),
+	    cmocka_unit_test_setup_teardown(pressure_leaves_what_is_in_hand, setup_clock, teardown),
 	    cmocka_unit_test_setup_teardown(
 		paths_of_the_gone_are_forgotten_and_those_in_use_kept, setup_clock, teardown),
 	    cmocka_unit_test_setup_teardown(paths_have_a_bound_between_sweeps, setup_clock, teardown),
