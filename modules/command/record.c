@@ -263,7 +263,7 @@ static int write_result(struct record_run *r)
 	    strcmp(r->output, "-") ? r->output : "standard output");
 	if (!t.delivered)
 		log_warn(
-		    "record: no sample was delivered: was anything running? see `telegen check`");
+		    "record: no sample was delivered: did anything that is selected run? look at -p, --comm, --container, --cgroup, and at `telegen check`");
 	return 0;
 }
 

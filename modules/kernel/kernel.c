@@ -11,6 +11,7 @@
 #include <linux/perf_event.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -197,8 +198,11 @@ struct kernel *kernel_new(const struct kernel_options *options, char *why, size_
 	k->page = (uint32_t)sysconf(_SC_PAGESIZE);
 	k->side_bytes = SIDE_BYTES > k->page ? SIDE_BYTES : k->page;
 	k->foreign = kernel_pids_are_foreign();
-	error = count_cpus(k);
-	if (error)
+	k->wake_fd = epoll_create1(EPOLL_CLOEXEC);
+	error = k->wake_fd < 0 ? -errno : count_cpus(k);
+	if (k->wake_fd < 0)
+		error = explain(error, why, size, "epoll");
+	else if (error)
 		error = explain(error, why, size, "CPUs in /sys/devices/system/cpu");
 	else if ((error = make_room(k)))
 		error = explain(error, why, size, "kernel");
@@ -220,6 +224,8 @@ void kernel_free(struct kernel *k)
 	bpf_link__destroy(k->fork_link);
 	for (uint32_t i = 0; k->cpus && i < k->cpu_count; i++)
 		perf_close_cpu(k, i);
+	if (k->wake_fd >= 0)
+		close(k->wake_fd);
 	ring_buffer__free(k->ring);
 	telegen_bpf__destroy(k->bpf);
 	mem_charge(ACCOUNT_MAPS, -(int64_t)k->map_bytes);
@@ -323,6 +329,19 @@ int kernel_drain(struct kernel *k, int max)
 	perf_drain(k, settled, true);
 	k->more = k->left <= 0;
 	return k->more ? max : max - k->left;
+}
+
+int kernel_wake_fd(const struct kernel *k)
+{
+	return k->wake_fd;
+}
+
+void kernel_woken(struct kernel *k)
+{
+	struct epoll_event events[16];
+	// Asking clears what perf noted; the events themselves say nothing more.
+	while (epoll_wait(k->wake_fd, events, 16, 0) == 16)
+		;
 }
 
 unsigned kernel_ring_use(const struct kernel *k)

@@ -31,6 +31,10 @@ int kernel_start(struct kernel *k, char *why, size_t why_size);
 void kernel_stop(struct kernel *k); // no more samples; what is in the ring can still be drained
 // Hands at most MAX records up. Returns how many; MAX means there may be more.
 int kernel_drain(struct kernel *k, int max);
+// Readable when so many mapping events wait that they should be drained at once; borrowed.
+// kernel_woken makes it wait again.
+int kernel_wake_fd(const struct kernel *k);
+void kernel_woken(struct kernel *k);
 // How full the fullest ring was when it was last found empty by a drain, or by drains in pieces, per cent;
 // 100 while more is waiting.
 unsigned kernel_ring_use(const struct kernel *k);

@@ -7,6 +7,7 @@
 #include <linux/perf_event.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -91,7 +92,8 @@ static int open_side(struct kernel *k, uint32_t cpu)
 	    .use_clockid = 1,
 	    .clockid = CLOCK_MONOTONIC,
 	    .watermark = 1,
-	    .wakeup_watermark = UINT32_MAX, // nobody waits on it: the loop's timer drains
+	    // The loop's timer drains; only a storm of programs fills this much before it comes.
+	    .wakeup_watermark = k->side_bytes / 4,
 	    .disabled = 1,
 	};
 	int fd = event_open(&attr, cpu);
@@ -130,6 +132,11 @@ int perf_open_cpu(struct kernel *k, uint32_t cpu)
 	}
 	c->side = side;
 	c->tail = 0;
+	struct epoll_event event = {.events = EPOLLIN};
+	if (epoll_ctl(k->wake_fd, EPOLL_CTL_ADD, c->side_fd, &event) < 0) {
+		error = -errno;
+		goto fail;
+	}
 	return 0;
 fail:
 	perf_close_cpu(k, cpu);

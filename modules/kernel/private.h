@@ -34,6 +34,7 @@ struct kernel {
 	int left;	     // records that this drain may still hand up
 	uint32_t drained; // bytes taken out of the ring since it was last found empty
 	unsigned side_use;
+	int wake_fd; // epoll over the perf rings: readable when one is a quarter full
 	struct kernel_names *asked; // what name.c hands down and gets back
 	uint32_t page, side_bytes; // of a ring: its control page, its data pages
 	bool started, no_build_id;

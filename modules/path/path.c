@@ -55,10 +55,12 @@ void path_free_jobs(struct path *p)
 	timer_free(p->drain_timer);
 	timer_free(p->window_timer);
 	timer_free(p->cpu_timer);
+	watch_free(p->wake);
 	naming_free(&p->naming);
 	profile_merge_free(p->merge);
 	p->scan_slice = p->ship_slice = p->replay_slice = p->finish_slice = p->read_slice = NULL;
 	p->drain_timer = p->window_timer = p->cpu_timer = NULL;
+	p->wake = NULL;
 	p->merge = NULL;
 }
 
@@ -106,7 +108,8 @@ static void on_drain(void *arg)
 		timer_set(p->drain_timer, 1, 0); // after other events had their turn
 		return;
 	}
-	uint64_t use = p->drained_bytes * 100 / RING_BYTES;
+	uint64_t use = p->drained_bytes * 100 / RING_BYTES, side = kernel_ring_use(p->kernel);
+	use = side > use ? side : use;
 	p->drained_bytes = 0;
 	if (use > 40)
 		p->drain_ns /= 2;
@@ -116,6 +119,15 @@ static void on_drain(void *arg)
 		      : p->drain_ns > DRAIN_MAX_NS ? DRAIN_MAX_NS
 						   : p->drain_ns;
 	timer_set(p->drain_timer, p->drain_ns, 0);
+}
+
+// A storm of new programs: their mappings do not wait for the timer.
+static void on_wake(void *arg, int events)
+{
+	struct path *p = arg;
+	(void)events;
+	kernel_woken(p->kernel);
+	on_drain(p);
 }
 
 static void on_window(void *arg)
@@ -147,7 +159,8 @@ int path_start(struct path *p, struct kernel *k)
 	if (k) {
 		p->drain_timer = loop_timer(loop, DRAIN_MIN_NS, 0, on_drain, p);
 		p->cpu_timer = loop_timer(loop, CPU_RESCAN_NS, CPU_RESCAN_NS, on_cpus, p);
-		if (!p->drain_timer || !p->cpu_timer)
+		p->wake = loop_watch(loop, kernel_wake_fd(k), LOOP_READ, on_wake, p);
+		if (!p->drain_timer || !p->cpu_timer || !p->wake)
 			return -ENOMEM;
 	}
 	return 0;

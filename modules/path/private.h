@@ -51,6 +51,7 @@ struct path {
 	struct profile_merge *merge;
 	bool upload_wanted;
 	uint64_t upload_due, closed_ns; // clock_now() time; when `sealed` was closed
+	struct watch *wake; // many mapping events wait
 	struct timer *drain_timer, *window_timer, *cpu_timer;
 	struct slice *scan_slice, *ship_slice, *replay_slice, *finish_slice, *read_slice;
 	uint64_t drain_ns, drained_bytes; // since the kernel's ring was last empty

@@ -298,6 +298,8 @@ void path_finish(struct path *p, void (*done)(void *arg), void *arg)
 	timer_free(p->drain_timer);
 	timer_free(p->window_timer);
 	timer_free(p->cpu_timer);
+	watch_free(p->wake);
+	p->wake = NULL;
 	slice_free(p->replay_slice);
 	p->drain_timer = p->window_timer = p->cpu_timer = NULL;
 	p->replay_slice = NULL;
