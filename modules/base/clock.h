@@ -6,7 +6,8 @@
 uint64_t clock_now(void);  // CLOCK_MONOTONIC: what BPF's bpf_ktime_get_ns counts too
 uint64_t clock_boot(void); // CLOCK_BOOTTIME: clock_now and the time that the machine was suspended
 uint64_t clock_wall(void); // CLOCK_REALTIME: since 1970
-uint64_t clock_cpu(void);  // CPU time of this thread: our own work, whoever else had the CPU meanwhile
+uint64_t clock_cpu(
+    void); // CPU time of this thread: our own work, whoever else had the CPU meanwhile
 // From now on the clocks stand at *MONOTONIC and *WALL (both NULL: the real ones again).
 void clock_fake(const uint64_t *monotonic, const uint64_t *wall);
 

@@ -55,8 +55,7 @@ static void put(const char *line, size_t n)
 static size_t as_text(char *line, size_t size, enum log_level level, const char *message)
 {
 	const char *tag = level == LOG_LEVEL_INFO ? "" : level_names[level];
-	return (size_t)snprintf(
-	    line, size, "telegen: %s%s%s\n", tag, *tag ? ": " : "", message);
+	return (size_t)snprintf(line, size, "telegen: %s%s%s\n", tag, *tag ? ": " : "", message);
 }
 
 static size_t as_object(char *line, size_t size, enum log_level level, const char *message)
@@ -68,8 +67,7 @@ static size_t as_object(char *line, size_t size, enum log_level level, const cha
 	struct text t = {.at = line, .cap = size, .account = ACCOUNT_BASE};
 	gmtime_r(&now, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	text_printf(
-	    &t, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":", when, level_names[level]);
+	text_printf(&t, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":", when, level_names[level]);
 	json_string(&t, message, strlen(message));
 	text_add(&t, "}\n", 2);
 	return t.len;

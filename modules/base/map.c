@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-// The finaliser of MurmurHash3 (public domain, Austin Appleby): every input bit reaches every output bit.
+// The finaliser of MurmurHash3 (public domain, Austin Appleby): every input bit reaches every
+// output bit.
 uint64_t hash_mix(uint64_t x)
 {
 	x ^= x >> 33;
@@ -93,7 +94,8 @@ bool map_remove(struct map *m, uint64_t key)
 	m->count--;
 	// Close the hole: move back each follower that may not stay behind it.
 	uint32_t hole = (uint32_t)(s - m->slots);
-	for (uint32_t i = (hole + 1) & m->mask; m->slots[i].key != MAP_NONE; i = (i + 1) & m->mask) {
+	for (uint32_t i = (hole + 1) & m->mask; m->slots[i].key != MAP_NONE;
+	     i = (i + 1) & m->mask) {
 		uint32_t h = home(m, m->slots[i].key);
 		if (((i - h) & m->mask) >= ((i - hole) & m->mask)) {
 			m->slots[hole] = m->slots[i];

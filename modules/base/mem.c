@@ -55,7 +55,8 @@ static bool room_for(uint64_t need)
 		return true;
 	if (mem.squeeze && !mem.squeezing && need <= mem.limit) {
 		mem.squeezing = true;
-		count_add(COUNT_MEM_SQUEEZED, mem.squeeze(mem.squeeze_arg, mem.total + need - mem.limit));
+		count_add(
+		    COUNT_MEM_SQUEEZED, mem.squeeze(mem.squeeze_arg, mem.total + need - mem.limit));
 		mem.squeezing = false;
 	}
 	if (fits(need))
@@ -208,8 +209,7 @@ void *__wrap_realloc(void *p, size_t size)
 		return errno = ENOMEM, NULL;
 	void *q = __real_realloc(p, size);
 	if (q || !size)
-		charge(ACCOUNT_LIBRARY,
-		    (int64_t)(q ? malloc_usable_size(q) : 0) - (int64_t)before);
+		charge(ACCOUNT_LIBRARY, (int64_t)(q ? malloc_usable_size(q) : 0) - (int64_t)before);
 	return q;
 }
 

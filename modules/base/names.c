@@ -88,7 +88,8 @@ static int grow_bytes(struct names *n, size_t need)
 	size_t cap = n->cap * 2;
 	while (cap < need && cap < UINT32_MAX)
 		cap *= 2;
-	char *bytes = cap < UINT32_MAX ? mem_resize(n->account, n->bytes, cap) : NULL; // `at` has 32 bits
+	char *bytes =
+	    cap < UINT32_MAX ? mem_resize(n->account, n->bytes, cap) : NULL; // `at` has 32 bits
 	if (!bytes)
 		return -ENOMEM;
 	n->bytes = bytes;
@@ -145,5 +146,6 @@ uint32_t names_count(const struct names *n)
 
 size_t names_bytes(const struct names *n)
 {
-	return n->cap + n->at_cap * sizeof(*n->at) + (n->mask + 1ull) * sizeof(*n->table) + sizeof(*n);
+	return n->cap + n->at_cap * sizeof(*n->at) + (n->mask + 1ull) * sizeof(*n->table) +
+	       sizeof(*n);
 }

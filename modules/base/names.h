@@ -11,8 +11,8 @@ struct names;
 
 struct names *names_new(enum account account);
 void names_free(struct names *n);
-// The id of S[0..len), which is not one of N's own strings (bytes after a NUL are cut). 0 with errno
-// ENOMEM where it could not be kept (and for the empty string, errno untouched).
+// The id of S[0..len), which is not one of N's own strings (bytes after a NUL are cut). 0 with
+// errno ENOMEM where it could not be kept (and for the empty string, errno untouched).
 uint32_t names_add(struct names *n, const char *s, size_t len);
 // The id if it is there, else 0.
 uint32_t names_find(const struct names *n, const char *s, size_t len);

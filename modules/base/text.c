@@ -132,9 +132,11 @@ bool text_utf8_valid(const char *s, size_t n)
 {
 	for (size_t i = 0; i < n;) {
 		unsigned char c = (unsigned char)s[i];
-		size_t more = c < 0x80 ? 0 : c >= 0xc2 && c <= 0xdf ? 1 : (c & 0xf0) == 0xe0 ? 2
-			      : c >= 0xf0 && c <= 0xf4		    ? 3
-								    : 9;
+		size_t more = c < 0x80		       ? 0
+			      : c >= 0xc2 && c <= 0xdf ? 1
+			      : (c & 0xf0) == 0xe0     ? 2
+			      : c >= 0xf0 && c <= 0xf4 ? 3
+						       : 9;
 		if (more == 9 || i + more >= n)
 			return false;
 		for (size_t k = 1; k <= more; k++)

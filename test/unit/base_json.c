@@ -28,7 +28,7 @@ static void rows(void **state)
 		"\"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\""},
 	    {"\xff", 1, "\"\xef\xbf\xbd\""},
 	    {"a\x80z", 3, "\"a\xef\xbf\xbdz\""},
-	    {"\xc3", 1, "\"\xef\xbf\xbd\""},		     // cut at its end
+	    {"\xc3", 1, "\"\xef\xbf\xbd\""},			   // cut at its end
 	    {"\xe2\x82\"", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\\\"\""}, // a quote is not its third byte
 	    {"\xed\xa0\x80", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
 	    {"\xc0\xaf", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\""},
@@ -82,7 +82,8 @@ static void any_bytes(void **state)
 		for (size_t i = 0; i < n; i++) {
 			seed = hash_mix(seed + 1);
 			// Every other byte one of those that matter.
-			bytes[i] = seed & 1 ? (char)(seed >> 8) : "\"\\</\xe2\x82\xac\xf0\x9f"[(seed >> 8) % 9];
+			bytes[i] = seed & 1 ? (char)(seed >> 8)
+					    : "\"\\</\xe2\x82\xac\xf0\x9f"[(seed >> 8) % 9];
 		}
 		text_reset(&t);
 		assert_int_equal(json_string(&t, bytes, n), 0);

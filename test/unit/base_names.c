@@ -123,7 +123,8 @@ static void any_allocation_may_fail(void **state)
 		bool over = mem_fail_seen() < nth;
 		mem_fail_at(0);
 		assert_true(failed <= 1);
-		for (uint32_t i = 0; n && i < 3000; i++) // the one that failed is as good as any later
+		for (uint32_t i = 0; n && i < 3000;
+		     i++) // the one that failed is as good as any later
 			assert_string_equal(
 			    names_get(n, names_add(n, word(i), strlen(word(i)))), word(i));
 		names_free(n);

@@ -82,18 +82,28 @@ static void numbers_are_strict(void **state)
 		int base, error;
 		uint64_t value;
 	} rows[] = {
-	    {"0", 10, 0, 0}, {"18446744073709551615", 10, 0, UINT64_MAX},
-	    {"18446744073709551616", 10, -ERANGE, 0}, {"99999999999999999999", 10, -ERANGE, 0},
-	    {"ffffffffffffffff", 16, 0, UINT64_MAX}, {"10000000000000000", 16, -ERANGE, 0},
-	    {"DeadBeef", 16, 0, 0xdeadbeef}, {"", 10, -EINVAL, 0}, {" 1", 10, -EINVAL, 0},
-	    {"1 ", 10, -EINVAL, 0}, {"-1", 10, -EINVAL, 0}, {"+1", 10, -EINVAL, 0},
-	    {"0x10", 16, -EINVAL, 0}, {"12a", 10, -EINVAL, 0}, {"8", 8, -EINVAL, 0},
-	    {"777", 8, 0, 511}, {"000000000000000000000000001", 10, 0, 1},
+	    {"0", 10, 0, 0},
+	    {"18446744073709551615", 10, 0, UINT64_MAX},
+	    {"18446744073709551616", 10, -ERANGE, 0},
+	    {"99999999999999999999", 10, -ERANGE, 0},
+	    {"ffffffffffffffff", 16, 0, UINT64_MAX},
+	    {"10000000000000000", 16, -ERANGE, 0},
+	    {"DeadBeef", 16, 0, 0xdeadbeef},
+	    {"", 10, -EINVAL, 0},
+	    {" 1", 10, -EINVAL, 0},
+	    {"1 ", 10, -EINVAL, 0},
+	    {"-1", 10, -EINVAL, 0},
+	    {"+1", 10, -EINVAL, 0},
+	    {"0x10", 16, -EINVAL, 0},
+	    {"12a", 10, -EINVAL, 0},
+	    {"8", 8, -EINVAL, 0},
+	    {"777", 8, 0, 511},
+	    {"000000000000000000000000001", 10, 0, 1},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		uint64_t value = 0;
-		assert_int_equal(text_number(rows[i].s, strlen(rows[i].s), rows[i].base, &value),
-		    rows[i].error);
+		assert_int_equal(
+		    text_number(rows[i].s, strlen(rows[i].s), rows[i].base, &value), rows[i].error);
 		assert_int_equal(value, rows[i].value);
 	}
 	uint64_t value = 0;
@@ -125,13 +135,27 @@ static void utf8(void **state)
 		const char *s;
 		bool valid;
 	} rows[] = {
-	    {"", true}, {"plain", true}, {"\xc3\xa9", true}, {"\xe2\x82\xac", true},
-	    {"\xf0\x9f\x98\x80", true}, {"\xf4\x8f\xbf\xbf", true}, {"\xee\x80\x80", true},
-	    {"\x80", false}, {"\xc0\xaf", false}, {"\xc1\xbf", false}, {"\xc3", false},
-	    {"\xe2\x82", false}, {"\xf0\x9f\x98", false}, {"\xe0\x9f\xbf", false}, // overlong
-	    {"\xf0\x8f\xbf\xbf", false}, {"\xed\xa0\x80", false},		   // a surrogate
-	    {"\xf4\x90\x80\x80", false}, {"\xf5\x80\x80\x80", false}, {"\xff", false},
-	    {"\xc3\xc3\xa9", false}, {"a\xe2\x28\xa1", false},
+	    {"", true},
+	    {"plain", true},
+	    {"\xc3\xa9", true},
+	    {"\xe2\x82\xac", true},
+	    {"\xf0\x9f\x98\x80", true},
+	    {"\xf4\x8f\xbf\xbf", true},
+	    {"\xee\x80\x80", true},
+	    {"\x80", false},
+	    {"\xc0\xaf", false},
+	    {"\xc1\xbf", false},
+	    {"\xc3", false},
+	    {"\xe2\x82", false},
+	    {"\xf0\x9f\x98", false},
+	    {"\xe0\x9f\xbf", false}, // overlong
+	    {"\xf0\x8f\xbf\xbf", false},
+	    {"\xed\xa0\x80", false}, // a surrogate
+	    {"\xf4\x90\x80\x80", false},
+	    {"\xf5\x80\x80\x80", false},
+	    {"\xff", false},
+	    {"\xc3\xc3\xa9", false},
+	    {"a\xe2\x28\xa1", false},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		// On the heap to its last byte, so that a look behind it is seen.
