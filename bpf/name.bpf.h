@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0 */
 /*
- * Names of kernel addresses, asked of the kernel itself: "name+0xOFFSET/0xSIZE [module]" each, about a
- * microsecond, where a pass over /proc/kallsyms takes 50 to 100 ms. Run from user space, by itself.
+ * Names of kernel addresses, asked of the kernel itself: "name+0xOFFSET/0xSIZE [module]" each,
+ * about a microsecond, where a pass over /proc/kallsyms takes 50 to 100 ms. Run from user space, by
+ * itself.
  */
 #pragma once
 #include "take.bpf.h"

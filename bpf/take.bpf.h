@@ -3,10 +3,10 @@
  * take(ctx, source, value): wanted? -> walk the stack -> fill the record -> emit. The one exit of
  * every source of samples.
  *
- *   scratch[cpu] = { busy, record_sample, frames }   one slot a CPU, built there, copied to the ring
+ *   scratch[cpu] = { busy, record_sample, frames }   built there, copied to the ring
  *
- * A per-CPU map would cost a slot for every possible CPU (often 128 or 240); `cpu_slots` counts the
- * present ones. `busy` guards against a sample that interrupts another on the same CPU.
+ * A per-CPU map would cost a slot for every possible CPU (often 128 or 240), this array has one for
+ * every present one. `busy` guards against a sample that interrupts another on the same CPU.
  */
 #pragma once
 #include <linux/bpf.h>
@@ -20,7 +20,7 @@
 #include "record.h"
 
 /* Set before loading; the verifier sees constants. */
-const volatile u32 user_frames_max = 127; /* at most FRAMES_MAX */
+const volatile u32 user_frames_max = 127;  /* at most FRAMES_MAX */
 const volatile u32 kernel_stack_max = 127; /* kernel.perf_event_max_stack: no walk is longer */
 const volatile bool no_kernel_frames = false, no_user_frames = false;
 const volatile bool only_listed = false; /* take only processes that `listed` holds as LISTED */
@@ -169,7 +169,8 @@ static __always_inline void take(void *ctx, u8 source, u64 value)
 	fill_task(s, task);
 	u32 flags = BPF_CORE_READ(task, flags);
 	s->kernel_thread = !!(flags & PF_KTHREAD);
-	walk(ctx, s, s->frames, flags & (PF_KTHREAD | PF_IO_WORKER));
+	/* One that is ending has let go of its memory, and its user stack with it. */
+	walk(ctx, s, s->frames, (flags & (PF_KTHREAD | PF_IO_WORKER)) || !BPF_CORE_READ(task, mm));
 	u32 size = sizeof(*s) + 8 * ((u32)s->kernel_frames + s->user_frames);
 	s->head.size = size;
 	if (size > sizeof(*s) + 8 * (KERNEL_FRAMES_MAX + user_frames_max))

@@ -14,8 +14,8 @@
 
 struct probe {
 	const char *feature;
-	int (*try)(void); // 0, or -errno
-	bool needed;	  // for CPU profiles
+	int (*try)(void);    // 0, or -errno
+	bool needed;	     // for CPU profiles
 	const char *missing; // what goes without it, and what to do
 };
 
@@ -26,8 +26,11 @@ static int try_btf(void)
 
 static int try_event(uint32_t type, uint64_t config)
 {
-	struct perf_event_attr attr = {.size = sizeof(attr), .type = type, .config = config,
-	    .sample_period = 1000000000, .disabled = 1};
+	struct perf_event_attr attr = {.size = sizeof(attr),
+	    .type = type,
+	    .config = config,
+	    .sample_period = 1000000000,
+	    .disabled = 1};
 	long fd = syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -63,7 +66,8 @@ static void ignore(void *arg, const struct record *r)
 static int try_programs(void)
 {
 	char why[256];
-	struct kernel_options o = {.cpu_period_ns = NS_PER_S, .max_depth = 127, .on_record = ignore};
+	struct kernel_options o = {
+	    .cpu_period_ns = NS_PER_S, .max_depth = 127, .on_record = ignore};
 	struct kernel *k = kernel_new(&o, why, sizeof(why));
 	int error = k ? kernel_start(k, why, sizeof(why)) : -errno;
 	kernel_free(k);
@@ -74,7 +78,8 @@ static int try_kallsyms(void)
 {
 	char line[128];
 	FILE *f = fopen("/proc/kallsyms", "re");
-	bool shown = f && fgets(line, sizeof(line), f) && strncmp(line, "0000000000000000", 16) != 0;
+	bool shown =
+	    f && fgets(line, sizeof(line), f) && strncmp(line, "0000000000000000", 16) != 0;
 	// The first symbol may really lie at 0 (per-CPU data): some line tells.
 	for (int i = 0; f && !shown && i < 5000 && fgets(line, sizeof(line), f); i++)
 		shown = strncmp(line, "0000000000000000", 16) != 0;
@@ -130,18 +135,22 @@ static const struct probe probes[] = {
     {"kernel type information (BTF)", try_btf, true,
 	"BPF programs cannot be fitted to this kernel: it needs CONFIG_DEBUG_INFO_BTF"},
     {"CPU clock events", try_clock, true,
-	"no samples: run as root or with CAP_PERFMON (kernel.perf_event_paranoid above 2 needs it)"},
+	"no samples: run as root or with CAP_PERFMON (kernel.perf_event_paranoid above 2 needs "
+	"it)"},
     {"BPF ring buffer", try_ring, true, "needs Linux 5.8 and root, or CAP_BPF"},
     {"BPF programs of the CPU profiler", try_programs, true,
 	"needs root, or CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN in older container engines)"},
     {"hardware cycle counter", try_cycles, false,
-	"none here (a virtual machine?): the CPU clock is used, which does not see code with interrupts off"},
+	"none here (a virtual machine?): the CPU clock is used, which does not see code with "
+	"interrupts off"},
     {"kernel symbols (/proc/kallsyms)", try_kallsyms, false,
 	"kernel frames are [kernel]: set kernel.kptr_restrict=0, or run with CAP_SYSLOG"},
     {"mapped files of deleted paths (map_files)", try_map_files, false,
-	"programs that were replaced on disk stay unnamed: needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE"},
+	"programs that were replaced on disk stay unnamed: needs CAP_SYS_ADMIN or "
+	"CAP_CHECKPOINT_RESTORE"},
     {"roots of other processes", try_other_roots, false,
-	"files of other users' processes stay unnamed: needs CAP_SYS_PTRACE and the host's pid namespace"},
+	"files of other users' processes stay unnamed: needs CAP_SYS_PTRACE and the host's pid "
+	"namespace"},
     {"the host's pid namespace", try_pids, false,
 	"user code of processes stays unnamed: needs hostPID: true or --pid=host"},
     {"BPF run time statistics", try_statistics, false,
@@ -157,7 +166,8 @@ int kernel_check(struct text *out)
 		if (!error)
 			text_printf(out, "yes  %s\n", p->feature);
 		else
-			text_printf(out, "no   %s: %s: %s\n", p->feature, strerror(-error), p->missing);
+			text_printf(
+			    out, "no   %s: %s: %s\n", p->feature, strerror(-error), p->missing);
 		if (error && p->needed && !result)
 			result = error;
 	}

@@ -21,10 +21,10 @@
 #define PRESENT "/sys/devices/system/cpu/present"
 #define ONLINE "/sys/devices/system/cpu/online"
 #define CPUS_MAX 4096u
-#define CPUS_NS (2 * NS_PER_S) // a CPU that comes is sampled so much later at most
 #define STACK_MAX "/proc/sys/kernel/perf_event_max_stack"
 #define STACK_MAX_DEFAULT 127
-#define INITIAL_PIDS 0xEFFFFFFCu // inode of the initial pid namespace (PROC_PID_INIT_INO, linux/proc_ns.h)
+#define INITIAL_PIDS                                                                               \
+	0xEFFFFFFCu // inode of the initial pid namespace (PROC_PID_INIT_INO, linux/proc_ns.h)
 
 // libbpf tells causes only in print, and has no argument for it; of a call that fails the first
 // warning says most.
@@ -41,21 +41,6 @@ static int on_print(enum libbpf_print_level level, const char *format, va_list a
 		text_copy(first_warning, sizeof(first_warning), line + 8);
 	log_debug("%s", line);
 	return n;
-}
-
-static int on_ring(void *arg, void *data, size_t size)
-{
-	struct kernel *k = arg;
-	const struct record *r = data;
-	if (size < sizeof(*r) || r->size > size) {
-		count_add(COUNT_RECORDS_BAD, 1);
-		return 0;
-	}
-	// What was mapped before the sample was taken is told first, however much it is.
-	perf_drain(k, r->time_ns, false);
-	k->drained += r->size;
-	k->options.on_record(k->options.arg, r);
-	return --k->left > 0 ? 0 : -EINTR; // a negative value ends this drain after the record
 }
 
 // How deep the kernel walks at most.
@@ -124,10 +109,13 @@ static int charge_maps(struct kernel *k)
 static int explain(int error, char *why, size_t size, const char *what)
 {
 	if (error == -EPERM || error == -EACCES)
-		snprintf(why, size, "%s: not permitted: run as root, or with CAP_BPF and CAP_PERFMON "
-		    "(CAP_SYS_ADMIN before Linux 5.8)%s%s", what, *first_warning ? ": " : "", first_warning);
+		snprintf(why, size,
+		    "%s: not permitted: run as root, or with CAP_BPF and CAP_PERFMON "
+		    "(CAP_SYS_ADMIN before Linux 5.8)%s%s",
+		    what, *first_warning ? ": " : "", first_warning);
 	else if (error == -ENOMEM)
-		snprintf(why, size, "%s: no memory within memory_limit: raise it, or see `telegen check`", what);
+		snprintf(why, size,
+		    "%s: no memory within memory_limit: raise it, or see `telegen check`", what);
 	else
 		snprintf(why, size, "%s: %s%s%s: see `telegen check`", what, strerror(-error),
 		    *first_warning ? ": " : "", first_warning);
@@ -137,7 +125,8 @@ static int explain(int error, char *why, size_t size, const char *what)
 static int load(struct kernel *k, char *why, size_t size)
 {
 	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
-	setrlimit(RLIMIT_MEMLOCK, &unlimited); // needed before 5.11 only; refused without CAP_SYS_RESOURCE
+	setrlimit(RLIMIT_MEMLOCK,
+	    &unlimited); // needed before 5.11 only; refused without CAP_SYS_RESOURCE
 	libbpf_set_print(on_print);
 	*first_warning = 0;
 	k->bpf = telegen_bpf__open();
@@ -153,8 +142,9 @@ static int load(struct kernel *k, char *why, size_t size)
 	error = charge_maps(k);
 	if (error)
 		return explain(error, why, size, "BPF maps");
-	k->ring = ring_buffer__new(bpf_map__fd(k->bpf->maps.ring), on_ring, k, NULL);
-	return k->ring ? 0 : explain(-errno, why, size, "BPF ring");
+	error =
+	    drain_open(k, bpf_map__fd(k->bpf->maps.ring), bpf_map__max_entries(k->bpf->maps.ring));
+	return error ? explain(error, why, size, "BPF ring") : 0;
 }
 
 // In another pid namespace perf tells of processes by ids of that one, while samples carry those of
@@ -168,10 +158,16 @@ bool kernel_pids_are_foreign(void)
 static int count_cpus(struct kernel *k)
 {
 	k->cpu_count = perf_cpu_list(PRESENT, NULL, CPUS_MAX);
-	int possible = libbpf_num_possible_cpus(); // the kernel fills a value for each, whatever we think
+	int possible =
+	    libbpf_num_possible_cpus(); // the kernel fills a value for each, whatever we think
 	if (!k->cpu_count || possible <= 0)
 		return possible < 0 ? possible : -ENOENT;
 	k->possible = (uint32_t)possible;
+	k->side_bytes = SIDE_MOST;
+	while (k->side_bytes > SIDE_LEAST && (uint64_t)k->side_bytes * k->cpu_count > SIDE_ALL)
+		k->side_bytes /= 2;
+	if (k->side_bytes < k->page)
+		k->side_bytes = k->page;
 	return 0;
 }
 
@@ -196,7 +192,6 @@ struct kernel *kernel_new(const struct kernel_options *options, char *why, size_
 	if (k->options.max_depth > FRAMES_MAX)
 		k->options.max_depth = FRAMES_MAX;
 	k->page = (uint32_t)sysconf(_SC_PAGESIZE);
-	k->side_bytes = SIDE_BYTES > k->page ? SIDE_BYTES : k->page;
 	k->foreign = kernel_pids_are_foreign();
 	k->wake_fd = epoll_create1(EPOLL_CLOEXEC);
 	error = k->wake_fd < 0 ? -errno : count_cpus(k);
@@ -226,7 +221,7 @@ void kernel_free(struct kernel *k)
 		perf_close_cpu(k, i);
 	if (k->wake_fd >= 0)
 		close(k->wake_fd);
-	ring_buffer__free(k->ring);
+	drain_close(k);
 	telegen_bpf__destroy(k->bpf);
 	mem_charge(ACCOUNT_MAPS, -(int64_t)k->map_bytes);
 	mem_free(k->asked);
@@ -309,26 +304,9 @@ void kernel_stop(struct kernel *k)
 	for (uint32_t i = 0; i < k->cpu_count; i++) {
 		int error = perf_enable(k, i, false);
 		if (error)
-			log_warn("perf events of CPU %u: could not be stopped: %s", i, strerror(-error));
+			log_warn(
+			    "perf events of CPU %u: could not be stopped: %s", i, strerror(-error));
 	}
-}
-
-int kernel_drain(struct kernel *k, int max)
-{
-	uint64_t now = clock_now();
-	// What is younger than a millisecond may still be followed by an older sample.
-	uint64_t settled = k->started ? now - NS_PER_MS : UINT64_MAX - 1;
-	if (k->started && now >= k->cpus_looked + CPUS_NS)
-		kernel_rescan_cpus(k); // of trouble the caller learns when he calls it himself
-	if (!k->more) {
-		k->drained = 0;
-		k->side_use = perf_ring_use(k);
-	}
-	k->left = max;
-	ring_buffer__consume(k->ring);
-	perf_drain(k, settled, true);
-	k->more = k->left <= 0;
-	return k->more ? max : max - k->left;
 }
 
 int kernel_wake_fd(const struct kernel *k)
@@ -342,13 +320,6 @@ void kernel_woken(struct kernel *k)
 	// Asking clears what perf noted; the events themselves say nothing more.
 	while (epoll_wait(k->wake_fd, events, 16, 0) == 16)
 		;
-}
-
-unsigned kernel_ring_use(const struct kernel *k)
-{
-	uint64_t ring = k->drained * 100ull / bpf_map__max_entries(k->bpf->maps.ring);
-	ring = ring > k->side_use ? ring : k->side_use;
-	return k->more || ring > 100 ? 100 : (unsigned)ring;
 }
 
 int kernel_want(struct kernel *k, uint32_t pid, int want)
@@ -413,7 +384,8 @@ uint64_t kernel_run_time(const struct kernel *k, uint64_t *runs)
 	{
 		struct bpf_prog_info info = {0};
 		uint32_t size = sizeof(info);
-		if (bpf_program__fd(p) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &size))
+		if (bpf_program__fd(p) < 0 ||
+		    bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &size))
 			continue;
 		ns += info.run_time_ns;
 		*runs += info.run_cnt;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What runs in the kernel (this room is the only one that knows libbpf): loads the BPF programs, opens the perf
-// events, drains the ring and perf's mapping events, in the order of their time. Knows no process.
+// What runs in the kernel (this room is the only one that knows libbpf): loads the BPF programs,
+// opens the perf events, drains the ring and perf's mapping events, in the order of their time.
+// Knows no process.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,14 +18,15 @@ struct kernel_options {
 	bool cycles;		// tick by hardware cycles; by the CPU clock where there are none
 	uint32_t max_depth;	// user frames, at most FRAMES_MAX
 	bool no_kernel_frames, no_user_frames;
-	bool only_listed; // only processes that kernel_want lists (and the children they fork)
+	bool only_listed;    // only processes that kernel_want lists (and the children they fork)
 	uint32_t wanted_max; // size of that list
 	uint32_t ring_bytes; // power of two; 0: 256 KiB
 	void (*on_record)(void *arg, const struct record *r); // R is valid during the call
 	void *arg;
 };
 
-// Loads everything, attaches nothing. NULL + errno, WHY gets one line: what is missing and what to do.
+// Loads everything, attaches nothing. NULL + errno, WHY gets one line: what is missing and what to
+// do.
 struct kernel *kernel_new(const struct kernel_options *options, char *why, size_t why_size);
 void kernel_free(struct kernel *k);
 int kernel_start(struct kernel *k, char *why, size_t why_size);
@@ -35,30 +37,33 @@ int kernel_drain(struct kernel *k, int max);
 // kernel_woken makes it wait again.
 int kernel_wake_fd(const struct kernel *k);
 void kernel_woken(struct kernel *k);
-// How full the fullest ring was when it was last found empty by a drain, or by drains in pieces, per cent;
-// 100 while more is waiting.
+// How full the fullest ring was when the last drain began (of drains in pieces: the fullest of
+// them), per cent; 100 while more is waiting.
 unsigned kernel_ring_use(const struct kernel *k);
-// WANT: 1 list, 0 take off the list; with only_listed off, 0 marks a process unwanted and 1 clears that.
+// WANT: 1 list, 0 take off the list; with only_listed off, 0 marks a process unwanted and 1 clears
+// that.
 int kernel_want(struct kernel *k, uint32_t pid, int want);
 int kernel_counters(struct kernel *k, uint64_t counters[KERNEL_COUNTER_COUNT]);
 const char *kernel_counter_label(enum kernel_counter c);
 const char *kernel_counter_text(enum kernel_counter c);
-// Follows hotplug, also of a CPU that went and came back since the last look. kernel_drain does so every two
-// seconds; called by oneself it tells of trouble. -ENOSPC: there is a CPU that this machine did not have at the
-// start; it is not profiled.
+// Follows hotplug, also of a CPU that went and came back since the last look. kernel_drain does so
+// every two seconds; called by oneself it tells of trouble. -ENOSPC: there is a CPU that this
+// machine did not have at the start; it is not profiled.
 int kernel_rescan_cpus(struct kernel *k);
 uint32_t kernel_cpus(const struct kernel *k);
 uint64_t kernel_map_bytes(const struct kernel *k); // what the maps cost, bytes
 // BPF run time so far, ns (0 where statistics are off), and runs.
 uint64_t kernel_run_time(const struct kernel *k, uint64_t *runs);
 
-// Names COUNT kernel addresses (at most KERNEL_NAMES_MAX) by asking the kernel: NAMED gets for each its function's
-// [start, end), name and module ("" for none); NAME is NULL where the kernel knows none. COUNT 0 only asks whether it can be. -EOPNOTSUPP: this
-// kernel cannot be asked (before 5.14), read /proc/kallsyms.
+// Names COUNT kernel addresses (at most KERNEL_NAMES_MAX) by asking the kernel: NAMED gets for each
+// its function's [start, end), name and module ("" for none); NAME is NULL where the kernel knows
+// none. COUNT 0 only asks whether it can be. -EOPNOTSUPP: this kernel cannot be asked
+// (before 5.14), read /proc/kallsyms.
 int kernel_name(struct kernel *k, const uint64_t *addresses, uint32_t count,
-    void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name, const char *module),
+    void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name,
+	const char *module),
     void *arg);
 
-// `telegen check`: one line per feature: "yes|no  feature: what is missing: what to do". Returns 0 when CPU profiles
-// are possible.
+// `telegen check`: one line per feature: "yes|no  feature: what is missing: what to do". Returns 0
+// when CPU profiles are possible.
 int kernel_check(struct text *out);

@@ -10,7 +10,8 @@
 #include "telegen.skel.h"
 
 // "name+0x1f/0x80", "name+0x1f/0x80 [module]" or "name+0x1f/0x80 [module build-id]": cuts TEXT up.
-// False where it is none of these: the kernel had no name (it prints plain hex), or it was too long.
+// False where it is none of these: the kernel had no name (it prints plain hex), or it was too
+// long.
 static bool cut(char *text, uint64_t address, uint64_t *start, uint64_t *end, const char **module)
 {
 	char *plus = NULL;
@@ -41,7 +42,8 @@ static bool cut(char *text, uint64_t address, uint64_t *start, uint64_t *end, co
 }
 
 int kernel_name(struct kernel *k, const uint64_t *addresses, uint32_t count,
-    void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name, const char *module),
+    void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name,
+	const char *module),
     void *arg)
 {
 	uint32_t zero = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// perf events: the sampling clock and the side channel of mapping events. Layouts: perf_event_open(2).
+// perf events: the sampling clock and the side channel of mapping events. Layouts:
+// perf_event_open(2).
 #include "private.h"
 
 #include <errno.h>
@@ -21,7 +22,8 @@ static int event_open(struct perf_event_attr *attr, uint32_t cpu)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-// "0-3,5" from /sys/devices/system/cpu/FILE: sets ONLINE[cpu]; returns the highest cpu + 1 (0: unreadable).
+// "0-3,5" from /sys/devices/system/cpu/FILE: sets ONLINE[cpu]; returns the highest cpu + 1 (0:
+// unreadable).
 uint32_t perf_cpu_list(const char *file, uint8_t *online, uint32_t max)
 {
 	char text[4096]; // sysfs gives a page at most
@@ -69,7 +71,8 @@ static int open_tick(struct kernel *k, uint32_t cpu)
 	};
 	int fd = k->options.cycles ? event_open(&cycles, cpu) : -1;
 	if (fd < 0 && k->options.cycles) {
-		log_warn("profiling.cpu.event: cycles: %s: this machine has no counter: the clock ticks",
+		log_warn(
+		    "profiling.cpu.event: cycles: %s: this machine has no counter: the clock ticks",
 		    strerror(-fd));
 		k->options.cycles = false;
 	}
@@ -193,7 +196,8 @@ unsigned perf_ring_use(const struct kernel *k)
 	for (uint32_t i = 0; i < k->cpu_count; i++) {
 		if (!k->cpus[i].side)
 			continue;
-		unsigned use = (unsigned)((head_of(&k->cpus[i]) - k->cpus[i].tail) * 100 / k->side_bytes);
+		unsigned use =
+		    (unsigned)((head_of(&k->cpus[i]) - k->cpus[i].tail) * 100 / k->side_bytes);
 		if (use > most)
 			most = use;
 	}
@@ -219,8 +223,7 @@ struct id_tail {
 };
 
 // Time of the next record of C, UINT64_MAX where there is none.
-static uint64_t next_time(
-    const struct kernel *k, const struct cpu *c, struct perf_event_header *h)
+static uint64_t next_time(const struct kernel *k, const struct cpu *c, struct perf_event_header *h)
 {
 	uint64_t left = head_of(c) - c->tail;
 	if (left < sizeof(*h))
@@ -251,7 +254,8 @@ struct mmap2 { // PERF_RECORD_MMAP2, without its header
 	char path[];
 };
 
-static void hand_mmap(struct kernel *k, const struct perf_event_header *h, const struct mmap2 *m, uint64_t time)
+static void hand_mmap(
+    struct kernel *k, const struct perf_event_header *h, const struct mmap2 *m, uint64_t time)
 {
 	size_t room = h->size - sizeof(*h) - sizeof(*m) - sizeof(struct id_tail);
 	size_t length = strnlen(m->path, room);
@@ -298,10 +302,11 @@ static void hand_exec(struct kernel *k, const uint8_t *body, size_t size, uint64
 	k->options.on_record(k->options.arg, &r.head);
 }
 
-static void hand_up(struct kernel *k, const struct perf_event_header *h, const uint8_t *body, uint64_t time)
+static void hand_up(
+    struct kernel *k, const struct perf_event_header *h, const uint8_t *body, uint64_t time)
 {
 	size_t size = h->size - sizeof(*h) - sizeof(struct id_tail); // of the body
-	if (h->type == PERF_RECORD_LOST && size >= 16) { // {u64 id, lost}
+	if (h->type == PERF_RECORD_LOST && size >= 16) {	     // {u64 id, lost}
 		uint64_t lost;
 		memcpy(&lost, body + 8, sizeof(lost));
 		count_add(COUNT_MMAP_LOST, lost);
@@ -309,12 +314,14 @@ static void hand_up(struct kernel *k, const struct perf_event_header *h, const u
 		return;
 	} else if (h->type == PERF_RECORD_MMAP2 && size >= sizeof(struct mmap2)) {
 		hand_mmap(k, h, (const struct mmap2 *)body, time);
-	} else if (h->type == PERF_RECORD_COMM && (h->misc & PERF_RECORD_MISC_COMM_EXEC) && size >= 8) {
+	} else if (h->type == PERF_RECORD_COMM && (h->misc & PERF_RECORD_MISC_COMM_EXEC) &&
+		   size >= 8) {
 		hand_exec(k, body, size, time);
 	}
 }
 
-static void take_one(struct kernel *k, struct cpu *c, const struct perf_event_header *h, uint64_t time)
+static void take_one(
+    struct kernel *k, struct cpu *c, const struct perf_event_header *h, uint64_t time)
 {
 	uint64_t left = head_of(c) - c->tail;
 	if (h->size < sizeof(*h) + sizeof(struct id_tail) || h->size > left) {
@@ -334,12 +341,12 @@ static void take_one(struct kernel *k, struct cpu *c, const struct perf_event_he
 	__atomic_store_n(&page->data_tail, c->tail, __ATOMIC_RELEASE);
 }
 
-void perf_drain(struct kernel *k, uint64_t until, bool bounded)
+void perf_drain(struct kernel *k, uint64_t until)
 {
 	// On many CPUs a look is not for nothing: what happened before the last one was there then.
 	if (until < k->side_next && until <= k->side_looked)
 		return;
-	while (!bounded || k->left > 0) {
+	while (k->left > 0) {
 		struct perf_event_header h, best_header = {0};
 		uint64_t best = UINT64_MAX;
 		struct cpu *from = NULL;

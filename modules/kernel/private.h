@@ -5,7 +5,6 @@
 #include "../base/base.h"
 
 struct telegen_bpf;
-struct ring_buffer;
 
 // One CPU's two perf events: the clock that ticks our program, and the dummy whose ring brings
 // mapping and exec events.
@@ -18,29 +17,37 @@ struct cpu {
 	uint64_t enabled_ns; // how long side_fd had been enabled at the last look
 };
 
+// The BPF ring as it is mapped, see drain.c.
+struct ring {
+	uint64_t *consumer,
+	    *producer;	// NULL where it is not mapped; the data follow the producer's page
+	uint64_t at;	// what was taken so far
+	uint32_t bytes; // a power of two
+};
+
 struct kernel {
 	struct kernel_options options;
 	struct telegen_bpf *bpf;
-	struct ring_buffer *ring;
+	struct ring ring;
 	void *exit_link, *fork_link;
 	struct cpu *cpus;
 	uint32_t cpu_count, possible; // present CPUs (slots), possible CPUs (counters)
 	uint64_t *counter_values;     // possible x KERNEL_COUNTER_COUNT, for reading the counters
 	uint64_t map_bytes;
-	// When perf's rings were last looked at, and the time of the oldest event that was there then.
+	// When perf's rings were last looked at, and the time of the oldest event that was there
+	// then.
 	uint64_t side_looked, side_next;
 	uint64_t cpus_looked; // when it was last looked which CPUs are online
-	uint8_t *event;	     // one perf record, made whole where it wraps
-	int left;	     // records that this drain may still hand up
-	uint32_t drained; // bytes taken out of the ring since it was last found empty
-	unsigned side_use;
-	int wake_fd; // epoll over the perf rings: readable when one is a quarter full
+	uint8_t *event;	      // one perf record, made whole where it wraps
+	int left;	      // records that this drain may still hand up
+	unsigned ring_use;    // of the fullest ring, per cent
+	int wake_fd;	      // epoll over the perf rings: readable when one is a quarter full
 	struct kernel_names *asked; // what name.c hands down and gets back
-	uint32_t page, side_bytes; // of a ring: its control page, its data pages
+	uint32_t page, side_bytes;  // of a ring: its control page, its data pages
 	bool started, no_build_id;
 	bool more;    // the last drain met its bound
 	bool foreign; // perf's process ids are not those of the samples
-	bool names; // the kernel can be asked for names
+	bool names;   // the kernel can be asked for names
 };
 
 // perf.c
@@ -49,14 +56,22 @@ void perf_close_cpu(struct kernel *k, uint32_t cpu);
 int perf_enable(struct kernel *k, uint32_t cpu, bool on);
 // False where the events of CPU are dead: it went offline and came back.
 bool perf_alive(struct kernel *k, uint32_t cpu);
-// Hands up the mapping events with time <= UNTIL, oldest first over all CPUs; BOUNDED: no more than
-// the drain may still hand up.
-void perf_drain(struct kernel *k, uint64_t until, bool bounded);
+// Hands up the mapping events with time <= UNTIL, oldest first over all CPUs, no more than are
+// `left`.
+void perf_drain(struct kernel *k, uint64_t until);
 unsigned perf_ring_use(const struct kernel *k);
 uint32_t perf_cpu_list(const char *file, uint8_t *online, uint32_t max);
 
 // kernel.c
 bool kernel_pids_are_foreign(void);
 
-#define SIDE_BYTES 32768u // data of a CPU's ring: about 270 mapping events between two drains
+// drain.c
+int drain_open(struct kernel *k, int map_fd, uint32_t bytes);
+void drain_close(struct kernel *k);
+
+#define CPUS_NS (2 * NS_PER_S) // a CPU that comes is sampled so much later at most
+// Data of a CPU's ring: 1,000 mapping events between two drains, on many CPUs fewer.
+#define SIDE_MOST (128u << 10)
+#define SIDE_LEAST (32u << 10)
+#define SIDE_ALL (1u << 20)
 #define EVENT_MAX 8192u // longest perf record taken: a path of PATH_MAX and its fields

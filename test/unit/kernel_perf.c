@@ -101,7 +101,8 @@ static void push(int cpu, const void *bytes, size_t n)
 }
 
 // As the kernel writes it: header, body, {pid, tid, time}. SIZE 0: what it is.
-static void event(int cpu, uint32_t type, uint16_t misc, const void *body, size_t n, uint64_t time, uint16_t size)
+static void event(
+    int cpu, uint32_t type, uint16_t misc, const void *body, size_t n, uint64_t time, uint16_t size)
 {
 	uint8_t bytes[9000];
 	uint16_t whole = (uint16_t)(8 + n + 16);
@@ -128,7 +129,8 @@ static void map(int cpu, uint32_t pid, const char *path, const uint8_t *build_id
 {
 	uint8_t bytes[5200] = {0};
 	struct mmap2 *m = (struct mmap2 *)bytes;
-	*m = (struct mmap2){.pid = pid, .tid = pid, .start = 0x1000, .length = 0x2000, .offset = 0x3000};
+	*m = (struct mmap2){
+	    .pid = pid, .tid = pid, .start = 0x1000, .length = 0x2000, .offset = 0x3000};
 	if (build_id) {
 		m->build_id_size = 20;
 		memcpy(m->build_id, build_id, 20);
@@ -151,7 +153,7 @@ static void what_is_handed_up(void **state)
 	comm(0, 7, "fifteen_letters", true, 12);
 	comm(0, 8, "only renamed", false, 13);
 	event(0, PERF_RECORD_FORK, 0, id, 16, 14, 0);
-	perf_drain(&k, 100, false);
+	perf_drain(&k, 100);
 	assert_int_equal(count, 3);
 	assert_int_equal(handed[0].pid, 5);
 	assert_int_equal(handed[0].time, 10);
@@ -182,7 +184,7 @@ static void records_that_wrap(void **state)
 		map(0, (uint32_t)before, path, NULL, ++now);
 		map(1, (uint32_t)before, path, NULL, ++now);
 		count = 0;
-		perf_drain(&k, now, false);
+		perf_drain(&k, now);
 		assert_int_equal(count, 2);
 		for (int i = 0; i < 2; i++) {
 			assert_int_equal(handed[i].pid, before);
@@ -204,11 +206,11 @@ static void oldest_first_over_all_cpus(void **state)
 		at[cpu] += 1 + (seed >> 20) % 50; // on one CPU in order
 		comm(cpu, ++made, "x", true, at[cpu]);
 	}
-	perf_drain(&k, 200, false); // in two goes
+	perf_drain(&k, 200); // in two goes
 	unsigned first = count;
 	assert_true(first > 0 && first < made);
 	assert_true(handed[first - 1].time <= 200);
-	perf_drain(&k, UINT64_MAX - 1, false);
+	perf_drain(&k, UINT64_MAX - 1);
 	assert_int_equal(count, made);
 	assert_true(handed[first].time > 200);
 	for (unsigned i = 1; i < made; i++)
@@ -220,16 +222,16 @@ static void what_came_since_the_last_look_is_seen(void **state)
 {
 	(void)state;
 	comm(0, 1, "a", true, now + 50);
-	perf_drain(&k, now + 10, false); // too early
+	perf_drain(&k, now + 10); // too early
 	assert_int_equal(count, 0);
 	now += 100;
 	comm(1, 2, "b", true, now - 5); // since
-	perf_drain(&k, now - 1, false);
+	perf_drain(&k, now - 1);
 	assert_int_equal(count, 2);
-	perf_drain(&k, now, false);
+	perf_drain(&k, now);
 	comm(3, 3, "c", true, now + 1);
 	now += 2;
-	perf_drain(&k, now, false);
+	perf_drain(&k, now);
 	assert_int_equal(count, 3);
 }
 
@@ -240,22 +242,20 @@ static void a_bound_is_kept_and_nothing_lost_by_it(void **state)
 		comm((int)(i % 2), i, "x", true, 100 + i);
 	for (unsigned want = 7; want < 60; want += 7) {
 		k.left = 7;
-		perf_drain(&k, UINT64_MAX - 1, true);
+		perf_drain(&k, UINT64_MAX - 1);
 		assert_int_equal(count, want);
 		assert_int_equal(k.left, 0);
 	}
 	k.left = 7;
-	perf_drain(&k, UINT64_MAX - 1, true);
+	perf_drain(&k, UINT64_MAX - 1);
 	assert_int_equal(count, 60);
 	assert_int_equal(k.left, 3);
 	for (uint32_t i = 0; i < 60; i++)
 		assert_int_equal(handed[i].pid, i);
 	k.left = 0;
 	comm(0, 99, "x", true, 500);
-	perf_drain(&k, UINT64_MAX - 1, true);
+	perf_drain(&k, UINT64_MAX - 1);
 	assert_int_equal(count, 60);
-	perf_drain(&k, UINT64_MAX - 1, false); // before a sample all of it comes
-	assert_int_equal(count, 61);
 }
 
 static void lost_ones_are_counted(void **state)
@@ -264,7 +264,7 @@ static void lost_ones_are_counted(void **state)
 	uint64_t before = count_get(COUNT_MMAP_LOST), body[2] = {1, 37};
 	event(1, PERF_RECORD_LOST, 0, body, 16, 5, 0);
 	event(1, PERF_RECORD_LOST, 0, body, 8, 6, 0); // too short to say how many
-	perf_drain(&k, 10, false);
+	perf_drain(&k, 10);
 	assert_int_equal(count_get(COUNT_MMAP_LOST) - before, 37);
 	assert_int_equal(count, 0);
 }
@@ -281,14 +281,14 @@ static void nonsense_sizes(void **state)
 		comm(0, 3, "behind", true, 6);
 		comm(1, 4, "elsewhere", true, 7);
 		now++;
-		perf_drain(&k, now, false);
+		perf_drain(&k, now);
 		assert_int_equal(count, 1); // where the next record begins nobody knows
 		assert_int_equal(handed[0].pid, 4);
 		assert_int_equal(count_get(COUNT_RECORDS_BAD), bad + 1);
 		assert_int_equal(count_get(COUNT_MMAP_LOST), lost + 1); // so all is read again
 		comm(0, 5, "later", true, 8);
 		now++;
-		perf_drain(&k, now, false);
+		perf_drain(&k, now);
 		assert_int_equal(count, 2);
 		assert_int_equal(handed[1].pid, 5);
 	}
@@ -302,11 +302,11 @@ static void bodies_that_are_too_short(void **state)
 	for (size_t n = 0; n < sizeof(struct mmap2); n += 8)
 		event(0, PERF_RECORD_MMAP2, 0, body, n, 5, 0);
 	event(0, PERF_RECORD_COMM, PERF_RECORD_MISC_COMM_EXEC, body, 0, 6, 0);
-	perf_drain(&k, 10, false);
+	perf_drain(&k, 10);
 	assert_int_equal(count, 0);
 	event(0, PERF_RECORD_COMM, PERF_RECORD_MISC_COMM_EXEC, body, 8, 7, 0); // no name at all
 	now++;
-	perf_drain(&k, now, false);
+	perf_drain(&k, now);
 	assert_int_equal(count, 1);
 	assert_string_equal(handed[0].text, "");
 	event(0, PERF_RECORD_COMM, PERF_RECORD_MISC_COMM_EXEC, body, 40, 8, 0); // no end to it
@@ -315,7 +315,7 @@ static void bodies_that_are_too_short(void **state)
 	struct mmap2 m = {.pid = 3, .build_id_size = 200};
 	event(0, PERF_RECORD_MMAP2, PERF_RECORD_MISC_MMAP_BUILD_ID, &m, sizeof(m), 10, 0);
 	now++;
-	perf_drain(&k, now, false);
+	perf_drain(&k, now);
 	assert_int_equal(count, 4);
 	assert_string_equal(handed[1].text, "AAAAAAAAAAAAAAA");
 	assert_int_equal(handed[2].map.path_len, 64 - sizeof(struct mmap2));
@@ -333,7 +333,7 @@ static void paths_of_any_length(void **state)
 		path[n] = 0;
 		count = 0;
 		map(3, 1, path, NULL, ++now);
-		perf_drain(&k, now, false);
+		perf_drain(&k, now);
 		assert_int_equal(count, n < MMAP_PATH_MAX);
 		if (count)
 			assert_int_equal(handed[0].map.path_len, n);
@@ -352,7 +352,7 @@ static void paths_of_any_length(void **state)
 	memcpy(data + h.size - 16, &tail, 16);
 	page_of(3)->data_head = h.size;
 	count = 0;
-	perf_drain(&k, now, false);
+	perf_drain(&k, now);
 	assert_int_equal(count, 0);
 	assert_int_equal(count_get(COUNT_RECORDS_BAD), bad + 5);
 	assert_int_equal(page_of(3)->data_tail, h.size);
@@ -366,7 +366,7 @@ static void in_another_pid_namespace_nothing_is_told(void **state)
 	comm(0, 7, "x", true, 5);
 	map(0, 7, "/bin/x", NULL, 6);
 	event(0, PERF_RECORD_LOST, 0, body, 16, 7, 0);
-	perf_drain(&k, 10, false);
+	perf_drain(&k, 10);
 	assert_int_equal(count, 0);
 	assert_int_equal(count_get(COUNT_MMAP_LOST) - before, 3);
 	assert_int_equal(page_of(0)->data_tail, heads[0]);
@@ -383,7 +383,7 @@ static void how_full(void **state)
 	event(3, PERF_RECORD_FORK, 0, body, sizeof(body), 5, 0);
 	event(3, PERF_RECORD_FORK, 0, body, sizeof(body), 5, 0);
 	assert_int_equal(perf_ring_use(&k), 50);
-	perf_drain(&k, 10, false);
+	perf_drain(&k, 10);
 	assert_int_equal(perf_ring_use(&k), 0);
 }
 
@@ -404,7 +404,7 @@ static void any_bytes(void **state)
 		now += seed >> 60;
 		count = 0;
 		k.left = 1000;
-		perf_drain(&k, UINT64_MAX - 1, seed >> 59 & 1);
+		perf_drain(&k, UINT64_MAX - 1);
 		for (int i = 0; i < CPUS; i++) // times of UINT64_MAX stay: nobody asks for them
 			if (k.cpus[i].side && heads[i] - k.cpus[i].tail > DATA - 300)
 				begin_at(i, heads[i]);
@@ -419,16 +419,24 @@ static void cpu_lists(void **state)
 		uint32_t top;
 		const char *online;
 	} rows[] = {
-	    {"0\n", 1, "10000000"}, {"0-3\n", 4, "11110000"}, {"0-1,4,6-7\n", 8, "11001011"},
-	    {"2-3", 4, "00110000"}, {"", 0, "00000000"}, {"\n", 0, "00000000"}, {"x", 0, "00000000"},
-	    {"0-99999999999999999999\n", 8, "11111111"}, {"5-2\n", 0, "00000000"}, {"0,,2", 1, "10000000"},
+	    {"0\n", 1, "10000000"},
+	    {"0-3\n", 4, "11110000"},
+	    {"0-1,4,6-7\n", 8, "11001011"},
+	    {"2-3", 4, "00110000"},
+	    {"", 0, "00000000"},
+	    {"\n", 0, "00000000"},
+	    {"x", 0, "00000000"},
+	    {"0-99999999999999999999\n", 8, "11111111"},
+	    {"5-2\n", 0, "00000000"},
+	    {"0,,2", 1, "10000000"},
 	    {"7,8,100\n", 8, "00000001"},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		uint8_t online[9] = {0};
 		char path[] = "/tmp/cpus-XXXXXX", got[9] = "";
 		int fd = mkstemp(path);
-		assert_int_equal(write(fd, rows[i].text, strlen(rows[i].text)), strlen(rows[i].text));
+		assert_int_equal(
+		    write(fd, rows[i].text, strlen(rows[i].text)), strlen(rows[i].text));
 		close(fd);
 		assert_int_equal(perf_cpu_list(path, online, 8), rows[i].top);
 		assert_int_equal(perf_cpu_list(path, NULL, 8), rows[i].top);
@@ -448,12 +456,14 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(records_that_wrap, setup, teardown),
 	    cmocka_unit_test_setup_teardown(oldest_first_over_all_cpus, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_came_since_the_last_look_is_seen, setup, teardown),
-	    cmocka_unit_test_setup_teardown(a_bound_is_kept_and_nothing_lost_by_it, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_bound_is_kept_and_nothing_lost_by_it, setup, teardown),
 	    cmocka_unit_test_setup_teardown(lost_ones_are_counted, setup, teardown),
 	    cmocka_unit_test_setup_teardown(nonsense_sizes, setup, teardown),
 	    cmocka_unit_test_setup_teardown(bodies_that_are_too_short, setup, teardown),
 	    cmocka_unit_test_setup_teardown(paths_of_any_length, setup, teardown),
-	    cmocka_unit_test_setup_teardown(in_another_pid_namespace_nothing_is_told, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		in_another_pid_namespace_nothing_is_told, setup, teardown),
 	    cmocka_unit_test_setup_teardown(how_full, setup, teardown),
 	    cmocka_unit_test_setup_teardown(any_bytes, setup, teardown),
 	    cmocka_unit_test(cpu_lists),
