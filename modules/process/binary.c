@@ -32,8 +32,10 @@ static uint64_t file_key(
     const struct processes *t, const struct stat *st, const struct elf_facts *facts)
 {
 	if (facts->build_id_len) {
-		uint64_t id = build_id_hash(t, facts->build_id, facts->build_id_len) ^ (uint64_t)st->st_size;
-		return key_of(t, facts->exec, facts->exec_count * sizeof(*facts->exec), hash_mix(id));
+		uint64_t id =
+		    build_id_hash(t, facts->build_id, facts->build_id_len) ^ (uint64_t)st->st_size;
+		return key_of(
+		    t, facts->exec, facts->exec_count * sizeof(*facts->exec), hash_mix(id));
 	}
 	uint64_t words[] = {st->st_dev, st->st_ino, (uint64_t)st->st_size, mtime_of(st)};
 	return key_of(t, words, sizeof(words), 's');
@@ -82,7 +84,8 @@ static struct binary_entry *oldest(struct processes *t, bool pinned)
 {
 	struct map_slot s;
 	struct binary_entry *found = NULL;
-	for (uint32_t n = 0, all = 0; all < t->binaries.count && (n < LOOKS || !found); n++, all++) {
+	for (uint32_t n = 0, all = 0; all < t->binaries.count && (n < LOOKS || !found);
+	     n++, all++) {
 		if (!map_next(&t->binaries, &t->look_binary, &s)) {
 			t->look_binary = 0;
 			map_next(&t->binaries, &t->look_binary, &s);
@@ -162,7 +165,8 @@ static int open_mapped(struct processes *t, const struct entry *e, const struct 
 	int fd = -ESRCH;
 	// The range, or the pid, may be another's by now; the inode or build-id decides.
 	if (!e->p.exit_ns)
-		fd = checked(t, m, proc_map_file_open(proc, entry_reader(e), m->start, m->end), st, facts);
+		fd = checked(
+		    t, m, proc_map_file_open(proc, entry_reader(e), m->start, m->end), st, facts);
 	if (fd >= 0 || m->deleted)
 		return fd;
 	int own = e->p.exit_ns ? -ESRCH : proc_root_open(proc, entry_reader(e));
@@ -179,7 +183,8 @@ static int open_mapped(struct processes *t, const struct entry *e, const struct 
 // A file that cannot be read still has a name for its frames: by path and what is known of it.
 static uint32_t unread(struct processes *t, const struct process_mapping *m, const char *path)
 {
-	uint64_t v, key = key_of(t, path, strlen(path), hash_mix(m->build_id ^ m->inode) << 8 | 'u');
+	uint64_t v,
+	    key = key_of(t, path, strlen(path), hash_mix(m->build_id ^ m->inode) << 8 | 'u');
 	if (map_get(&t->by_key, key, &v))
 		return (uint32_t)v;
 	struct binary_entry *b = binary_add(t, 0, key, m->path);
@@ -210,7 +215,8 @@ uint32_t binary_of(struct processes *t, struct entry *e, const struct process_ma
 	if (t->options.offline)
 		return unread(t, m, path);
 	if (!e->p.exit_ns)
-		root_of(t, entry_reader(e), e->p.mnt_ns); // while it lives: the next of its kind may not
+		root_of(t, entry_reader(e),
+		    e->p.mnt_ns); // while it lives: the next of its kind may not
 	int fd = open_mapped(t, e, m, path, &st, &facts);
 	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
 		return 0; // for now

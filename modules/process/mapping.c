@@ -96,8 +96,8 @@ static uint32_t cut(struct entry *e, uint64_t start, uint64_t end)
 		e->mappings[last].start = end;
 	}
 	if (last > i)
-		memmove(&e->mappings[i], &e->mappings[last],
-		    (e->count - last) * sizeof(*e->mappings));
+		memmove(
+		    &e->mappings[i], &e->mappings[last], (e->count - last) * sizeof(*e->mappings));
 	e->count -= last - i;
 	return i;
 }
@@ -162,8 +162,7 @@ static bool must_read(const struct processes *t, const struct entry *e, bool fou
 
 static struct place place_of(struct processes *t, struct entry *e, uint64_t address)
 {
-	struct place nowhere = {
-	    .kind = PLACE_UNMAPPED, .owner = e->p.id, .address = address};
+	struct place nowhere = {.kind = PLACE_UNMAPPED, .owner = e->p.id, .address = address};
 	struct place place;
 	if (e->late)
 		return nowhere;
@@ -183,8 +182,7 @@ static struct place place_of(struct processes *t, struct entry *e, uint64_t addr
 		place = place_in_vdso(m, address);
 	} else if (m->kind == PLACE_ANON) {
 		jit_pin(t, e);
-		place = (struct place){
-		    .kind = PLACE_ANON, .owner = e->p.id, .address = address};
+		place = (struct place){.kind = PLACE_ANON, .owner = e->p.id, .address = address};
 	} else {
 		place = place_in_file(t, e, m, address);
 	}

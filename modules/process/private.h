@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tables behind process.h.
 //
-//   by_pid: pid -> entry that had it last      by_id: id -> every entry
-//   entry : struct process (public part first), mappings[] sorted by start
-//   binaries: id -> binary_entry; by_key: hash of facts and size, or of (dev, inode, size, mtime) -> id
-//   by_build_id: its hash -> id of the one binary with it (AMBIGUOUS: of several), for mappings of
-//           files that are gone
-//   roots : mount namespace -> O_PATH descriptor of a root, so that files of the dead can be opened
-//   paths : interned; made anew by the sweep when it holds much that nobody maps any more
+//   by_pid       pid -> entry that had it last
+//   by_id        id -> every entry: struct process (public part first), mappings[] by start
+//   binaries     id -> binary_entry
+//   by_key       hash of facts and size, or of (dev, inode, size, mtime) -> binary's id
+//   by_build_id  its hash -> id of the one binary with it, for mappings of files that are gone
+//   roots        mount namespace -> O_PATH descriptor of a root, for files of processes that are gone
+//   paths        interned; made anew by the sweep when they are much that nobody maps any more
 #pragma once
 #include "process.h"
 #include "../base/base.h"
@@ -40,7 +40,7 @@ struct binary_entry {
 	uint64_t mtime_ns, used_ns;
 	uint32_t path, mnt_ns;
 };
-#define AMBIGUOUS 0 // as a binary's id
+#define AMBIGUOUS 0 // in by_build_id: several binaries have it
 
 struct root {
 	uint32_t mnt_ns;
@@ -76,13 +76,13 @@ struct processes {
 	struct root roots[ROOTS_MAX];
 	struct ended ended[ENDED_MAX];
 	uint32_t next_id, next_binary;
-	uint32_t pinned;			// descriptors of binaries
-	struct entry *jits[JITS_MAX];		// whose roots are pinned
+	uint32_t pinned;	      // descriptors of binaries
+	struct entry *jits[JITS_MAX]; // whose roots are pinned
 	uint32_t jit_count;
 	uint32_t sweep_at, look_at, look_binary; // where the next walk goes on
-	uint64_t now_ns;			// of the newest record or call
-	uint64_t next_reread_ns;		// no mappings are read a second time before
-	uint64_t seed;				// of the keys: nobody may choose files to collide
+	uint64_t now_ns;			 // of the newest record or call
+	uint64_t next_reread_ns;		 // no mappings are read a second time before
+	uint64_t seed;				 // of the keys: nobody may choose files to collide
 	int busy; // mappings or paths are in use: processes_shrink must leave them alone
 };
 
@@ -117,7 +117,8 @@ int path_add(struct processes *t, const char *path, size_t n, uint32_t *id);
 
 // binary.c
 uint32_t binary_of(struct processes *t, struct entry *e, const struct process_mapping *m);
-struct binary_entry *binary_add(struct processes *t, uint32_t id, uint64_t key, uint32_t path); // ID 0: a new one
+// ID 0: a new one.
+struct binary_entry *binary_add(struct processes *t, uint32_t id, uint64_t key, uint32_t path);
 uint64_t build_id_hash(const struct processes *t, const uint8_t *id, size_t n);
 void binary_drop(struct processes *t, struct binary_entry *b);
 void binary_unpin(struct processes *t, struct binary_entry *b);

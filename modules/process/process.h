@@ -4,10 +4,10 @@
 //
 //   processes: pid -> struct process { start, comm, cgroup, mappings[] sorted by start }
 //   mapping  : [start, end) + file offset -> binary (by id) | anonymous | vdso
-//   binaries : build-id and size, or (dev, inode, size, mtime) -> struct binary { facts, path, pinned fd }
+//   binaries : build-id and size, or (dev, inode, size, mtime) -> struct binary { facts, path, fd }
 //
-// Binaries are shared by all processes that map them: 100 replicas cost one. Both tables are bounded;
-// the one not used for longest goes first, and what is asked of it later reads as unknown.
+// Binaries are shared by all processes that map them: 100 replicas cost one. Both tables are
+// bounded; the one not used for longest goes first, and what is asked of it later reads as unknown.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,9 +39,10 @@ struct place {
 };
 
 struct binary {
-	uint32_t id;	  // never reused
-	int fd;		  // pinned (-1: closed); borrowed by callers
-	const char *path; // as mapped, in the process's own mount namespace; valid until the next call
+	uint32_t id; // never reused
+	int fd;	     // pinned (-1: closed); borrowed by callers
+	// As mapped, in the process's own mount namespace; valid until the next call.
+	const char *path;
 	uint64_t size;
 	struct elf_facts facts; // exec_count 0 where the file could not be read
 	uint32_t last_pid;	// a process that maps it
@@ -67,13 +68,14 @@ struct process_options {
 	struct proc *proc;
 	uint32_t processes_max; // 0: default 16384
 	uint32_t binaries_max;	// 0: default 2048
-	uint32_t pinned_max;	// descriptors of files and of roots of processes with JIT code; 0: default 256
+	uint32_t pinned_max;	// descriptors of files, and of roots where JIT code is; 0: default 256
 	uint64_t grace_ns;	// kept this long after the exit; 0: 30 s
-	bool offline;		// a replay: facts come by process_teach_mapping, /proc is never read
+	bool offline; // a replay: facts come by process_teach_mapping, /proc is never read
 	// Called for each process once it is known (and after exec): sets ->wanted and ->container.
 	void (*on_new)(void *arg, struct process *p);
-	// Called when a sample hit a mapping for the first time, and when another binary was found behind
-	// it (for a recording). M->binary is 0 where no file lies behind it, or it could not be told.
+	// Called when a sample hit a mapping for the first time, and when another binary was found
+	// behind it (for a recording). M->binary is 0 where no file lies behind it, or it could not
+	// be told.
 	void (*on_mapping)(void *arg, const struct process *p, const struct process_mapping *m);
 	// Called when processes_read has something to do.
 	void (*on_busy)(void *arg);
@@ -97,7 +99,7 @@ void processes_free(struct processes *t);
 int processes_scan(struct processes *t, uint64_t budget_ns);
 // Goes on reading the mappings of a process that has too many for one turn: 1 more, 0 done.
 int processes_read(struct processes *t, uint64_t budget_ns);
-// Forgets what exited longer ago than the grace time, and what was never sampled; call it each window.
+// Forgets what exited longer ago than the grace time, and what is long unused; call it each window.
 void processes_sweep(struct processes *t, uint64_t now_ns);
 // For budget: frees mappings that were not used for two seconds; they are read again when needed.
 uint64_t processes_shrink(void *t, uint64_t need);
@@ -107,7 +109,8 @@ void process_exited(struct processes *t, const struct record_task *r);
 void process_mapped(struct processes *t, const struct record_mmap *r);
 // The process that the sample was taken in, learned now if it is new. NULL + errno (table full).
 struct process *process_of(struct processes *t, const struct record_sample *r);
-// What ADDRESS means in P. Reads mappings and pins files at first need.
+// What ADDRESS means in P, which process_of gave for the sample at hand; the first address is where
+// the CPU was, the others are its callers. Reads mappings and pins files at first need.
 struct place process_place(struct processes *t, struct process *p, uint64_t address);
 
 struct process *process_by_pid(struct processes *t, uint32_t pid); // the one that runs, or NULL
@@ -121,7 +124,7 @@ int binary_fd(struct processes *t, struct binary *b);
 int binary_open_beside(struct processes *t, const struct binary *b, const char *path);
 
 // Replay: what a recording says in place of /proc. Ids of processes and binaries stay those of the
-// recording, so that its places mean the same here. 0, -ENOMEM, or -EINVAL for what no recording says.
+// recording, so that its places mean the same here. 0, -ENOMEM, -EINVAL: no recording says this.
 int process_teach(struct processes *t, const struct process *p);
 int process_teach_mapping(struct processes *t, uint32_t pid, uint64_t start_ticks,
     const struct process_mapping *m, const struct binary *b);

@@ -6,10 +6,10 @@
 #include <errno.h>
 #include <string.h>
 
-#define READ_NOW_NS 300000u		// spent on the spot on reading a process's mappings
-#define RETRY_NS (10 * NS_PER_MS)	// the shortest time between two readings of one process
-#define TROUBLE_NS NS_PER_S		// after one that failed
-#define ELSEWHERE_NS (50 * NS_PER_MS)	// another process is being read
+#define READ_NOW_NS 300000u	      // spent on the spot on reading a process's mappings
+#define RETRY_NS (10 * NS_PER_MS)     // the shortest time between two readings of one process
+#define TROUBLE_NS NS_PER_S	      // after one that failed
+#define ELSEWHERE_NS (50 * NS_PER_MS) // another process is being read
 
 // Is the process still there, and still the program that we know?
 enum alive entry_alive(struct processes *t, const struct entry *e)
@@ -43,8 +43,7 @@ static int on_map(void *arg, const struct proc_map *pm)
 	    .kind = mapping_kind_of(pm->path, false),
 	    .deleted = pm->deleted,
 	};
-	int error =
-	    m.kind == PLACE_FILE ? path_add(s->t, pm->path, strlen(pm->path), &m.path) : 0;
+	int error = m.kind == PLACE_FILE ? path_add(s->t, pm->path, strlen(pm->path), &m.path) : 0;
 	if (error || mapping_put(s->into, &m) < 0)
 		s->into->stale = true;
 	return 0;
@@ -151,8 +150,8 @@ static void tell_busy(struct processes *t)
 static void read_on(struct processes *t, struct entry *e, struct proc_maps_job *job,
     struct entry *fresh, uint64_t began)
 {
-	t->reading =
-	    (struct reading){.job = job, .fresh = *fresh, .id = e->p.id, .cost_ns = clock_now() - began};
+	t->reading = (struct reading){
+	    .job = job, .fresh = *fresh, .id = e->p.id, .cost_ns = clock_now() - began};
 	*fresh = (struct entry){0};
 	tell_busy(t);
 }
@@ -170,7 +169,8 @@ static bool try_thread(struct processes *t, struct entry *e)
 }
 
 // One try: ALIVE where it is settled (or goes on in slices), else what is in the way. Looks at the
-// process after its maps were opened: so they are its own and not those of a later one with this pid.
+// process after its maps were opened: so they are its own and not those of a later one with this
+// pid.
 static enum alive read_once(struct processes *t, struct entry *e, uint64_t began)
 {
 	struct entry fresh = {.count = 0};
@@ -221,7 +221,8 @@ void read_maps(struct processes *t, struct entry *e)
 	if (alive == UNSURE && try_thread(t, e))
 		alive = read_once(t, e, began);
 	if (alive == ALIVE || alive == RENAMED)
-		return; // with another name it may be another program: the next sample or event tells
+		return; // with another name it may be another program: the next sample or event
+			// tells
 	if (alive == GONE && !e->count)
 		inherit(t, e);
 	e->maps_read = true;

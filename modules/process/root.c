@@ -12,8 +12,9 @@ uint32_t entry_reader(const struct entry *e)
 	return e->by_tid && e->tid ? e->tid : e->p.pid;
 }
 
-// Opens the root of PID if that lives in mount namespace MNT_NS. The pid may be another process's by
-// now, and may become one's while we look: what is opened first and asked then is of one process.
+// Opens the root of PID if that lives in mount namespace MNT_NS. The pid may be another process's
+// by now, and may become one's while we look: what is opened first and asked then is of one
+// process.
 static int open_root(struct proc *proc, uint32_t pid, uint32_t mnt_ns)
 {
 	uint32_t ns;

@@ -159,7 +159,8 @@ void processes_sweep(struct processes *t, uint64_t now)
 	t->now_ns = now;
 	t->busy++;
 	sweep_entries(t, now);
-	// A descriptor that is held keeps its file's space, and a container's root from being removed.
+	// A descriptor that is held keeps its file's space, and a container's root from being
+	// removed.
 	sweep_pins(t, now > IDLE_NS ? now - IDLE_NS : 0);
 	size_t many = 2 * t->paths_bytes;
 	if (names_bytes(t->paths) > (many > PATHS_BYTES_MANY ? many : PATHS_BYTES_MANY))

@@ -170,12 +170,14 @@ static bool execed_before(const struct processes *t, const struct entry *e, uint
 }
 
 // The entry of the process that started then, or NULL; what else had this pid is over.
-static struct entry *entry_started(struct processes *t, uint32_t pid, uint64_t start_ns, uint64_t now)
+static struct entry *entry_started(
+    struct processes *t, uint32_t pid, uint64_t start_ns, uint64_t now)
 {
 	struct entry *e = entry_by_pid(t, pid);
 	if (!e)
 		return NULL;
-	bool same = e->known ? e->p.start_ticks == start_ns / TICK_NS : !execed_before(t, e, start_ns);
+	bool same =
+	    e->known ? e->p.start_ticks == start_ns / TICK_NS : !execed_before(t, e, start_ns);
 	if (same)
 		return e;
 	entry_retire(t, e, now);

@@ -14,10 +14,12 @@ struct asking {
 
 bool ask_possible(const struct symbol *s)
 {
-	return s->options.ask_kernel && s->options.ask_kernel(s->options.ask_arg, NULL, 0, NULL, NULL) == 0;
+	return s->options.ask_kernel &&
+	       s->options.ask_kernel(s->options.ask_arg, NULL, 0, NULL, NULL) == 0;
 }
 
-static void named(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name, const char *module)
+static void named(
+    void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name, const char *module)
 {
 	struct asking *a = arg;
 	if (index >= a->at - a->from)
@@ -31,9 +33,10 @@ static void named(void *arg, uint32_t index, uint64_t start, uint64_t end, const
 	}
 	if (item->kind != ITEM_ANSWERED)
 		answer_symbol(a->job, item, &symbol);
-	// Modules, and BPF programs more so, come and go: others may lie there the next time. To ask
-	// again costs less than a wrong name.
-	struct owner *o = name && *module ? cache_owner(a->job->s->cache, PLACE_KERNEL, 0, false) : NULL;
+	// Modules, and BPF programs more so, come and go: others may lie there the next time. To
+	// ask again costs less than a wrong name.
+	struct owner *o =
+	    name && *module ? cache_owner(a->job->s->cache, PLACE_KERNEL, 0, false) : NULL;
 	if (o)
 		cache_cut(a->job->s->cache, o, start, end);
 }
@@ -55,10 +58,10 @@ int ask_step(void *state, uint64_t budget_ns)
 		uint32_t n = a->job->misses - a->at;
 		a->from = a->at;
 		a->at += n < ASK_MAX ? n : ASK_MAX;
-		int error = s->options.ask_kernel(s->options.ask_arg, &a->job->addresses[a->from],
-		    a->at - a->from, named, a);
-		// What it did not answer shows as [kernel] in this window. Where it can no longer be asked, the
-		// next window reads kallsyms.
+		int error = s->options.ask_kernel(
+		    s->options.ask_arg, &a->job->addresses[a->from], a->at - a->from, named, a);
+		// What it did not answer shows as [kernel] in this window. Where it can no longer
+		// be asked, the next window reads kallsyms.
 		if (error)
 			return 0;
 		if (clock_now() >= deadline && a->at < a->job->misses)

@@ -36,11 +36,24 @@ static void write_elf(const char *name, uint8_t id, size_t size, uint64_t vaddr)
 		uint8_t id[20];
 	} image = {
 	    .e = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
-		.e_type = ET_EXEC, .e_machine = EM_X86_64, .e_version = 1, .e_phoff = sizeof(Elf64_Ehdr),
-		.e_ehsize = sizeof(Elf64_Ehdr), .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = id ? 2 : 1},
-	    .p = {{.p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_vaddr = vaddr, .p_filesz = size, .p_memsz = size},
-		{.p_type = PT_NOTE, .p_offset = offsetof(__typeof__(image), n), .p_filesz = 36, .p_align = 4}},
-	    .n = {4, 20, NT_GNU_BUILD_ID}, .gnu = "GNU",
+		.e_type = ET_EXEC,
+		.e_machine = EM_X86_64,
+		.e_version = 1,
+		.e_phoff = sizeof(Elf64_Ehdr),
+		.e_ehsize = sizeof(Elf64_Ehdr),
+		.e_phentsize = sizeof(Elf64_Phdr),
+		.e_phnum = id ? 2 : 1},
+	    .p = {{.p_type = PT_LOAD,
+		      .p_flags = PF_R | PF_X,
+		      .p_vaddr = vaddr,
+		      .p_filesz = size,
+		      .p_memsz = size},
+		{.p_type = PT_NOTE,
+		    .p_offset = offsetof(__typeof__(image), n),
+		    .p_filesz = 36,
+		    .p_align = 4}},
+	    .n = {4, 20, NT_GNU_BUILD_ID},
+	    .gnu = "GNU",
 	};
 	memset(image.id, id, sizeof(image.id));
 	char *bytes = calloc(1, size);
@@ -59,8 +72,10 @@ static unsigned long inode_of(const char *name)
 	return st.st_ino;
 }
 
-// A process that maps NAME at 0x10000; what it maps is FLAGS ("" or " (deleted)") and INODE (0: its own).
-static void add_process(uint32_t pid, const char *name, const char *flags, unsigned long inode, uint32_t mnt_ns)
+// A process that maps NAME at 0x10000; what it maps is FLAGS ("" or " (deleted)") and INODE (0: its
+// own).
+static void add_process(
+    uint32_t pid, const char *name, const char *flags, unsigned long inode, uint32_t mnt_ns)
 {
 	char maps[600];
 	snprintf(maps, sizeof(maps), "10000-20000 r-xp 00000000 08:01 %lu %s%s\n",
@@ -157,7 +172,7 @@ static void a_file_replaced_after_it_was_mapped_is_not_taken(void **state)
 	int before = descriptors();
 	struct place place = place_in(40, 1);
 	assert_int_equal(descriptors() - before, 1); // a root
-	assert_int_equal(place.kind, PLACE_OFFSET); // by what is known: path and offset, no name
+	assert_int_equal(place.kind, PLACE_OFFSET);  // by what is known: path and offset, no name
 	assert_int_equal(place.address, 0x40);
 	assert_int_equal(binary_by_id(table, place.owner)->fd, -1);
 	// An event told the build-id: then that decides.
@@ -199,7 +214,8 @@ static void a_deleted_file_is_opened_by_its_mapping(void **state)
 	fakeproc_write(51, "maps", maps);
 	fake_link(51, "map_files/10000-20000", file("else"));
 	assert_int_equal(place_in(51, 1).kind, PLACE_OFFSET);
-	// As the kernel's event writes the path of a deleted file: its own path may be another's by now.
+	// As the kernel's event writes the path of a deleted file: its own path may be another's by
+	// now.
 	write_elf("gone", 9, 5000, VADDR);
 	char path[500];
 	snprintf(path, sizeof(path), "%s (deleted)", file("gone"));
@@ -345,7 +361,8 @@ static void a_recording_is_told_once(void **state)
 	// Code of no file is told too, and the vdso.
 	fakeproc_write(211, "stat", "");
 	fakeproc_add(211, 1, "jit", 700,
-	    "10000-20000 r-xp 00000000 00:00 0 \n7f0000000000-7f0000002000 r-xp 00000000 00:00 0 [vdso]\n");
+	    "10000-20000 r-xp 00000000 00:00 0 \n7f0000000000-7f0000002000 r-xp 00000000 00:00 0 "
+	    "[vdso]\n");
 	struct record_sample r = sample(211, 1, 700, "jit", clock_now());
 	for (int i = 0; i < 3; i++) {
 		process_place(table, process_of(table, &r), 0x10000);
@@ -385,7 +402,8 @@ static void any_allocation_may_fail(void **state)
 		for (uint32_t pid = 230; pid < 232; pid++) {
 			struct record_sample r = sample(pid, 1, 700, "app", clock_now());
 			struct process *p = process_of(table, &r);
-			struct place place = p ? process_place(table, p, 0x10040) : (struct place){0};
+			struct place place =
+			    p ? process_place(table, p, 0x10040) : (struct place){0};
 			assert_true(place.kind != PLACE_FILE || binary_by_id(table, place.owner));
 		}
 		bool over = mem_fail_seen() < nth;
@@ -399,17 +417,25 @@ static void any_allocation_may_fail(void **state)
 
 int main(void)
 {
-	options_now = (struct process_options){.processes_max = 100, .binaries_max = 30, .pinned_max = 8};
+	options_now =
+	    (struct process_options){.processes_max = 100, .binaries_max = 30, .pinned_max = 8};
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(one_file_in_two_processes_is_one, setup_files, teardown),
+	    cmocka_unit_test_setup_teardown(
+		one_file_in_two_processes_is_one, setup_files, teardown),
 	    cmocka_unit_test_setup_teardown(the_same_build_id_is_not_enough, setup_files, teardown),
-	    cmocka_unit_test_setup_teardown(without_a_build_id_the_inode_decides, setup_files, teardown),
-	    cmocka_unit_test_setup_teardown(a_file_replaced_after_it_was_mapped_is_not_taken, setup_files, teardown),
-	    cmocka_unit_test_setup_teardown(a_deleted_file_is_opened_by_its_mapping, setup_files, teardown),
+	    cmocka_unit_test_setup_teardown(
+		without_a_build_id_the_inode_decides, setup_files, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_file_replaced_after_it_was_mapped_is_not_taken, setup_files, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_deleted_file_is_opened_by_its_mapping, setup_files, teardown),
 	    cmocka_unit_test_setup_teardown(what_is_no_program_has_offsets, setup_files, teardown),
-	    cmocka_unit_test_setup_teardown(pinned_descriptors_have_a_bound_and_come_back, setup_files, teardown),
-	    cmocka_unit_test_setup_teardown(a_forgotten_binary_is_found_again, setup_files, teardown),
-	    cmocka_unit_test_setup_teardown(a_file_that_is_gone_is_known_by_its_build_id, setup_files, teardown),
+	    cmocka_unit_test_setup_teardown(
+		pinned_descriptors_have_a_bound_and_come_back, setup_files, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_forgotten_binary_is_found_again, setup_files, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_file_that_is_gone_is_known_by_its_build_id, setup_files, teardown),
 	    cmocka_unit_test_setup_teardown(a_recording_is_told_once, setup_files, teardown),
 	    cmocka_unit_test_setup_teardown(files_beside, setup_files, teardown),
 	    cmocka_unit_test_setup_teardown(any_allocation_may_fail, setup_files, teardown),

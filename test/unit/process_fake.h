@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A process table on a fake /proc, and the records that feed it. Start times are in ticks; clocks are
-// fake where a test says so.
+// A process table on a fake /proc, and the records that feed it. Start times are in ticks; clocks
+// are fake where a test says so.
 #pragma once
 #include "fakeproc.h"
 #include "../../modules/process/private.h"
@@ -38,7 +38,8 @@ static void on_busy(void *arg)
 	busy_calls++;
 }
 
-static struct process_options options_now = {.processes_max = 100, .binaries_max = 8, .pinned_max = 8};
+static struct process_options options_now = {
+    .processes_max = 100, .binaries_max = 8, .pinned_max = 8};
 
 static inline int setup(void **state)
 {
@@ -91,7 +92,8 @@ static inline struct process *sampled(
 
 static inline void execed(uint32_t pid, const char *comm, uint64_t now)
 {
-	struct record_task r = {.head = {.kind = RECORD_EXEC, .time_ns = now}, .pid = pid, .tid = pid};
+	struct record_task r = {
+	    .head = {.kind = RECORD_EXEC, .time_ns = now}, .pid = pid, .tid = pid};
 	strcpy(r.comm, comm);
 	process_execed(table, &r);
 }

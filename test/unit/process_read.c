@@ -84,7 +84,8 @@ static void sixty_thousand_lines(void **state)
 		more = processes_read(table, 500000);
 		assert_true(clock_cpu() - began < 5 * NS_PER_MS); // 0.5 ms, and a slow machine
 		if (more) // other frames of other samples meanwhile
-			assert_int_equal(process_place(table, p, BASE + 59996 * STEP).kind, PLACE_PENDING);
+			assert_int_equal(
+			    process_place(table, p, BASE + 59996 * STEP).kind, PLACE_PENDING);
 		slices++;
 	}
 	assert_true(slices > 3);
@@ -160,10 +161,12 @@ static void events_meanwhile(void **state)
 {
 	(void)state;
 	struct process *p = begin_big(55);
-	// Over what was read already, and over what will be read as /proc showed it before: newer both.
+	// Over what was read already, and over what will be read as /proc showed it before: newer
+	// both.
 	mapped(55, BASE + 8 * STEP, STEP, 0x9000, "/gone/fresh", NULL, 9, clock_now());
 	assert_int_equal(processes_read(table, 200000), 1);
-	struct place place = process_place(table, p, BASE + 8 * STEP + 1); // known from the event alone
+	struct place place =
+	    process_place(table, p, BASE + 8 * STEP + 1); // known from the event alone
 	assert_string_equal(binary_by_id(table, place.owner)->path, "/gone/fresh");
 	read_to_the_end();
 	place = process_place(table, p, BASE + 8 * STEP + 1);
@@ -185,7 +188,8 @@ static void one_at_a_time(void **state)
 	assert_int_equal(process_place(table, b, BASE).kind, PLACE_PENDING);
 	assert_true(busy_calls > 0); // asked for again, in case the first call found no memory
 	struct process *c = sampled(58, 1, 700, "few", clock_now());
-	assert_int_equal(process_place(table, c, 0x1010).kind, PLACE_OFFSET); // the small do not wait
+	assert_int_equal(
+	    process_place(table, c, 0x1010).kind, PLACE_OFFSET); // the small do not wait
 	read_to_the_end();
 	uint64_t until = clock_now() + NS_PER_S;
 	do {
@@ -240,8 +244,9 @@ static void trouble_is_tried_again(void **state)
 	count_add(COUNT_MMAP_LOST, 1);
 	p = sampled(66, 1, 700, "hidden", now);
 	assert_int_equal(process_place(table, p, 0x1010).kind, PLACE_OFFSET);
-	fakeproc_add(66, 1, "hidden", 700, "1000-2000 r-xp 00000000 08:01 5 /gone/it\n"
-					   "3000-4000 r-xp 00000000 08:01 6 /gone/lib\n");
+	fakeproc_add(66, 1, "hidden", 700,
+	    "1000-2000 r-xp 00000000 08:01 5 /gone/it\n"
+	    "3000-4000 r-xp 00000000 08:01 6 /gone/lib\n");
 	p = sampled(66, 1, 700, "hidden", now += 2 * NS_PER_S);
 	assert_int_equal(process_place(table, p, 0x1010).kind, PLACE_OFFSET);
 	assert_int_equal(process_place(table, p, 0x3010).kind, PLACE_OFFSET);
@@ -355,19 +360,25 @@ static void any_allocation_may_fail(void **state)
 
 int main(void)
 {
-	options_now = (struct process_options){.processes_max = 100, .binaries_max = 600, .pinned_max = 8};
+	options_now =
+	    (struct process_options){.processes_max = 100, .binaries_max = 600, .pinned_max = 8};
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(sixty_thousand_lines, setup, teardown),
 	    cmocka_unit_test_setup_teardown(an_exec_in_the_middle, setup, teardown),
 	    cmocka_unit_test_setup_teardown(the_process_vanishes_in_the_middle, setup, teardown),
-	    cmocka_unit_test_setup_teardown(memory_that_is_gone_does_not_hide_what_was_known, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		memory_that_is_gone_does_not_hide_what_was_known, setup, teardown),
 	    cmocka_unit_test_setup_teardown(events_meanwhile, setup, teardown),
 	    cmocka_unit_test_setup_teardown(one_at_a_time, setup, teardown),
-	    cmocka_unit_test_setup_teardown(a_renamed_process_is_read_when_its_name_is_known, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_renamed_process_is_read_when_its_name_is_known, setup, teardown),
 	    cmocka_unit_test_setup_teardown(trouble_is_tried_again, setup, teardown),
-	    cmocka_unit_test_setup_teardown(a_process_whose_first_thread_has_ended, setup, teardown),
-	    cmocka_unit_test_setup_teardown(a_child_that_is_gone_has_its_parents_program, setup, teardown),
-	    cmocka_unit_test_setup_teardown(events_that_were_lost_make_it_read_again, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_process_whose_first_thread_has_ended, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_child_that_is_gone_has_its_parents_program, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		events_that_were_lost_make_it_read_again, setup, teardown),
 	    cmocka_unit_test_setup_teardown(any_allocation_may_fail, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

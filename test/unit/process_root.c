@@ -135,15 +135,18 @@ static void the_root_of_another_process_is_not_pinned(void **state)
 
 int main(void)
 {
-	options_now = (struct process_options){.processes_max = 100, .binaries_max = 8, .pinned_max = 8};
+	options_now =
+	    (struct process_options){.processes_max = 100, .binaries_max = 8, .pinned_max = 8};
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(
 		one_a_namespace_and_never_more_than_the_table_holds, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		a_process_that_moved_or_is_another_has_no_such_root, setup, teardown),
-	    cmocka_unit_test_setup_teardown(the_first_process_stands_for_its_namespace, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		the_first_process_stands_for_its_namespace, setup, teardown),
 	    cmocka_unit_test_setup_teardown(roots_of_jits_are_pinned_in_turn, setup, teardown),
-	    cmocka_unit_test_setup_teardown(the_root_of_another_process_is_not_pinned, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		the_root_of_another_process_is_not_pinned, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

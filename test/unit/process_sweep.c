@@ -92,7 +92,7 @@ static void the_idle_are_asked_whether_they_run(void **state)
 	fakeproc_add(21, 1, "app", 700, maps);
 	fakeproc_add(22, 1, "app", 700, maps);
 	run(20), run(21), run(22);
-	fakeproc_remove(20);		       // its exit was lost
+	fakeproc_remove(20);			 // its exit was lost
 	fakeproc_add(21, 1, "other", 999, maps); // so was this one's
 	now += 301 * NS_PER_S;
 	processes_sweep(table, now);
@@ -175,7 +175,8 @@ static void pressure_in_the_middle_of_its_own_work(void **state)
 	(void)state;
 	char text[40 * 64], *at = text;
 	for (int i = 0; i < 40; i++)
-		at += sprintf(at, "%x000-%x000 r-xp 00000000 08:01 11 /gone/lib%d\n", i + 1, i + 2, i);
+		at += sprintf(
+		    at, "%x000-%x000 r-xp 00000000 08:01 11 /gone/lib%d\n", i + 1, i + 2, i);
 	for (uint32_t pid = 60; pid < 90; pid++)
 		fakeproc_add(pid, 1, "sh", 700, text);
 	mem_on_squeeze(squeeze, table);
@@ -197,7 +198,8 @@ static void pressure_in_the_middle_of_its_own_work(void **state)
 	}
 	mem_limit(0);
 	mem_on_squeeze(NULL, NULL);
-	assert_int_equal(process_place(table, sampled(60, 1, 700, "sh", now), 0x1010).kind, PLACE_OFFSET);
+	assert_int_equal(
+	    process_place(table, sampled(60, 1, 700, "sh", now), 0x1010).kind, PLACE_OFFSET);
 }
 
 static void pressure_leaves_what_is_in_hand(void **state)
@@ -206,7 +208,8 @@ static void pressure_leaves_what_is_in_hand(void **state)
 	fakeproc_add(98, 1, "app", 700, maps);
 	run(98);
 	now += 5 * NS_PER_S;
-	struct process *child = sampled(99, 98, 800, "app", now); // gone: it takes its parent's mappings
+	struct process *child =
+	    sampled(99, 98, 800, "app", now); // gone: it takes its parent's mappings
 	mem_on_squeeze(squeeze, table);
 	mem_limit(mem_total() + 10);
 	assert_int_equal(process_place(table, child, 0x1010).kind, PLACE_UNMAPPED); // no memory
@@ -231,7 +234,8 @@ static void paths_of_the_gone_are_forgotten_and_those_in_use_kept(void **state)
 	// One whose mappings are being read in slices meanwhile.
 	char *text = malloc(40000 * 60), *at = text;
 	for (uint32_t i = 0; i < 40000; i++)
-		at += sprintf(at, "%x000-%x000 r-xp 00000000 08:01 11 /gone/big%u\n", i + 1, i + 2, i % 3);
+		at += sprintf(
+		    at, "%x000-%x000 r-xp 00000000 08:01 11 /gone/big%u\n", i + 1, i + 2, i % 3);
 	clock_fake(NULL, NULL);
 	fakeproc_add(91, 1, "big", 700, text);
 	free(text);
@@ -323,7 +327,8 @@ static void a_full_table_lets_go_of_what_is_missed_least(void **state)
 		sampled(pid, 1, 700, "new", now += NS_PER_MS);
 	assert_int_equal(table->by_id.count, 40);
 	assert_null(entry_by_pid(table, 40)); // the ended first
-	for (uint32_t pid = 1; pid < 20; pid++) // then those that no sample was taken of, oldest first
+	for (uint32_t pid = 1; pid < 20;
+	     pid++) // then those that no sample was taken of, oldest first
 		assert_null(process_by_pid(table, pid));
 	for (uint32_t pid = 20; pid < 40; pid++)
 		assert_non_null(process_by_pid(table, pid));
@@ -331,21 +336,32 @@ static void a_full_table_lets_go_of_what_is_missed_least(void **state)
 
 int main(void)
 {
-	options_now = (struct process_options){.processes_max = 16384, .binaries_max = 200, .pinned_max = 8};
+	options_now =
+	    (struct process_options){.processes_max = 16384, .binaries_max = 200, .pinned_max = 8};
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(thousands_that_ended_go_in_one_go, setup_clock, teardown),
-	    cmocka_unit_test_setup_teardown(a_sweep_is_bounded_in_time_and_goes_on, setup_clock, teardown),
-	    cmocka_unit_test_setup_teardown(what_events_told_of_the_never_sampled, setup_clock, teardown),
-	    cmocka_unit_test_setup_teardown(the_idle_are_asked_whether_they_run, setup_clock, teardown),
-	    cmocka_unit_test_setup_teardown(pins_and_roots_of_the_idle_are_closed, setup_clock, teardown),
-	    cmocka_unit_test_setup_teardown(pressure_takes_the_mappings_of_the_unused, setup_clock, teardown),
-	    cmocka_unit_test_setup_teardown(pressure_in_the_middle_of_its_own_work, setup_clock, teardown),
+	    cmocka_unit_test_setup_teardown(
+		thousands_that_ended_go_in_one_go, setup_clock, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_sweep_is_bounded_in_time_and_goes_on, setup_clock, teardown),
+	    cmocka_unit_test_setup_teardown(
+		what_events_told_of_the_never_sampled, setup_clock, teardown),
+	    cmocka_unit_test_setup_teardown(
+		the_idle_are_asked_whether_they_run, setup_clock, teardown),
+	    cmocka_unit_test_setup_teardown(
+		pins_and_roots_of_the_idle_are_closed, setup_clock, teardown),
+	    cmocka_unit_test_setup_teardown(
+		pressure_takes_the_mappings_of_the_unused, setup_clock, teardown),
+	    cmocka_unit_test_setup_teardown(
+		pressure_in_the_middle_of_its_own_work, setup_clock, teardown),
 	    cmocka_unit_test_setup_teardown(pressure_leaves_what_is_in_hand, setup_clock, teardown),
 	    cmocka_unit_test_setup_teardown(
 		paths_of_the_gone_are_forgotten_and_those_in_use_kept, setup_clock, teardown),
-	    cmocka_unit_test_setup_teardown(paths_have_a_bound_between_sweeps, setup_clock, teardown),
-	    cmocka_unit_test_setup_teardown(compaction_without_memory_changes_nothing, setup_clock, teardown),
-	    cmocka_unit_test_setup_teardown(a_full_table_lets_go_of_what_is_missed_least, setup_clock, teardown),
+	    cmocka_unit_test_setup_teardown(
+		paths_have_a_bound_between_sweeps, setup_clock, teardown),
+	    cmocka_unit_test_setup_teardown(
+		compaction_without_memory_changes_nothing, setup_clock, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_full_table_lets_go_of_what_is_missed_least, setup_clock, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The process table on a fake /proc (plain files): who is who when pids are reused, programs replaced, processes gone.
+// The process table on a fake /proc (plain files): who is who when pids are reused, programs
+// replaced, processes gone.
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -9,10 +10,11 @@
 #include "../../modules/process/table.c"
 #include "process_fake.h"
 
-static const char maps[] = "1000-2000 r--p 00000000 08:01 11 /bin/true\n"
-			   "2000-3000 r-xp 00001000 08:01 11 /no/such/file\n"
-			   "7000-8000 r-xp 00000000 00:00 0 \n"
-			   "7f0000009000-7f000000a000 r-xp 00000000 00:00 0                          [vdso]\n";
+static const char maps[] =
+    "1000-2000 r--p 00000000 08:01 11 /bin/true\n"
+    "2000-3000 r-xp 00001000 08:01 11 /no/such/file\n"
+    "7000-8000 r-xp 00000000 00:00 0 \n"
+    "7f0000009000-7f000000a000 r-xp 00000000 00:00 0                          [vdso]\n";
 
 static void places_by_kind_and_maps_read_once(void **state)
 {
@@ -37,11 +39,23 @@ static void places_by_kind_and_maps_read_once(void **state)
 	assert_int_equal(announced, 1);
 }
 
+static void the_vdso_of_a_32_bit_process_is_another(void **state)
+{
+	(void)state;
+	fakeproc_add(52, 1, "old", 700,
+	    "f7f00000-f7f02000 r-xp 00000000 00:00 0                          [vdso]\n");
+	struct process *p = sampled(52, 1, 700, "old", 100);
+	struct place v = process_place(table, p, 0xf7f00010);
+	assert_int_equal(v.kind, PLACE_VDSO);
+	assert_true(v.address > UINT32_MAX); // where ours has nothing
+}
+
 static void a_reused_pid_is_another_process(void **state)
 {
 	(void)state;
 	fakeproc_add(51, 1, "new", 900, maps);
-	struct record_sample old = sample(51, 1, 800, "old", 100), fresh = sample(51, 1, 900, "new", 200);
+	struct record_sample old = sample(51, 1, 800, "old", 100),
+			     fresh = sample(51, 1, 900, "new", 200);
 	struct process *a = process_of(table, &old);
 	// /proc shows the new one: nothing of it may be taken for the old one.
 	assert_int_equal(process_place(table, a, 0x2010).kind, PLACE_UNMAPPED);
@@ -78,7 +92,8 @@ static void exits_have_a_grace_time_and_the_table_a_bound(void **state)
 	(void)state;
 	struct record_sample r = sample(70, 1, 100, "x", 1000);
 	uint32_t id = process_of(table, &r)->id;
-	struct record_task exited = {.head = {.kind = RECORD_EXIT, .time_ns = 2000}, .pid = 70, .start_ns = 100 * TICK};
+	struct record_task exited = {
+	    .head = {.kind = RECORD_EXIT, .time_ns = 2000}, .pid = 70, .start_ns = 100 * TICK};
 	process_exited(table, &exited);
 	assert_null(process_by_pid(table, 70));
 	processes_sweep(table, 2000 + NS_PER_S / 2);
@@ -217,7 +232,8 @@ static void threads_of_the_kernel(void **state)
 	r = sample(70, 1, 700, "app", 100);
 	r.exec_pages = r.user_frames = 0;
 	assert_false(process_of(table, &r)->kernel_thread);
-	assert_int_equal(process_place(table, sampled(70, 1, 700, "app", 101), 0x2010).kind, PLACE_OFFSET);
+	assert_int_equal(
+	    process_place(table, sampled(70, 1, 700, "app", 101), 0x2010).kind, PLACE_OFFSET);
 	assert_int_equal(count_get(COUNT_MAPS_READS), reads + 1);
 	// A helper of the kernel that becomes a program.
 	r = sample(71, 2, 24, "kworker/u8:0", 100);
@@ -242,8 +258,9 @@ static void callers_that_are_no_code_cost_no_reading(void **state)
 	}
 	assert_int_equal(count_get(COUNT_MAPS_READS), reads + 1);
 	// Where the CPU was there is code: what is known of it is not all.
-	fakeproc_write(72, "maps", "2000-3000 r-xp 00001000 08:01 11 /no/such/file\n"
-				   "b000-c000 r-xp 00000000 08:01 12 /no/other\n");
+	fakeproc_write(72, "maps",
+	    "2000-3000 r-xp 00001000 08:01 11 /no/such/file\n"
+	    "b000-c000 r-xp 00000000 08:01 12 /no/other\n");
 	struct process *p = sampled(72, 1, 700, "app", now += NS_PER_S);
 	assert_int_equal(process_place(table, p, 0xb010).kind, PLACE_OFFSET);
 	assert_int_equal(count_get(COUNT_MAPS_READS), reads + 2);
@@ -315,18 +332,28 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(places_by_kind_and_maps_read_once, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		the_vdso_of_a_32_bit_process_is_another, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_reused_pid_is_another_process, setup, teardown),
-	    cmocka_unit_test_setup_teardown(events_bring_the_mappings_of_a_program_that_is_gone, setup, teardown),
-	    cmocka_unit_test_setup_teardown(exits_have_a_grace_time_and_the_table_a_bound, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		events_bring_the_mappings_of_a_program_that_is_gone, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		exits_have_a_grace_time_and_the_table_a_bound, setup, teardown),
 	    cmocka_unit_test_setup_teardown(never_sampled_programs_leave_nothing, setup, teardown),
-	    cmocka_unit_test_setup_teardown(an_exec_before_the_process_began_was_anothers, setup, teardown),
-	    cmocka_unit_test_setup_teardown(a_sample_from_before_the_exec_is_not_of_the_new_program, setup, teardown),
-	    cmocka_unit_test_setup_teardown(the_last_work_of_an_exit_is_the_same_process, setup, teardown),
-	    cmocka_unit_test_setup_teardown(exec_after_an_exit_is_the_next_process, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		an_exec_before_the_process_began_was_anothers, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_sample_from_before_the_exec_is_not_of_the_new_program, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		the_last_work_of_an_exit_is_the_same_process, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		exec_after_an_exit_is_the_next_process, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_makes_a_process_known_anew, setup, teardown),
 	    cmocka_unit_test_setup_teardown(threads_of_the_kernel, setup, teardown),
-	    cmocka_unit_test_setup_teardown(callers_that_are_no_code_cost_no_reading, setup, teardown),
-	    cmocka_unit_test_setup_teardown(ids_go_round_and_are_never_two_processes, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		callers_that_are_no_code_cost_no_reading, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		ids_go_round_and_are_never_two_processes, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_scan_adds_to_what_events_told, setup, teardown),
 	    cmocka_unit_test_setup_teardown(any_allocation_may_fail, setup, teardown),
 	};

@@ -11,22 +11,28 @@
 
 static int setup_offline(void **state)
 {
-	options_now =
-	    (struct process_options){.processes_max = 100, .binaries_max = 50, .pinned_max = 8, .offline = true};
+	options_now = (struct process_options){
+	    .processes_max = 100, .binaries_max = 50, .pinned_max = 8, .offline = true};
 	return setup(state);
 }
 
 static int teach(uint32_t id, uint32_t pid, uint64_t ticks, const char *comm)
 {
-	struct process p = {.id = id, .pid = pid, .start_ticks = ticks, .wanted = true, .root_fd = 12345};
+	struct process p = {
+	    .id = id, .pid = pid, .start_ticks = ticks, .wanted = true, .root_fd = 12345};
 	strcpy(p.comm, comm);
 	return process_teach(table, &p);
 }
 
 static int teach_map(uint32_t pid, uint64_t ticks, uint64_t start, uint32_t kind, uint32_t binary)
 {
-	struct process_mapping m = {.start = start, .end = start + 0x1000, .offset = 0x100, .kind = kind,
-	    .build_id = 99, .inode = 99, .path = 0x7fffffff};
+	struct process_mapping m = {.start = start,
+	    .end = start + 0x1000,
+	    .offset = 0x100,
+	    .kind = kind,
+	    .build_id = 99,
+	    .inode = 99,
+	    .path = 0x7fffffff};
 	struct binary b = {.id = binary, .fd = 12345, .path = "/app", .size = 777};
 	b.facts.exec_count = 1;
 	b.facts.exec[0] = (struct elf_exec){.offset = 0, .size = 0x10000, .vaddr = 0x400000};
@@ -126,7 +132,8 @@ static void any_order(void **state)
 			teach(id, seed >> 40 & 1 ? pid : id & 63, ticks, "app");
 			break;
 		case 1:
-			teach_map(pid, ticks, (seed >> 32 & 15) << 12, PLACE_FILE + (seed >> 40 & 3), id);
+			teach_map(
+			    pid, ticks, (seed >> 32 & 15) << 12, PLACE_FILE + (seed >> 40 & 3), id);
 			break;
 		case 2:
 			execed(pid, "app", (uint64_t)i);
@@ -135,7 +142,8 @@ static void any_order(void **state)
 			exited(pid, ticks, (uint64_t)i);
 			break;
 		case 4:
-			mapped(pid, (seed >> 32 & 15) << 12, 0x2000, 0, "/app", NULL, 3, (uint64_t)i);
+			mapped(
+			    pid, (seed >> 32 & 15) << 12, 0x2000, 0, "/app", NULL, 3, (uint64_t)i);
 			break;
 		case 5:
 			processes_sweep(table, (uint64_t)i * (seed >> 56 ? 1 : NS_PER_MS));
@@ -179,7 +187,8 @@ static void any_allocation_may_fail(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(places_are_those_of_the_recording, setup_offline, teardown),
+	    cmocka_unit_test_setup_teardown(
+		places_are_those_of_the_recording, setup_offline, teardown),
 	    cmocka_unit_test_setup_teardown(a_pid_that_is_reused, setup_offline, teardown),
 	    cmocka_unit_test_setup_teardown(forged_facts, setup_offline, teardown),
 	    cmocka_unit_test_setup_teardown(any_order, setup_offline, teardown),
