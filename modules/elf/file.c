@@ -103,6 +103,8 @@ static void keep_by_name(struct elf_file *f, const char *name, const GElf_Shdr *
 	    {".data.rel.ro", &f->relro},
 	    {".rela.dyn", &f->rela},
 	    {".rela", &f->rela},
+	    {".eh_frame", &f->eh_frame},
+	    {".eh_frame_hdr", &f->frames},
 	};
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
 		if (!strcmp(name, wanted[i].name) && !wanted[i].to->size)

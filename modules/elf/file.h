@@ -31,6 +31,7 @@ struct elf_file {
 	struct section symtab, symtab_names, dynsym, dynsym_names;
 	struct section debugdata, debuglink, build_id; // build_id: the note's section
 	struct section pclntab, go_module, relro, rela;
+	struct section eh_frame, frames; // .eh_frame and its index .eh_frame_hdr
 	bool has_sections;
 	bool go; // carries a mark of Go's linker
 };

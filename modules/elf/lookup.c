@@ -38,6 +38,7 @@ struct elf_lookup {
 	bool checking, by_crc; // of the debug file
 	uint32_t crc, crc_wanted;
 	uint64_t crc_at;
+	uint64_t label, label_end;  // the last label looked at, 0: none yet
 	uint32_t count, next, kept; // places; those done and kept of a stage that walks them
 	uint64_t name_at;	    // what `name` holds, for neighbours with the same symbol
 	bool name_known;
@@ -285,9 +286,22 @@ static int read_name(struct elf_lookup *l, const struct symbol_candidate *c)
 	return 0;
 }
 
-static void answer_one(struct elf_lookup *l, const struct place *p)
+// Neighbours have one label: its end is looked up once.
+static void end_label(struct elf_lookup *l, struct place *p)
+{
+	if (p->sized.end || p->label.end != LABEL_OPEN)
+		return;
+	if (!l->label_end || l->label != p->label.start) {
+		l->label = p->label.start;
+		l->label_end = label_end(&l->file, l->label);
+	}
+	p->label.end = l->label_end;
+}
+
+static void answer_one(struct elf_lookup *l, struct place *p)
 {
 	struct elf_symbol s = {};
+	end_label(l, p);
 	const struct symbol_candidate *c = place_decide(p, &l->file, &s.start, &s.end);
 	int err = c ? read_name(l, c) : l->missing;
 	clip_to_go(l, p->address, &s);

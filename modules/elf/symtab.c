@@ -5,6 +5,7 @@
 // underscores, longest name), so that results compare.
 #include "symtab.h"
 #include "elf.h"
+#include "frames.h"
 
 #include "../base/base.h"
 
@@ -17,6 +18,8 @@
 #define WORK_MAX (1ull << 28)		 // places updated in one pass: nested lies would square it
 #define NAMES_MAX 65536			 // names read during a pass, to judge a symbol by
 #define VERDICTS 64			 // remembered names of local labels, by offset
+// Behind a label that no unwind table knows: assembly's longest functions are a little shorter.
+#define LABEL_MAX 16384
 
 enum { RANK_GLOBAL = 1, RANK_NOT_WEAK = 2, RANK_TYPED = 4 };
 
@@ -71,8 +74,9 @@ int symbol_name(
 	return version ? (int)(version - to) : len;
 }
 
-// Marks that assemblers leave in the code, not functions: .L* and the mapping symbols $a $d $t $x
-// of ARM and RISC-V. Their names repeat, so most verdicts are remembered.
+// Marks that assemblers and compiler plugins leave in the code, not functions: .L*, .annobin* and
+// the mapping symbols $a $d $t $x of ARM and RISC-V. Their names repeat, so most verdicts are
+// remembered.
 static bool is_marker(struct symtab_pass *p, uint32_t name)
 {
 	unsigned slot = name % VERDICTS;
@@ -80,10 +84,10 @@ static bool is_marker(struct symtab_pass *p, uint32_t name)
 		if (p->names_read >= NAMES_MAX)
 			return false;
 		p->names_read++;
-		char s[4] = {};
+		char s[sizeof(".annobin")] = {};
 		struct symbol_candidate c = {.name = name, .table = p->options.table};
 		p->verdicts[slot].marker = symbol_name(p->options.strings, &c, s, sizeof(s)) < 0 ||
-					   (s[0] == '.' && s[1] == 'L') ||
+					   !strncmp(s, ".L", 2) || !strcmp(s, ".annobin") ||
 					   (s[0] == '$' && s[1] && strchr("adtx", s[1]));
 		p->verdicts[slot].name = name;
 		p->verdicts[slot].known = true;
@@ -142,7 +146,7 @@ static void add_label(struct symtab_pass *p, uint32_t i, struct symbol_candidate
 {
 	struct place *places = p->options.places;
 	if (!p->options.dynamic) {
-		c->end = UINT64_MAX; // as far as the next symbol: known when the pass is over
+		c->end = LABEL_OPEN; // as far as the next symbol: known when the pass is over
 		if (better(p, c, &places[i].label))
 			places[i].label = *c;
 		return;
@@ -260,6 +264,14 @@ void places_settle(struct place *places, uint32_t count)
 			places[i - 1].next = places[i].next;
 }
 
+uint64_t label_end(const struct elf_file *f, uint64_t label)
+{
+	uint64_t end;
+	if (!frames_end(f, label, &end) && end - label > LABEL_MAX)
+		return label + LABEL_MAX;
+	return end;
+}
+
 const struct symbol_candidate *place_decide(
     const struct place *p, const struct elf_file *f, uint64_t *start, uint64_t *end)
 {
@@ -267,10 +279,12 @@ const struct symbol_candidate *place_decide(
 	*start = p->floor;
 	*end = p->next;
 	if (!c->end) {
-		// A label reaches to the next symbol, in its own section; not where it lies inside
-		// a sized symbol that has ended since.
+		// A label reaches to its end or the next symbol, in its own section; not where it
+		// lies inside a sized symbol that has ended since.
 		const struct code *code = file_code(f, p->address);
 		c = &p->label;
+		if (c->end <= p->address)
+			raise(start, c->end);
 		if (c->end <= p->address || p->last > c->start || p->floor > c->start || !code ||
 		    c->start < code->start)
 			c = NULL;

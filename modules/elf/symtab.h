@@ -52,6 +52,10 @@ uint64_t symtab_pass_seen(const struct symtab_pass *p); // functions seen in the
 void places_reset(struct place *places, uint32_t count);
 // After the passes: hands on what is known from place to place.
 void places_settle(struct place *places, uint32_t count);
+// The end of what a symbol without size at LABEL may cover, if no other symbol begins before. Who
+// decides over a place whose label.end is LABEL_OPEN sets it to this first.
+#define LABEL_OPEN UINT64_MAX
+uint64_t label_end(const struct elf_file *f, uint64_t label);
 // The symbol for the settled place P, or NULL, and the range that the answer holds for.
 const struct symbol_candidate *place_decide(
     const struct place *p, const struct elf_file *f, uint64_t *start, uint64_t *end);

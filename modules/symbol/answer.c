@@ -43,7 +43,10 @@ static void show_kernel(const struct symbol *s, const char *raw, char *name)
 	for (size_t i = 0; i < sizeof(entries) / sizeof(*entries); i++)
 		if (!strncmp(shown, entries[i], strlen(entries[i])))
 			shown += strlen(entries[i]) - 4;
-	snprintf(whole, sizeof(whole), "%s%s", shown, module ? module : "");
+	if (!module)
+		module = "";
+	snprintf(
+	    whole, sizeof(whole), "%.*s%s", (int)(SHOWN_MAX - 1 - strlen(module)), shown, module);
 	clean(name, whole);
 }
 

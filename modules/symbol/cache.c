@@ -289,6 +289,16 @@ void cache_cut(struct cache *c, struct owner *o, uint64_t start, uint64_t end)
 	c->total -= last - i;
 }
 
+void cache_forget(struct cache *c, struct owner *o, bool (*gone)(const char *name))
+{
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < o->count; i++)
+		if (!o->ranges[i].name || !gone(o->bytes + o->ranges[i].name))
+			o->ranges[kept++] = o->ranges[i];
+	c->total -= o->count - kept;
+	o->count = kept;
+}
+
 // A neighbour's copy of the same name is used again.
 static uint32_t add_name(struct owner *o, uint32_t at, const char *name)
 {

@@ -58,5 +58,7 @@ int cache_put(struct cache *c, struct owner *o, uint64_t address, uint64_t start
     const char *name, const char *system);
 // Forgets what lies in [start, end).
 void cache_cut(struct cache *c, struct owner *o, uint64_t start, uint64_t end);
+// Forgets the ranges whose names GONE says are.
+void cache_forget(struct cache *c, struct owner *o, bool (*gone)(const char *name));
 // Drops owners, the longest unused first, until NEED bytes are free; returns the bytes freed.
 uint64_t cache_shrink(struct cache *c, uint64_t need);

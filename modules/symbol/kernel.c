@@ -19,8 +19,10 @@
 #include <unistd.h>
 
 #define CHUNK 16384
-// The last function of a module or of a BPF program has no symbol after it that belongs to it.
-#define LOOSE_END 65536
+// The last function of a module has no symbol after it that belongs to it. What lies behind its
+// memory begins no nearer, as an empty page is kept between the two.
+#define MODULE_END 4096
+#define BPF_END 65536 // BPF programs are all listed, so that only the last one ends here
 #define NAMES_MAX (4u << 20)
 // None of so many code symbols has an address: they are hidden.
 #define HIDDEN_AFTER 4096
@@ -246,9 +248,9 @@ static void answer(struct kernel_pass *k, uint32_t i, uint64_t next)
 	char name[sizeof(k->best.name) + sizeof(k->best.module) + 4];
 	const char *plain = s->name ? k->names.at + s->name : NULL;
 	const char *module = plain ? plain + strlen(plain) + 1 : "";
-	uint64_t limit = UINT64_MAX;
+	uint64_t limit = UINT64_MAX, most = strcmp(module, "bpf") ? MODULE_END : BPF_END;
 	if (plain && *module)
-		limit = s->start < UINT64_MAX - LOOSE_END ? s->start + LOOSE_END : UINT64_MAX;
+		limit = s->start < UINT64_MAX - most ? s->start + most : UINT64_MAX;
 	else if (plain && k->text_end)
 		// What was init text is freed and may be anything now.
 		limit =
@@ -296,28 +298,4 @@ int kernel_pass_step(void *pass, uint64_t budget_ns)
 			return 1;
 	}
 	return 0;
-}
-
-int kernel_probe(int fd)
-{
-	char buffer[4096];
-	struct kernel_line l;
-	int code = 0;
-	off_t offset = 0;
-	ssize_t n;
-	while (offset < 1 << 16 && (n = pread(fd, buffer, sizeof(buffer), offset)) > 0) {
-		char *line = buffer, *newline;
-		while ((newline = memchr(line, '\n', (size_t)(buffer + n - line)))) {
-			if (kernel_line(line, (size_t)(newline - line), &l) && kernel_is_code(&l)) {
-				if (l.address)
-					return 0;
-				code++;
-			}
-			line = newline + 1;
-		}
-		if (line == buffer)
-			break;
-		offset += line - buffer;
-	}
-	return n < 0 ? -errno : code ? -EPERM : 0;
 }

@@ -29,5 +29,3 @@ struct kernel_pass *kernel_pass_new(int fd, const uint64_t *addresses, uint32_t 
 // 1: more to do; 0: every address was answered; -EPERM: the kernel hides its addresses; -errno.
 int kernel_pass_step(void *pass, uint64_t budget_ns);
 void kernel_pass_free(void *pass);
-// Looks at the beginning of kallsyms alone: 0 or -EPERM (hidden) or -errno.
-int kernel_probe(int fd);

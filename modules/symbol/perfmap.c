@@ -16,7 +16,6 @@
 #define CHUNK 65536u
 #define PATH_SIZE 256
 #define NAME_READ 2048 // of a line, at the end
-#define NEIGHBOURS 16  // looked at for overlap on either side of a line
 // Addresses that lines cover, in one pass: a map where every line covers everything ends there.
 #define COVER_MAX (16u << 20)
 
@@ -55,12 +54,16 @@ static void start_at(struct perfmap *m, uint64_t size)
 			m->at = m->tail_start = m->known;
 	}
 	m->limit = size;
-	if (size > m->o.bytes_max) {
+	// Of too many lines the last are read: a name from the first may be that of older code.
+	if (size - m->at > m->o.bytes_max) {
 		log_seldom(LOG_LEVEL_WARN,
-		    "%s of process %u: of %llu bytes only the first %llu are read", m->path, m->pid,
+		    "%s of process %u: of %llu bytes only the last %llu are read", m->path, m->pid,
 		    (unsigned long long)size, (unsigned long long)m->o.bytes_max);
 		count_add(COUNT_JIT_BAD, 1);
-		m->limit = m->o.bytes_max;
+		m->at = size - m->o.bytes_max;
+		m->skipping = true; // what is left of a line
+		if (m->at > m->known)
+			m->o.changed(m->o.arg, 0, UINT64_MAX);
 	}
 	m->seen.offset = m->at;
 	m->announced = m->o.seen.ino != 0; // told at the first reading
@@ -127,16 +130,15 @@ static uint32_t first_from(const struct perfmap *m, uint64_t address)
 }
 
 // The newer line [start, end) takes its part away from older ones that cover our addresses beside
-// it.
+// it. What an older line covers beyond the nearest address, it covers at that address too.
 static void trim_neighbours(
     struct perfmap *m, uint32_t from, uint32_t to, uint64_t start, uint64_t end)
 {
-	for (uint32_t i = from, n = 0; i-- > 0 && n < NEIGHBOURS; n++)
-		if (m->hits[i].end > start)
-			m->hits[i].end = start;
-	for (uint32_t i = to, n = 0; i < m->o.count && n < NEIGHBOURS; i++, n++)
-		if (m->hits[i].end && m->hits[i].start < end)
-			m->hits[i].start = end;
+	for (uint32_t i = from; i-- > 0 && m->hits[i].end > start; m->covered++)
+		m->hits[i].end = start;
+	for (uint32_t i = to; i < m->o.count && m->hits[i].end && m->hits[i].start < end;
+	     i++, m->covered++)
+		m->hits[i].start = end;
 }
 
 static void take_entry(struct perfmap *m, const struct perfmap_entry *e, uint64_t line)
@@ -144,9 +146,11 @@ static void take_entry(struct perfmap *m, const struct perfmap_entry *e, uint64_
 	uint32_t from = first_from(m, e->start), to = from;
 	for (; to < m->o.count && m->o.addresses[to] < e->end; to++) {
 		struct hit *h = &m->hits[to];
-		if (e->interpreted && h->end && !h->interpreted)
-			continue;
-		*h = (struct hit){e->start, e->end, line, h->low, h->high, e->interpreted};
+		uint64_t at = m->o.addresses[to];
+		if (!e->interpreted)
+			*h = (struct hit){e->start, e->end, line, h->low, h->high, false};
+		else if (!h->end || h->interpreted)
+			*h = (struct hit){at, at + 1, line, h->low, h->high, true};
 	}
 	m->covered += to - from;
 	if (from && e->start < m->hits[from - 1].high)
@@ -255,7 +259,9 @@ static void answer(struct perfmap *m, uint32_t i)
 	struct elf_symbol symbol = {.start = h->start, .end = h->end};
 	char name[512], line[NAME_READ];
 	struct perfmap_entry e;
-	if (!h->end) {
+	if (m->covered > COVER_MAX) {
+		symbol = (struct elf_symbol){0}; // later lines were not read
+	} else if (!h->end) {
 		// A pass over the tail knows nothing of the gaps between earlier lines.
 		if (!m->tail_start) {
 			symbol.start = h->low;

@@ -17,7 +17,7 @@ struct symbol {
 	struct symbol_options options;
 	struct cache *cache;
 	struct map debug_files; // binary id -> 0: has none, else the file's identity
-	enum { KERNEL_UNKNOWN, KERNEL_SHOWN, KERNEL_HIDDEN } kernel;
+	bool kernel_hidden;	// and that was said
 };
 
 struct item {
@@ -40,20 +40,26 @@ struct symbol_job {
 	void *arg;
 	struct item *items;
 	uint32_t count;
-	enum { JOB_SORT, JOB_GROUP, JOB_LOOK, JOB_SOURCE } phase;
-	uint32_t heap, end;	       // of the sort
-	uint32_t from, to, at, misses; // of the group
+	enum { JOB_SORT, JOB_GROUP, JOB_LOOK, JOB_SOURCE, JOB_LEFT } phase;
+	uint32_t heap, end;		     // of the sort
+	uint32_t from, to, at, misses, left; // of the group
 	uint32_t kind, owner;
 	bool fresh;	     // of the misses one was never looked up
 	uint64_t *addresses; // of the misses
 	struct source source;
 };
 
-// Opens what can name the group's misses. False: nothing can, they got stand-ins.
+// Opens what can name the group's misses. False: nothing can.
 bool source_open(struct symbol_job *job);
-// The source has answered all that it can (RESULT of its step): what is left gets stand-ins.
-void source_close(struct symbol_job *job, int result);
-void source_free(struct symbol_job *job); // in the middle
+// The source has answered all that it can: RESULT of its step.
+void source_done(struct symbol_job *job, int result);
+// What it left gets stand-ins, until clock_now() reaches DEADLINE: false, there is more.
+bool source_left(struct symbol_job *job, uint64_t deadline);
+void source_free(struct symbol_job *job);
+// Forgets what the cache knows of the group and may be wrong by now.
+void source_freshen(struct symbol_job *job);
+// May newer code than the cache knows be in the group's perf map? A source without misses tells it.
+bool source_grows(const struct symbol_job *job);
 
 // Gives the answer: what SYMBOL says, and the cache keeps it.
 void answer_symbol(struct symbol_job *job, struct item *item, const struct elf_symbol *symbol);

@@ -182,12 +182,17 @@ int symbol_step(struct symbol_job *job, uint64_t budget_ns)
 			if (job->to == job->count)
 				return 0;
 			next_group(job);
+			source_freshen(job);
 			job->phase = JOB_LOOK;
+			if (source_grows(job))
+				job->phase = source_open(job) ? JOB_SOURCE : JOB_LEFT;
 			break;
 		case JOB_LOOK:
 			if (!look_up_some(job, deadline))
 				break;
-			job->phase = job->misses && source_open(job) ? JOB_SOURCE : JOB_GROUP;
+			job->phase = JOB_GROUP;
+			if (job->misses)
+				job->phase = source_open(job) ? JOB_SOURCE : JOB_LEFT;
 			break;
 		case JOB_SOURCE:
 			now = clock_now();
@@ -195,8 +200,14 @@ int symbol_step(struct symbol_job *job, uint64_t budget_ns)
 			    job->source.state, deadline > now ? deadline - now : 0);
 			if (result > 0)
 				break;
-			source_close(job, result);
-			job->phase = JOB_GROUP;
+			source_done(job, result);
+			job->phase = JOB_LEFT;
+			break;
+		case JOB_LEFT:
+			if (!source_left(job, deadline))
+				break;
+			source_free(job);
+			job->phase = job->at < job->to ? JOB_LOOK : JOB_GROUP;
 			break;
 		}
 	} while (clock_now() < deadline || (job->phase == JOB_GROUP && job->to == job->count));

@@ -40,6 +40,30 @@ static void found_symbol(void *arg, uint32_t index, const struct elf_symbol *sym
 		answer_symbol(job, item, symbol);
 }
 
+// Modules and BPF programs come and go, and others may lie there then.
+static bool of_module(const char *name)
+{
+	size_t n = strlen(name);
+	return n && name[n - 1] == ']';
+}
+
+void source_freshen(struct symbol_job *job)
+{
+	struct owner *o = job->kind == PLACE_KERNEL
+			      ? cache_owner(job->s->cache, job->kind, job->owner, false)
+			      : NULL;
+	if (o && clock_now() >= o->retry_ns)
+		cache_forget(job->s->cache, o, of_module);
+}
+
+bool source_grows(const struct symbol_job *job)
+{
+	const struct owner *o = job->kind == PLACE_ANON && !job->s->options.offline
+				    ? cache_owner(job->s->cache, job->kind, job->owner, false)
+				    : NULL;
+	return o && o->seen.ino && (!o->absent || clock_now() >= o->retry_ns);
+}
+
 static int open_file(struct symbol_job *job)
 {
 	struct symbol *s = job->s;
@@ -77,12 +101,12 @@ static void free_file(void *state)
 
 static void hidden(struct symbol *s, int error)
 {
-	if (s->kernel != KERNEL_HIDDEN && error == -EPERM)
+	if (!s->kernel_hidden && error == -EPERM)
 		log_warn("kernel addresses are hidden: kernel frames show as [kernel]; run with "
 			 "CAP_SYSLOG, and with /proc/sys/kernel/kptr_restrict at 0 or 1, not 2");
-	else if (s->kernel != KERNEL_HIDDEN)
+	else if (!s->kernel_hidden)
 		log_warn("/proc/kallsyms: %s: kernel frames show as [kernel]", strerror(-error));
-	s->kernel = KERNEL_HIDDEN;
+	s->kernel_hidden = true;
 }
 
 static int open_kernel(struct symbol_job *job)
@@ -161,7 +185,7 @@ static int open_source(struct symbol_job *job)
 		source->free = free_file;
 		return open_file(job);
 	case PLACE_KERNEL:
-		if (job->s->options.kernel && !symbol_kernel_hidden(job->s) && ask_possible(job->s)) {
+		if (job->s->options.kernel && ask_possible(job->s)) {
 			source->step = ask_step;
 			source->free = ask_free;
 			source->state = ask_new(job);
@@ -211,38 +235,32 @@ void source_free(struct symbol_job *job)
 	job->addresses = NULL;
 }
 
-void source_close(struct symbol_job *job, int result)
+void source_done(struct symbol_job *job, int result)
 {
 	if (job->kind == PLACE_KERNEL && !result)
-		job->s->kernel = KERNEL_SHOWN;
+		job->s->kernel_hidden = false;
 	else if (job->kind == PLACE_KERNEL && result != -ENOTSUP && result != -ENOMEM)
 		hidden(job->s, result);
 	note_result(job, result);
-	for (uint32_t i = 0; i < job->misses; i++)
-		if (job->items[job->from + i].kind != ITEM_ANSWERED)
-			answer_unnamed(job, &job->items[job->from + i]);
-	source_free(job);
+	job->left = 0;
+}
+
+bool source_left(struct symbol_job *job, uint64_t deadline)
+{
+	while (job->left < job->misses) {
+		struct item *item = &job->items[job->from + job->left++];
+		if (item->kind != ITEM_ANSWERED)
+			answer_unnamed(job, item);
+		if (job->left % 64 == 0 && clock_now() >= deadline)
+			return false;
+	}
+	return true;
 }
 
 bool source_open(struct symbol_job *job)
 {
 	int error = open_source(job);
 	if (error)
-		source_close(job, error);
+		source_done(job, error);
 	return !error;
-}
-
-bool symbol_kernel_hidden(struct symbol *s)
-{
-	if (s->kernel == KERNEL_UNKNOWN && s->options.kernel && !s->options.offline) {
-		int fd = proc_file_open(s->options.proc, "kallsyms");
-		int error = fd < 0 ? fd : kernel_probe(fd);
-		if (fd >= 0)
-			close(fd);
-		if (error)
-			hidden(s, error);
-		else
-			s->kernel = KERNEL_SHOWN;
-	}
-	return s->kernel == KERNEL_HIDDEN;
 }

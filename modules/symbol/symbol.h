@@ -32,7 +32,7 @@ struct symbol_options {
 	    void *named_arg);
 	void *ask_arg;
 	bool offline;		     // a replay: answers come by symbol_teach only
-	uint32_t perf_map_bytes_max; // 0: default 32 MiB; a longer map is read so far, and counted
+	uint32_t perf_map_bytes_max; // 0: default 32 MiB; of a longer map the last ones are read
 };
 
 struct symbol_answer {
@@ -58,9 +58,6 @@ void symbol_job_free(struct symbol_job *job); // also in the middle
 
 // Puts an answer into the cache (a replay's facts).
 int symbol_teach(struct symbol *s, const struct place *place, const struct symbol_answer *answer);
-
-// True (and once a line in the log) when the kernel hides its addresses.
-bool symbol_kernel_hidden(struct symbol *s);
 
 // Demangles C++, Rust and D into BUFFER (SIZE from 8 on, "..." at the end of what was cut), bounded
 // in time; returns NAME itself where it is none of these.

@@ -126,6 +126,7 @@ static void what_is_no_function(void **state)
 	image_symbol(&m, "$x", T + 0x180, 0, STB_LOCAL, STT_NOTYPE);
 	image_symbol(&m, "$d.17", T + 0x190, 0, STB_LOCAL, STT_NOTYPE);
 	image_symbol(&m, ".L99", T + 0x1a0, 0, STB_LOCAL, STT_NOTYPE);
+	image_symbol(&m, ".annobin_unit.c", T + 0x1a4, 0, STB_LOCAL, STT_NOTYPE);
 	image_function(&m, "$dollar", T + 0x300, 0x10);
 	image_function(&m, "memcpy@@GLIBC_2.14", T + 0x310, 0x10);
 	image_function(&m, "memcpy@GLIBC_2.2", T + 0x320, 0x10);

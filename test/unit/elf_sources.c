@@ -13,9 +13,20 @@
 #include <lzma.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
 
 #include "../../modules/elf/lookup.c"
 #include "elf_answers.h"
+
+// Every read of the room, in place of libc's: how much was read.
+static uint64_t bytes_read;
+ssize_t pread(int fd, void *to, size_t n, off_t at)
+{
+	ssize_t got = syscall(SYS_pread64, fd, to, n, at);
+	bytes_read += got > 0 ? (uint64_t)got : 0;
+	return got;
+}
+ssize_t pread64(int fd, void *to, size_t n, off_t at) __attribute__((alias("pread")));
 
 static struct image other;
 static uint8_t table[1 << 12];
@@ -102,6 +113,58 @@ static void separate_debug_files(void **state)
 	    fd, &address, 1, &(struct elf_lookup_options){.separate = true, .debug_fd = debug}, 0);
 	assert_string_equal(a.of[0].name, "from_dynsym");
 	close(fd), close(debug);
+}
+
+// A debug file as large as they come, to be known by the CRC of all its bytes, or a table in it
+// that claims most of it: no step reads more than a little.
+static void huge_debug_files(void **state)
+{
+	(void)state;
+	static const struct {
+		uint64_t size;
+		bool table;
+		const char *name;
+	} cases[] = {{60 << 20, false, "from_debug"}, {500 << 20, false, "from_dynsym"},
+	    {500 << 20, true, "from_dynsym"}};
+	const uint64_t address = T + 0x108;
+	static const uint8_t zeros[1 << 16];
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		int debug = make_debug(!cases[i].table, 1);
+		assert_int_equal(ftruncate(debug, (off_t)cases[i].size), 0);
+		uint32_t crc = lzma_crc32(other.at, other.size, 0);
+		for (uint64_t at = other.size, n; !cases[i].table && at < cases[i].size; at += n) {
+			n = cases[i].size - at < sizeof(zeros) ? cases[i].size - at : sizeof(zeros);
+			crc = lzma_crc32(zeros, n, crc);
+		}
+		for (unsigned k = 1; k < image_header(&m)->e_shnum; k++) {
+			uint8_t *content = m.at + image_header_of(&m, k)->sh_offset;
+			if (image_header_of(&m, k)->sh_size == 12)
+				put32(content + 8, crc);
+		}
+		for (unsigned k = 1; k < image_header(&other)->e_shnum; k++) {
+			Elf64_Shdr *h = image_header_of(&other, k);
+			if (cases[i].table && h->sh_type == SHT_SYMTAB)
+				h->sh_offset = 1 << 20, h->sh_size = 255 << 20;
+		}
+		assert_int_equal(pwrite(debug, other.at, other.size, 0), (ssize_t)other.size);
+		int fd = image_fd(&m, m.size), r = 1;
+		bytes_read = 0;
+		assert_true(elf_debug_matches(fd, debug) == (cases[i].table || i == 0));
+		assert_true(bytes_read < 64 << 10);
+		memset(&a, 0, sizeof(a));
+		struct elf_lookup *l = elf_lookup_new(fd, &address, 1,
+		    &(struct elf_lookup_options){.separate = true, .debug_fd = debug},
+		    answers_found, &a);
+		while (r == 1) {
+			bytes_read = 0;
+			r = elf_lookup_step(l, 0);
+			assert_true(bytes_read < 128 << 10);
+		}
+		elf_lookup_free(l);
+		assert_int_equal(r, 0);
+		assert_string_equal(a.of[0].name, cases[i].name);
+		close(fd), close(debug);
+	}
 }
 
 // Everything at once: Go, .dynsym and .gnu_debugdata. Answers to three addresses.
@@ -342,6 +405,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(separate_debug_files),
+	    cmocka_unit_test(huge_debug_files),
 	    cmocka_unit_test(every_allocation_may_fail),
 	    cmocka_unit_test(cut_anywhere),
 	    cmocka_unit_test(torn_anywhere),

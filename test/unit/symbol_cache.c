@@ -62,6 +62,35 @@ static void same_as_an_array(void **state)
 	assert_int_equal(mem_used(ACCOUNT_SYMBOL), 0);
 }
 
+static bool of_third(const char *name)
+{
+	return name[1] == '3';
+}
+
+static void what_is_gone_is_forgotten(void **state)
+{
+	(void)state;
+	struct cache *c = cache_new(1000, false);
+	struct owner *o = cache_owner(c, 1, 1, true);
+	char name[8];
+	for (uint64_t i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "f%u", (unsigned)i % 5);
+		cache_put(c, o, i * 16, i * 16, i * 16 + 16, i % 7 ? name : NULL, NULL);
+	}
+	cache_forget(c, o, of_third);
+	for (uint64_t i = 0; i < 100; i++) {
+		bool known;
+		const char *have = name_at(c, o, i * 16 + 5, &known);
+		snprintf(name, sizeof(name), "f%u", (unsigned)i % 5);
+		assert_int_equal(known, !(i % 5 == 3 && i % 7));
+		if (known && i % 7)
+			assert_string_equal(have, name);
+	}
+	assert_int_equal(c->total, o->count + 1);
+	cache_free(c);
+	assert_int_equal(mem_used(ACCOUNT_SYMBOL), 0);
+}
+
 static void the_system_name_stays_with_its_range(void **state)
 {
 	(void)state;
@@ -220,6 +249,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(same_as_an_array),
+	    cmocka_unit_test(what_is_gone_is_forgotten),
 	    cmocka_unit_test(the_system_name_stays_with_its_range),
 	    cmocka_unit_test(the_longest_unused_owner_goes_first),
 	    cmocka_unit_test(one_owner_cannot_outgrow_the_cache),

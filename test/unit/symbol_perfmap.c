@@ -61,7 +61,7 @@ struct ask {
 	uint64_t bytes_max;
 	uint64_t changed_start, changed_end;
 	int changes;
-	bool again;
+	bool again, all_changed;
 };
 
 static void keep(void *arg, uint32_t index, const struct elf_symbol *symbol)
@@ -77,6 +77,7 @@ static void note_change(void *arg, uint64_t start, uint64_t end)
 {
 	struct ask *ask = arg;
 	ask->changes++;
+	ask->all_changed |= start == 0 && end == UINT64_MAX;
 	ask->changed_start = start;
 	ask->changed_end = end;
 }
@@ -94,6 +95,7 @@ static int ask_map(struct ask *ask, const uint64_t *addresses, uint32_t count)
 	    .arg = ask};
 	memset(ask->got, 0, count * sizeof(*ask->got));
 	ask->changes = 0;
+	ask->all_changed = false;
 	struct perfmap *m = perfmap_new(&options);
 	if (!m)
 		return -errno;
@@ -160,7 +162,7 @@ static void every_producers_lines(void **state)
 static void the_latest_line_wins(void **state)
 {
 	(void)state;
-	enum { LINES = 400, ADDRESSES = 14, SPACE = 4000 };
+	enum { LINES = 400, ADDRESSES = 80, SPACE = 4000 };
 	static struct got got[ADDRESSES];
 	static int truth[SPACE];
 	for (uint64_t round = 0; round < 300; round++) {
@@ -171,6 +173,8 @@ static void the_latest_line_wins(void **state)
 		for (int i = 1; i <= lines; i++) {
 			seed = hash_mix(seed + 1);
 			uint64_t start = seed % SPACE, size = (seed >> 20) % 60;
+			if (seed >> 60 == 0) // now and then one that covers many others
+				size *= 50;
 			for (uint64_t a = start; a < start + (size ? size : 1) && a < SPACE; a++)
 				truth[a] = i;
 			text_printf(&t,
@@ -181,7 +185,7 @@ static void the_latest_line_wins(void **state)
 		write_map(t.at, "w");
 		text_free(&t);
 		for (uint64_t i = 0; i < ADDRESSES; i++)
-			addresses[i] = 0x10000 + i * (SPACE / ADDRESSES) + seed % 100;
+			addresses[i] = 0x10000 + i * (SPACE / ADDRESSES) + seed % 50;
 		struct ask ask = {.got = got};
 		assert_int_equal(ask_map(&ask, addresses, ADDRESSES), 0);
 		for (int i = 0; i < ADDRESSES; i++) {
@@ -210,6 +214,56 @@ static void bytecode_names_only_what_nothing_else_does(void **state)
 	assert_int_equal(ask_map(&ask, addresses, 2), 0);
 	assert_string_equal(got[0].name, "JS:*real s.js");
 	assert_string_equal(got[1].name, "JS:~native s.js");
+	assert_int_equal(got[1].end, 0x2011); // machine code may lie beside it
+}
+
+// Of a map that is too long the last lines are read, and what was known of the others is no more.
+static void only_so_much_is_read(void **state)
+{
+	(void)state;
+	struct got got[2];
+	struct ask ask = {.got = got, .bytes_max = 64};
+	uint64_t addresses[] = {0x1010, 0x2010}, bad = count_get(COUNT_JIT_BAD);
+	write_map("1000 100 first\n2000 100 second\n", "w");
+	assert_int_equal(ask_map(&ask, addresses, 2), 0);
+	assert_string_equal(got[0].name, "first");
+	assert_int_equal(count_get(COUNT_JIT_BAD), bad);
+	write_map("1000 100 later\n9000 10 aaaaaaaaaaaaaaaaaaaaaaaaaa\n"
+		  "9000 10 bbbbbbbbbb\n2000 100 last\n",
+	    "a");
+	assert_int_equal(ask_map(&ask, addresses, 2), 0);
+	assert_string_equal(got[0].name, ""); // not "first"
+	assert_string_equal(got[1].name, "last");
+	assert_int_equal(count_get(COUNT_JIT_BAD) - bad, 1);
+	assert_true(ask.all_changed);
+}
+
+// Where too many addresses are covered again and again, no earlier line's name is given.
+static void a_map_that_is_given_up_names_nothing(void **state)
+{
+	(void)state;
+	struct got got[1];
+	struct ask ask = {.got = got};
+	uint64_t address = 0x1010;
+	write_map("1000 100 early\n1000 100 late\n", "w");
+	struct perfmap_options options = {.process = &process,
+	    .bytes_max = 1 << 20,
+	    .fresh = true,
+	    .addresses = &address,
+	    .count = 1,
+	    .found = keep,
+	    .changed = note_change,
+	    .arg = &ask};
+	memset(got, 0, sizeof(got));
+	struct perfmap *m = perfmap_new(&options);
+	m->covered = COVER_MAX;
+	while (perfmap_step(m, 0) == 1)
+		;
+	assert_int_equal(got[0].times, 1);
+	assert_string_equal(got[0].name, "");
+	assert_int_equal(got[0].end, 0);
+	assert_int_equal(perfmap_seen(m).offset, strlen("1000 100 early\n"));
+	perfmap_free(m);
 }
 
 static void only_the_tail_is_read_when_it_grew(void **state)
@@ -371,10 +425,6 @@ static void garbage_is_counted_and_bounded(void **state)
 	assert_string_equal(got[0].name, "a");
 	assert_string_equal(got[1].name, "b");
 	assert_int_equal(count_get(COUNT_JIT_BAD) - bad, 2);
-	ask = (struct ask){.got = got, .bytes_max = 11};
-	assert_int_equal(ask_map(&ask, addresses, 2), 0);
-	assert_string_equal(got[0].name, "a");
-	assert_string_equal(got[1].name, "");
 	// Every line covers every address: it ends, and each address is answered once.
 	text_reset(&t);
 	for (int i = 0; i < 100000; i++)
@@ -413,6 +463,8 @@ int main(void)
 	    cmocka_unit_test(every_producers_lines),
 	    cmocka_unit_test(the_latest_line_wins),
 	    cmocka_unit_test(bytecode_names_only_what_nothing_else_does),
+	    cmocka_unit_test(only_so_much_is_read),
+	    cmocka_unit_test(a_map_that_is_given_up_names_nothing),
 	    cmocka_unit_test(only_the_tail_is_read_when_it_grew),
 	    cmocka_unit_test(a_map_written_anew_is_read_anew),
 	    cmocka_unit_test(a_map_that_changes_under_the_reading_gives_no_wrong_name),

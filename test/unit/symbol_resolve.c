@@ -373,6 +373,7 @@ static void the_kernel_is_asked_where_it_can_be(void **state)
 	(void)state;
 	struct symbol_options options = {
 	    .proc = proc, .cache_size = 1000, .kernel = true, .ask_kernel = ask_the_kernel};
+	fake_puts("kallsyms", "00000000 T _stext\n00000000 t f\n"); // hidden: it does not matter
 	struct symbol *s = symbol_new(&options);
 	struct place places[40];
 	uint64_t reads = count_get(COUNT_KALLSYMS_READS);
@@ -414,8 +415,33 @@ static void unknown_kernel_addresses_are_read_for_once_a_minute(void **state)
 	ask(s, places, 1);
 	assert_string_equal(got[0].name, "late [mod]");
 	assert_int_equal(count_get(COUNT_KALLSYMS_READS) - reads, 3);
-	assert_false(symbol_kernel_hidden(s));
 	symbol_free(s);
+}
+
+// Names of modules hold for a minute, also those that no read for another address came across.
+static void modules_come_and_go(void **state)
+{
+	(void)state;
+	struct symbol *s = resolver(1000, false);
+	struct place places[] = {{0xffff0010, 0, PLACE_KERNEL}, {0xffff9010, 0, PLACE_KERNEL},
+	    {0xffff0110, 0, PLACE_KERNEL}};
+	uint64_t reads = count_get(COUNT_KALLSYMS_READS);
+	ask(s, places, 2);
+	assert_string_equal(got[1].name, "go [nf_nat]");
+	fake_puts("kallsyms", "ffff0000 T _stext\nffff0000 T first\nffff0100 t __x64_sys_read\n"
+			      "ffff0200 T _etext\nffff9000 t other\t[nf_conntrack]\n");
+	now += 59 * NS_PER_S;
+	ask(s, places, 2);
+	assert_string_equal(got[1].name, "go [nf_nat]"); // a minute at most
+	assert_int_equal(count_get(COUNT_KALLSYMS_READS) - reads, 1);
+	now += 2 * NS_PER_S;
+	ask(s, places + 2, 1);
+	ask(s, places, 2);
+	assert_string_equal(got[0].name, "first");
+	assert_string_equal(got[1].name, "other [nf_conntrack]");
+	assert_int_equal(count_get(COUNT_KALLSYMS_READS) - reads, 3); // vmlinux stays
+	symbol_free(s);
+	assert_int_equal(mem_used(ACCOUNT_SYMBOL), 0);
 }
 
 static void a_kernel_that_hides(void **state)
@@ -424,9 +450,9 @@ static void a_kernel_that_hides(void **state)
 	struct place place = {0xffff0110, 0, PLACE_KERNEL};
 	fake_puts("kallsyms", "00000000 T _stext\n00000000 t f\n");
 	struct symbol *s = resolver(1000, false);
-	assert_true(symbol_kernel_hidden(s));
 	ask(s, &place, 1);
 	assert_string_equal(got[0].name, "[kernel]");
+	assert_true(s->kernel_hidden);
 	uint64_t reads = count_get(COUNT_KALLSYMS_READS);
 	ask(s, &place, 1);
 	assert_int_equal(count_get(COUNT_KALLSYMS_READS), reads);
@@ -434,13 +460,13 @@ static void a_kernel_that_hides(void **state)
 	now += 61 * NS_PER_S;
 	ask(s, &place, 1);
 	assert_string_equal(got[0].name, "f");
-	assert_false(symbol_kernel_hidden(s));
+	assert_false(s->kernel_hidden);
 	symbol_free(s);
 	unlink(fake_path("kallsyms"));
 	s = resolver(1000, false);
 	ask(s, &place, 1);
 	assert_string_equal(got[0].name, "[kernel]");
-	assert_true(symbol_kernel_hidden(s));
+	assert_true(s->kernel_hidden);
 	symbol_free(s);
 }
 
@@ -457,16 +483,20 @@ static void jit_code_that_changes(void **state)
 	ask(s, places, 3);
 	assert_string_equal(got[0].name, "old");
 	assert_string_equal(got[2].name, "[jit]");
-	// The map says more now; without a miss it is not read, and the cache answers.
+	// The map says more now: what the cache knew of these addresses is not answered.
 	fake_puts("tmp/perf-7.map", "7000 100 old\n8000 100 steady\n7000 20 new\n9000 20 late\n");
-	ask(s, places, 2);
-	assert_string_equal(got[0].name, "old");
-	now += 11 * NS_PER_S;
-	ask(s, places, 3);
-	assert_string_equal(got[2].name, "late");
 	ask(s, places, 3);
 	assert_string_equal(got[0].name, "new");
 	assert_string_equal(got[1].name, "steady");
+	assert_string_equal(got[2].name, "late");
+	// When it is gone, and the process too, what was known is answered.
+	unlink(fake_path("tmp/perf-7.map"));
+	ask(s, places, 3);
+	assert_string_equal(got[0].name, "new");
+	fake.gone = true;
+	now += 11 * NS_PER_S;
+	ask(s, places, 3);
+	assert_string_equal(got[2].name, "late");
 	symbol_free(s);
 	assert_int_equal(mem_used(ACCOUNT_SYMBOL), 0);
 }
@@ -524,6 +554,32 @@ static void names_that_cannot_be_shown_as_they_are(void **state)
 	ask(s, &place, 1);
 	assert_string_equal(got[0].name, "[evil??[31m.so+0x180]");
 	symbol_free(s);
+}
+
+// Many that nothing can name: they too are answered in slices.
+static void what_has_no_source_is_answered_in_slices(void **state)
+{
+	(void)state;
+	static struct place places[ASKED_MAX];
+	struct symbol *s = resolver(1000, false);
+	for (uint32_t i = 0; i < ASKED_MAX; i++)
+		places[i] = (struct place){i * 16, 1, PLACE_FILE};
+	fake.fd_error = -ENOENT;
+	memset(got, 0, sizeof(got));
+	struct symbol_job *job = symbol_ask(s, places, ASKED_MAX, keep, got);
+	uint32_t answered = 0, before;
+	int more = 1;
+	while (more) {
+		before = answered;
+		more = symbol_step(job, 0);
+		for (answered = before; answered < ASKED_MAX && got[answered].times;)
+			answered++;
+		assert_true(answered - before <= 64);
+	}
+	assert_int_equal(answered, ASKED_MAX);
+	symbol_job_free(job);
+	symbol_free(s);
+	assert_int_equal(mem_used(ACCOUNT_SYMBOL), 0);
 }
 
 static void a_job_may_be_dropped_at_any_step(void **state)
@@ -589,10 +645,12 @@ int main(void)
 	    cmocka_unit_test_setup(separate_debug_files, reset),
 	    cmocka_unit_test_setup(the_kernel_is_asked_where_it_can_be, reset),
 	    cmocka_unit_test_setup(unknown_kernel_addresses_are_read_for_once_a_minute, reset),
+	    cmocka_unit_test_setup(modules_come_and_go, reset),
 	    cmocka_unit_test_setup(a_kernel_that_hides, reset),
 	    cmocka_unit_test_setup(jit_code_that_changes, reset),
 	    cmocka_unit_test_setup(a_replay_answers_what_it_was_taught, reset),
 	    cmocka_unit_test_setup(names_that_cannot_be_shown_as_they_are, reset),
+	    cmocka_unit_test_setup(what_has_no_source_is_answered_in_slices, reset),
 	    cmocka_unit_test_setup(a_job_may_be_dropped_at_any_step, reset),
 	    cmocka_unit_test_setup(every_allocation_may_fail, reset),
 	};
