@@ -20,6 +20,8 @@
 	X(BINARIES, "telegen_binaries", GAUGE, "distinct mapped files known")                      \
 	X(MAPS_READS, "telegen_maps_reads_total", COUNTER, "/proc/PID/maps files read")            \
 	X(MAPS_BAD, "telegen_maps_bad_lines_total", COUNTER, "maps lines that could not be read")  \
+	X(MAPPINGS_FULL, "telegen_mappings_full_total", COUNTER,                                    \
+	    "addresses found nowhere in processes that have more executable mappings than are kept") \
 	X(PINNED, "telegen_pinned_files", GAUGE, "file descriptors held to name frames later")     \
 	X(PIN_FAILED, "telegen_pin_failed_total", COUNTER, "mapped files that could not be opened") \
 	X(FRAMES_ASKED, "telegen_symbol_asked_total", COUNTER, "places that the resolver was asked for") \

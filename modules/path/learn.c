@@ -12,7 +12,9 @@ void learn_process(void *arg, struct process *process)
 	char cgroup[1024] = "", executable[1024] = "";
 	if (p->options.offline)
 		return;
-	if (!process->kernel_thread &&
+	// The pid of one that has ended may be another's by now.
+	bool ended = process->exit_ns != 0;
+	if (!ended && !process->kernel_thread &&
 	    proc_cgroup(p->options.proc, process->pid, cgroup, sizeof(cgroup)) == 0)
 		label_container_id(cgroup, process->container);
 	if (!*process->container && !*cgroup) {
@@ -24,14 +26,16 @@ void learn_process(void *arg, struct process *process)
 	}
 	process->wanted = true;
 	if (p->options.filter && filter_asks(p->options.filter)) {
-		if (filter_needs_executable(p->options.filter) &&
+		if (ended || !filter_needs_executable(p->options.filter) ||
 		    proc_exe(p->options.proc, process->pid, executable, sizeof(executable)) < 0)
 			*executable = 0;
 		struct filter_subject s = {
 		    process->pid, process->comm, executable, cgroup, process->container};
 		process->wanted = filter_wants(p->options.filter, &s);
-		// The kernel is told too, so that what nobody wants is not even walked.
-		if (p->kernel && kernel_want(p->kernel, process->pid, process->wanted) < 0)
+		// The kernel is told too, so that what nobody wants is not even walked. Not of one
+		// that has ended: nobody would take the mark off its pid again.
+		if (p->kernel && !ended &&
+		    kernel_want(p->kernel, process->pid, process->wanted) < 0)
 			log_seldom(LOG_LEVEL_WARN,
 			    "filter: the kernel's table of processes is full: "
 			    "others are dropped after they came up");

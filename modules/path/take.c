@@ -62,7 +62,8 @@ static uint32_t mapping_of_binary(struct path *p, uint32_t id)
 	return mapping;
 }
 
-static uint32_t frame_of_place(struct path *p, const struct place *place)
+static uint32_t frame_of_place(
+    struct path *p, const struct process *process, const struct place *place)
 {
 	struct profile_frame f = {
 	    .address = place->address, .owner = place->owner, .place = place->kind};
@@ -73,23 +74,16 @@ static uint32_t frame_of_place(struct path *p, const struct place *place)
 		f.mapping = mapping_of_binary(p, place->owner);
 	} else if (place->kind == PLACE_ANON) {
 		f.kind = FRAME_JIT;
+		f.mapping = mapping_of_binary(p, process_binary_at(process, place->address));
 	}
 	return profile_add_frame(p->current, &f);
 }
 
-// Frames leaf first: kernel part, user part, and at the root end a mark where the walk did not get
-// there.
-static uint32_t frames_of(
+// The user part of the stack into OUT, and at its root end a mark where the walk did not get there.
+static uint32_t user_frames_of(
     struct path *p, struct process *process, const struct record_sample *r, uint32_t *out)
 {
 	uint32_t n = 0;
-	for (uint32_t i = 0; i < r->kernel_frames; i++) {
-		// A return address lies behind its call; the instruction before it is the call.
-		struct place place = {.kind = PLACE_KERNEL, .address = r->frames[i] - (i > 0)};
-		out[n++] = frame_of_place(p, &place);
-	}
-	if (r->kernel_cut && r->kernel_frames)
-		out[n++] = profile_add_mark(p->current, "[truncated: kernel stack]");
 	const char *mark = r->walk_end == WALK_END_TRUNCATED	? "[truncated: max_stack_depth]"
 			   : r->walk_end == WALK_END_UNREADABLE ? "[truncated: unreadable stack]"
 								: NULL;
@@ -105,10 +99,37 @@ static uint32_t frames_of(
 			mark = "[truncated: no frame pointer]";
 			break;
 		}
-		out[n++] = frame_of_place(p, &place);
+		if (place.kind == PLACE_TOO_MANY) { // a caller is perhaps none, as above
+			out[n++] = profile_add_mark(p->current, "[unmapped: too many mappings]");
+			if (i > 0)
+				return n;
+			continue;
+		}
+		if (!process->in_exec || place.kind != PLACE_UNMAPPED)
+			out[n++] = frame_of_place(p, process, &place);
+		if (process->in_exec) { // what its callers were went with the old stack
+			mark = "[truncated: execve]";
+			break;
+		}
 	}
 	if (mark)
 		out[n++] = profile_add_mark(p->current, mark);
+	return n;
+}
+
+// Frames leaf first: the kernel part, then the user part.
+static uint32_t frames_of(
+    struct path *p, struct process *process, const struct record_sample *r, uint32_t *out)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < r->kernel_frames; i++) {
+		// A return address lies behind its call; the instruction before it is the call.
+		struct place place = {.kind = PLACE_KERNEL, .address = r->frames[i] - (i > 0)};
+		out[n++] = frame_of_place(p, process, &place);
+	}
+	if (r->kernel_cut && r->kernel_frames)
+		out[n++] = profile_add_mark(p->current, "[truncated: kernel stack]");
+	n += user_frames_of(p, process, r, out + n);
 	if (!n)
 		out[n++] = profile_add_mark(p->current, "[no stack]");
 	return n;

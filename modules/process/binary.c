@@ -191,6 +191,14 @@ static uint32_t unread(struct processes *t, const struct process_mapping *m, con
 	return b ? b->b.id : 0;
 }
 
+uint32_t binary_of_name(struct processes *t, const struct process_mapping *m)
+{
+	struct process_mapping name = {.path = m->path};
+	char path[4096 + 64];
+	text_copy(path, sizeof(path), names_get(t->paths, m->path));
+	return unread(t, &name, path);
+}
+
 static void note_build_id(struct processes *t, struct binary_entry *b)
 {
 	uint64_t v;

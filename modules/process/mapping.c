@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define MAPPINGS_MAX 16384u // executable ones, of one process
+#define MEMFD "/memfd:"
+#define MEMFD_MAX 256u // of MFD_NAME_MAX_LEN, memfd_create(2): 249 bytes after the prefix
 // Live paths are rarely a tenth of this; beyond it a mapping has no path, until the next sweep.
 #define PATHS_BYTES_MAX (4u << 20)
 
@@ -13,7 +15,7 @@
 uint32_t mapping_kind_of(const char *path, bool has_build_id)
 {
 	static const char *const anonymous[] = {
-	    "/memfd:", "/dev/", "/SYSV", "/anon_hugepage", "//anon"};
+	    MEMFD, "/dev/", "/SYSV", "/anon_hugepage", "//anon"};
 	if (strcmp(path, "[vdso]") == 0)
 		return PLACE_VDSO;
 	if (path[0] != '/')
@@ -38,13 +40,34 @@ int path_add(struct processes *t, const char *path, size_t n, uint32_t *id)
 	return *id || full || !n ? 0 : -ENOMEM;
 }
 
-// First mapping that ends above ADDRESS.
-static uint32_t first_above(const struct entry *e, uint64_t address)
+// Where MEMFD is what its maker called it, "[memfd:NAME]" fit to be shown.
+static int path_add_memfd(struct processes *t, const char *path, size_t n, uint32_t *id)
 {
-	uint32_t lo = 0, hi = e->count;
+	char text[MEMFD_MAX + 2] = "[";
+	bool utf8 = text_utf8_valid(path, n);
+	n = n < MEMFD_MAX ? n : MEMFD_MAX;
+	for (size_t i = 1; i < n; i++) {
+		unsigned char c = (unsigned char)path[i];
+		text[i] = c < ' ' || c == 127 || (c > 127 && !utf8) ? '?' : path[i];
+	}
+	text[n] = ']';
+	return path_add(t, text, n + 1, id);
+}
+
+int path_of_mapping(struct processes *t, struct process_mapping *m, const char *path, size_t n)
+{
+	if (m->kind == PLACE_ANON && strncmp(path, MEMFD, strlen(MEMFD)) == 0)
+		return path_add_memfd(t, path, n, &m->path);
+	return m->kind == PLACE_FILE ? path_add(t, path, n, &m->path) : 0;
+}
+
+// First mapping that ends above ADDRESS.
+static uint32_t first_above(const struct mappings *in, uint64_t address)
+{
+	uint32_t lo = 0, hi = in->count;
 	while (lo < hi) {
 		uint32_t mid = (lo + hi) / 2;
-		if (e->mappings[mid].end > address)
+		if (in->at[mid].end > address)
 			hi = mid;
 		else
 			lo = mid + 1;
@@ -52,36 +75,41 @@ static uint32_t first_above(const struct entry *e, uint64_t address)
 	return lo;
 }
 
-struct process_mapping *mapping_at(struct entry *e, uint64_t address)
+struct process_mapping *mapping_at(const struct mappings *in, uint64_t address)
 {
-	uint32_t i = first_above(e, address);
-	return i < e->count && e->mappings[i].start <= address ? &e->mappings[i] : NULL;
+	uint32_t i = first_above(in, address);
+	return i < in->count && in->at[i].start <= address ? &in->at[i] : NULL;
 }
 
-static bool make_room(struct entry *e, uint32_t more)
+static int make_room(struct mappings *to, uint32_t more)
 {
-	if (e->count + more <= e->cap)
-		return true;
-	uint32_t cap = e->cap ? e->cap * 2 : 16;
-	struct process_mapping *m =
-	    cap > MAPPINGS_MAX ? NULL : mem_resize(ACCOUNT_PROCESS, e->mappings, cap * sizeof(*m));
-	if (!m)
-		return false;
-	e->mappings = m;
-	e->cap = cap;
-	return true;
+	if (to->count + more <= to->cap)
+		return 0;
+	uint32_t cap = to->cap ? to->cap * 2 : 16;
+	if (cap > MAPPINGS_MAX) {
+		to->full = true;
+		return -ENOSPC;
+	}
+	struct process_mapping *m = mem_resize(ACCOUNT_PROCESS, to->at, cap * sizeof(*m));
+	if (!m) {
+		to->stale = true;
+		return -ENOMEM;
+	}
+	to->at = m;
+	to->cap = cap;
+	return 0;
 }
 
 // Takes [start, end) out of the mappings; returns where in the order it was. What reaches over both
 // ends is split; where there is no room for that, its tail is lost.
-static uint32_t cut(struct entry *e, uint64_t start, uint64_t end)
+static uint32_t cut(struct mappings *in, uint64_t start, uint64_t end)
 {
-	uint32_t i = first_above(e, start);
-	if (i < e->count && e->mappings[i].start < start) {
-		struct process_mapping *old = &e->mappings[i];
-		if (old->end > end && e->count < e->cap) {
-			memmove(old + 1, old, (e->count - i) * sizeof(*old));
-			e->count++;
+	uint32_t i = first_above(in, start);
+	if (i < in->count && in->at[i].start < start) {
+		struct process_mapping *old = &in->at[i];
+		if (old->end > end && in->count < in->cap) {
+			memmove(old + 1, old, (in->count - i) * sizeof(*old));
+			in->count++;
 			old[1].offset += end - old[1].start;
 			old[1].start = end;
 		}
@@ -89,43 +117,51 @@ static uint32_t cut(struct entry *e, uint64_t start, uint64_t end)
 		i++;
 	}
 	uint32_t last = i;
-	while (last < e->count && e->mappings[last].end <= end)
+	while (last < in->count && in->at[last].end <= end)
 		last++;
-	if (last < e->count && e->mappings[last].start < end) {
-		e->mappings[last].offset += end - e->mappings[last].start;
-		e->mappings[last].start = end;
+	if (last < in->count && in->at[last].start < end) {
+		in->at[last].offset += end - in->at[last].start;
+		in->at[last].start = end;
 	}
 	if (last > i)
-		memmove(
-		    &e->mappings[i], &e->mappings[last], (e->count - last) * sizeof(*e->mappings));
-	e->count -= last - i;
+		memmove(&in->at[i], &in->at[last], (in->count - last) * sizeof(*in->at));
+	in->count -= last - i;
 	return i;
 }
 
 // Puts M in its place; what it covers of older mappings is cut away. Without room for it they are
 // cut all the same, so that its addresses read as unmapped, not as what lay there before.
-int mapping_put(struct entry *e, const struct process_mapping *m)
+int mapping_put(struct mappings *to, const struct process_mapping *m)
 {
-	bool room = make_room(e, 2);
-	uint32_t i = cut(e, m->start, m->end);
-	if (!room)
-		return -ENOMEM;
-	memmove(&e->mappings[i + 1], &e->mappings[i], (e->count - i) * sizeof(*m));
-	e->count++;
-	e->mappings[i] = *m;
+	int error = make_room(to, 2);
+	uint32_t i = cut(to, m->start, m->end);
+	if (error)
+		return error;
+	memmove(&to->at[i + 1], &to->at[i], (to->count - i) * sizeof(*m));
+	to->count++;
+	to->at[i] = *m;
 	return 0;
 }
 
-int mappings_copy(struct entry *to, const struct entry *from)
+void mappings_copy(struct mappings *to, const struct mappings *from)
 {
-	int error = 0;
 	to->count = 0;
-	for (uint32_t i = 0; i < from->count && !error; i++)
-		error = mapping_put(to, &from->mappings[i]);
-	return error;
+	for (uint32_t i = 0; i < from->count; i++) {
+		struct process_mapping m = from->at[i];
+		m.told = false;
+		if (mapping_put(to, &m) < 0)
+			break;
+	}
+	to->full |= from->full;
 }
 
-static struct place place_in_file(
+void mappings_free(struct mappings *m)
+{
+	mem_free(m->at);
+	*m = (struct mappings){0};
+}
+
+struct place place_in_file(
     struct processes *t, struct entry *e, struct process_mapping *m, uint64_t address)
 {
 	struct binary *b = m->binary ? binary_by_id(t, m->binary) : NULL;
@@ -141,7 +177,7 @@ static struct place place_in_file(
 	return (struct place){.kind = PLACE_OFFSET, .owner = m->binary, .address = offset};
 }
 
-static struct place place_in_vdso(const struct process_mapping *m, uint64_t address)
+struct place place_in_vdso(const struct process_mapping *m, uint64_t address)
 {
 	// A 32-bit process has another image than we have: an offset that ours does not reach.
 	uint64_t other = m->start >> 32 ? 0 : 1ull << 32;
@@ -157,39 +193,71 @@ static bool must_read(const struct processes *t, const struct entry *e, bool fou
 		return false;
 	if (e->losses != count_get(COUNT_MMAP_LOST))
 		return true;
-	return !found && (leaf || e->stale || !e->maps_read);
+	bool whole = e->maps_read && !e->now.stale;
+	return !found && (!whole || (leaf && !e->now.full));
+}
+
+// The name under which JIT code in a memfd is shown.
+static void name_memfd(struct processes *t, struct process_mapping *m)
+{
+	if (m->path && (!m->binary || !binary_by_id(t, m->binary)))
+		m->binary = binary_of_name(t, m);
+}
+
+static void tell(struct processes *t, struct entry *e, struct process_mapping *m)
+{
+	if (m->told || !t->options.on_mapping)
+		return;
+	m->told = true;
+	t->options.on_mapping(t->options.arg, &e->p, m);
+}
+
+// In no mapping that is known. A recording says why.
+static struct place place_nowhere(struct processes *t, struct entry *e, uint64_t address)
+{
+	struct place place = {.kind = PLACE_UNMAPPED, .owner = e->p.id, .address = address};
+	struct process_mapping m = {.start = address, .end = address + 1, .kind = PLACE_TOO_MANY};
+	if (!e->maps_read && !t->options.offline && !e->p.exit_ns) {
+		place.kind = PLACE_PENDING;
+	} else if (e->now.full) {
+		place.kind = PLACE_TOO_MANY;
+		count_add(COUNT_MAPPINGS_FULL, 1);
+		tell(t, e, &m);
+	}
+	return place;
 }
 
 static struct place place_of(struct processes *t, struct entry *e, uint64_t address)
 {
-	struct place nowhere = {.kind = PLACE_UNMAPPED, .owner = e->p.id, .address = address};
 	struct place place;
-	if (e->late)
-		return nowhere;
-	struct process_mapping *m = mapping_at(e, address);
 	bool leaf = !e->asked;
 	e->asked = true;
+	if ((leaf || e->late) && exec_place(t, e, address, &place))
+		return place;
+	struct process_mapping *m = mapping_at(&e->now, address);
 	if (must_read(t, e, m, leaf)) {
 		e->tried = true;
 		read_maps(t, e);
-		m = mapping_at(e, address);
+		m = mapping_at(&e->now, address);
 	}
-	if (!m && !e->maps_read && !t->options.offline && !e->p.exit_ns)
-		nowhere.kind = PLACE_PENDING;
 	if (!m)
-		return nowhere;
-	if (m->kind == PLACE_VDSO) {
+		return place_nowhere(t, e, address);
+	switch (m->kind) {
+	case PLACE_VDSO:
 		place = place_in_vdso(m, address);
-	} else if (m->kind == PLACE_ANON) {
+		break;
+	case PLACE_ANON:
 		jit_pin(t, e);
+		name_memfd(t, m);
 		place = (struct place){.kind = PLACE_ANON, .owner = e->p.id, .address = address};
-	} else {
+		break;
+	case PLACE_FILE:
 		place = place_in_file(t, e, m, address);
+		break;
+	default: // a recording says so
+		return (struct place){.kind = m->kind, .owner = e->p.id, .address = address};
 	}
-	if (!m->told && t->options.on_mapping) {
-		m->told = true;
-		t->options.on_mapping(t->options.arg, &e->p, m);
-	}
+	tell(t, e, m);
 	return place;
 }
 
@@ -199,4 +267,10 @@ struct place process_place(struct processes *t, struct process *p, uint64_t addr
 	struct place place = place_of(t, (struct entry *)p, address);
 	t->busy--;
 	return place;
+}
+
+uint32_t process_binary_at(const struct process *p, uint64_t address)
+{
+	const struct process_mapping *m = mapping_at(&((const struct entry *)p)->now, address);
+	return m ? m->binary : 0;
 }

@@ -6,29 +6,41 @@
 //   binaries     id -> binary_entry
 //   by_key       hash of facts and size, or of (dev, inode, size, mtime) -> binary's id
 //   by_build_id  its hash -> id of the one binary with it, for mappings of files that are gone
-//   roots        mount namespace -> O_PATH descriptor of a root, for files of processes that are gone
+//   roots        mount namespace -> O_PATH descriptor of a root, for files of those that are gone
 //   paths        interned; made anew by the sweep when they are much that nobody maps any more
 #pragma once
 #include "process.h"
 #include "../base/base.h"
 
-struct entry {
-	struct process p; // first: what callers hold
-	struct process_mapping *mappings;
+struct mappings {
+	struct process_mapping *at; // by start
 	uint32_t count, cap;
-	uint32_t exec_pages;   // of the newest sample
-	uint32_t tid;	       // of the newest sample
-	uint64_t seen_ns;      // newest sample or event
-	uint64_t checked_ns;   // when it was last made sure that it still runs
-	uint64_t exec_ns;      // newest exec event, 0: none
-	uint64_t next_read_ns; // maps are not read again before
-	uint64_t losses;       // COUNT_MMAP_LOST when the mappings were last known to be whole
-	bool known;	       // its start time is; false: made by an exec event, not yet sampled
+	bool stale; // executable memory changed and no event told how, or not all of it was kept
+	bool full;  // there are more than are kept of one process
+};
+
+struct entry {
+	struct process p;	// first: what callers hold
+	struct mappings now;	// of the program that runs
+	struct mappings before; // of the one before the newest exec, while samples of it may come
+	uint32_t exec_pages;	// of the newest sample
+	uint32_t tid;		// of the newest sample
+	uint64_t seen_ns;	// newest sample or event
+	uint64_t checked_ns;	// when it was last made sure that it still runs
+	uint64_t exec_ns;	// newest exec event, 0: none
+	uint64_t before_ns;	// the one before it
+	uint64_t next_read_ns;	// maps are not read again before
+	uint64_t losses;	// COUNT_MMAP_LOST when the mappings were last known to be whole
+	bool known;		// its start time is; false: made by an exec event, not yet sampled
 	bool sampled, event_since;
 	bool maps_read; // the mappings are whole: read, or told by the events since its exec
-	bool stale;  // executable memory changed and no event told how, or not all of it was kept
-	bool asked;  // an address of the sample at hand
-	bool tried;  // to read its mappings for the sample at hand: once for all its frames
+	bool execing;	// since the newest exec no sample was surely of the new program
+	bool heir;	// the program before that was its parent's: forked, and this its first exec
+	bool loading;	// the kernel part of the sample at hand is of loading a program
+	bool bare;	// the sample at hand found no executable memory at all: inside execve
+	bool taught;	// `before` is of the sample that comes next on the tape
+	bool asked;	// an address of the sample at hand
+	bool tried;	// to read its mappings for the sample at hand: once for all its frames
 	bool late;   // the sample at hand is older than the newest exec: of a program that is gone
 	bool by_tid; // its first thread has ended: /proc shows mappings under another
 	bool jit;    // executable memory of no file was sampled
@@ -53,9 +65,9 @@ struct root {
 // all of it can take the place of the old.
 struct reading {
 	struct proc_maps_job *job; // NULL: none
-	struct entry fresh;	   // only its mappings count
-	uint32_t id;		   // of the process
-	uint64_t cost_ns;	   // spent on it so far
+	struct mappings fresh;
+	uint32_t id;	  // of the process
+	uint64_t cost_ns; // spent on it so far
 };
 
 // Pids that ended a moment ago: a sample of the last work of an exit may still come.
@@ -63,7 +75,9 @@ struct ended {
 	uint32_t pid;
 	uint64_t start_ticks;
 };
-#define ENDED_MAX 256 // by pid modulo
+#define TICK_NS 10000000ull // /proc counts start times in USER_HZ, 100 a second on every Linux
+#define ENDED_MAX 256	    // by pid modulo
+#define LEAVING_MAX 64
 #define JITS_MAX 64
 
 struct processes {
@@ -75,15 +89,20 @@ struct processes {
 	struct proc_scan *scan;
 	struct root roots[ROOTS_MAX];
 	struct ended ended[ENDED_MAX];
+	uint32_t leaving[LEAVING_MAX]; // ids of those that ended and were never sampled: the newest
+	uint32_t leaving_at;
+	struct entry *at_hand; // whose sample is being taken: it is not evicted
 	uint32_t next_id, next_binary;
 	uint32_t pinned;	      // descriptors of binaries
 	struct entry *jits[JITS_MAX]; // whose roots are pinned
 	uint32_t jit_count;
 	uint32_t sweep_at, look_at, look_binary; // where the next walk goes on
 	uint64_t now_ns;			 // of the newest record or call
-	uint64_t next_reread_ns;		 // no mappings are read a second time before
-	uint64_t seed;				 // of the keys: nobody may choose files to collide
-	int busy; // mappings or paths are in use: processes_shrink must leave them alone
+	uint64_t since_ns;	 // of processes that began later every event is known
+	uint64_t next_reread_ns; // no mappings are read a second time before
+	uint64_t seed;		 // of the keys: nobody may choose files to collide
+	int busy;	  // mappings or paths are in use: processes_shrink must leave them alone
+	bool kernel_seen; // samples bring their kernel part: one without was taken in user code
 };
 
 // Ids made up in a replay; those of recordings lie below.
@@ -96,6 +115,11 @@ struct entry *entry_by_pid(struct processes *t, uint32_t pid); // also one that 
 struct entry *entry_by_id(struct processes *t, uint32_t id);
 void entry_retire(struct processes *t, struct entry *e, uint64_t now);
 void entry_forget(struct processes *t, struct entry *e); // its mappings
+struct entry *entry_learn(struct processes *t, uint32_t pid);
+struct entry *entry_parent(struct processes *t, const struct entry *e); // learned now if need be
+uint64_t monotonic_of_boot(uint64_t boot_ns);
+// Of a process that began then: is every exec since known?
+bool entry_began_since(const struct processes *t, uint64_t start_ns);
 uint32_t id_next(const struct map *taken, uint32_t *next);
 
 // sweep.c
@@ -105,20 +129,35 @@ bool entry_evict(struct processes *t);
 enum alive { ALIVE, RENAMED, GONE, UNSURE };
 enum alive entry_alive(struct processes *t, const struct entry *e);
 void read_maps(struct processes *t, struct entry *e);
+void read_parent(struct processes *t, struct entry *parent);
 void reading_end(struct processes *t);
 
 // mapping.c
-int mapping_put(struct entry *e, const struct process_mapping *m); // 0 or -ENOMEM: not (wholly) put
-int mappings_copy(struct entry *to, const struct entry *from);
-struct process_mapping *mapping_at(struct entry *e, uint64_t address);
+// Not (wholly) put: -ENOMEM, which makes them stale, or -ENOSPC: too many, which makes them full.
+int mapping_put(struct mappings *to, const struct process_mapping *m);
+void mappings_copy(struct mappings *to, const struct mappings *from);
+void mappings_free(struct mappings *m);
+struct process_mapping *mapping_at(const struct mappings *in, uint64_t address);
 uint32_t mapping_kind_of(const char *path, bool has_build_id);
+struct place place_in_file(
+    struct processes *t, struct entry *e, struct process_mapping *m, uint64_t address);
+struct place place_in_vdso(const struct process_mapping *m, uint64_t address);
 // 0 or -ENOMEM. *ID is 0 where there are too many already.
 int path_add(struct processes *t, const char *path, size_t n, uint32_t *id);
+// Interns PATH for M where its kind wants one.
+int path_of_mapping(struct processes *t, struct process_mapping *m, const char *path, size_t n);
+
+// exec.c
+void exec_begin(struct processes *t, struct entry *e, uint64_t now);
+void exec_settle(struct entry *e);
+void exec_sample(struct processes *t, struct entry *e, const struct record_sample *r);
+bool exec_place(struct processes *t, struct entry *e, uint64_t address, struct place *place);
 
 // binary.c
 uint32_t binary_of(struct processes *t, struct entry *e, const struct process_mapping *m);
 // ID 0: a new one.
 struct binary_entry *binary_add(struct processes *t, uint32_t id, uint64_t key, uint32_t path);
+uint32_t binary_of_name(struct processes *t, const struct process_mapping *m); // without a file
 uint64_t build_id_hash(const struct processes *t, const uint8_t *id, size_t n);
 void binary_drop(struct processes *t, struct binary_entry *b);
 void binary_unpin(struct processes *t, struct binary_entry *b);

@@ -31,6 +31,7 @@ enum place_kind {
 	PLACE_ANON,   // owner: process id; address: virtual. Executable memory of no file: JIT code
 	PLACE_UNMAPPED, // owner: process id; address: virtual; no executable mapping covers it
 	PLACE_PENDING,	// its process's mappings are so many that they are still being read
+	PLACE_TOO_MANY, // as PLACE_UNMAPPED, but not all mappings of this process could be kept
 };
 struct place {
 	uint64_t address;
@@ -59,24 +60,32 @@ struct process {
 	uint32_t euid;
 	bool wanted;
 	bool kernel_thread;
+	// Of the sample at hand, once its first place was asked: it was taken inside execve. That
+	// place is of the program before (or PLACE_UNMAPPED), and no other of it is known.
+	bool in_exec;
 	char comm[16];
 	char container[65]; // 64 hex digits, or ""
 };
 
 struct process_mapping;
+#define MAPPING_BEFORE 0x100u
 struct process_options {
 	struct proc *proc;
 	uint32_t processes_max; // 0: default 16384
 	uint32_t binaries_max;	// 0: default 2048
-	uint32_t pinned_max;	// descriptors of files, and of roots where JIT code is; 0: default 256
-	uint64_t grace_ns;	// kept this long after the exit; 0: 30 s
-	bool offline; // a replay: facts come by process_teach_mapping, /proc is never read
+	uint32_t pinned_max; // descriptors of files, and of roots where JIT code is; 0: default 256
+	uint64_t grace_ns;   // kept this long after the exit; 0: 30 s
+	bool offline;	     // a replay: facts come by process_teach_mapping, /proc is never read
 	// Called for each process once it is known (and after exec): sets ->wanted and ->container.
 	void (*on_new)(void *arg, struct process *p);
 	// Called when a sample hit a mapping for the first time, and when another binary was found
 	// behind it (for a recording). M->binary is 0 where no file lies behind it, or it could not
 	// be told.
 	void (*on_mapping)(void *arg, const struct process *p, const struct process_mapping *m);
+	// Asked of samples around an exec: is a program being loaded where R's kernel part was
+	// taken, so that the user registers are still those of the program before? 1, 0, or -errno
+	// where nobody can tell; NULL: nobody can.
+	int (*is_loading)(void *arg, const struct record_sample *r);
 	// Called when processes_read has something to do.
 	void (*on_busy)(void *arg);
 	void *arg;
@@ -84,11 +93,14 @@ struct process_options {
 struct process_mapping {
 	uint64_t start, end, offset;
 	uint32_t binary; // 0: none
-	uint32_t kind;	 // enum place_kind of what lies in it: FILE, VDSO or ANON
+	// enum place_kind of what lies in it: FILE, VDSO or ANON. For a recording also TOO_MANY or
+	// UNMAPPED; and with MAPPING_BEFORE it is of the program before, for the one sample at
+	// hand.
+	uint32_t kind;
 	// Private: what is known before the file was opened.
 	uint64_t build_id; // hash, 0: none
 	uint64_t inode;	   // 0: not known
-	uint32_t path;	   // interned, of files
+	uint32_t path;	   // interned, of files and memfds
 	bool deleted;	   // not to be found by its path
 	bool told;	   // on_mapping was called
 };
@@ -112,6 +124,9 @@ struct process *process_of(struct processes *t, const struct record_sample *r);
 // What ADDRESS means in P, which process_of gave for the sample at hand; the first address is where
 // the CPU was, the others are its callers. Reads mappings and pins files at first need.
 struct place process_place(struct processes *t, struct process *p, uint64_t address);
+
+// The binary whose mapping holds ADDRESS, 0 for none: JIT code in a memfd has one without a file.
+uint32_t process_binary_at(const struct process *p, uint64_t address);
 
 struct process *process_by_pid(struct processes *t, uint32_t pid); // the one that runs, or NULL
 // By ids of places; NULL where it was forgotten. The root of one that runs JIT code is pinned again

@@ -27,7 +27,7 @@ enum alive entry_alive(struct processes *t, const struct entry *e)
 
 struct read_state {
 	struct processes *t;
-	struct entry *into;
+	struct mappings *into;
 };
 
 static int on_map(void *arg, const struct proc_map *pm)
@@ -43,51 +43,49 @@ static int on_map(void *arg, const struct proc_map *pm)
 	    .kind = mapping_kind_of(pm->path, false),
 	    .deleted = pm->deleted,
 	};
-	int error = m.kind == PLACE_FILE ? path_add(s->t, pm->path, strlen(pm->path), &m.path) : 0;
-	if (error || mapping_put(s->into, &m) < 0)
-		s->into->stale = true;
+	if (path_of_mapping(s->t, &m, pm->path, strlen(pm->path)) < 0)
+		s->into->stale = true; // found nowhere it is read again
+	else
+		mapping_put(s->into, &m);
 	return 0;
 }
 
 // Keeps what earlier reads found out about files: the same range of the same file is the same.
-static void carry_over(struct entry *e, const struct process_mapping *old, uint32_t count)
+static void carry_over(struct mappings *to, const struct mappings *from)
 {
-	for (uint32_t i = 0, k = 0; i < e->count; i++) {
-		struct process_mapping *m = &e->mappings[i];
-		while (k < count && old[k].start < m->start)
-			k++;
-		if (k < count && old[k].start == m->start && old[k].offset == m->offset &&
-		    old[k].kind == m->kind && old[k].path == m->path &&
-		    (!old[k].inode || old[k].inode == m->inode)) {
-			m->binary = old[k].binary;
-			m->build_id = old[k].build_id;
-			m->told = old[k].told;
+	const struct process_mapping *old = from->at, *end = old + from->count;
+	for (uint32_t i = 0; i < to->count; i++) {
+		struct process_mapping *m = &to->at[i];
+		while (old < end && old->start < m->start)
+			old++;
+		if (old < end && old->start == m->start && old->offset == m->offset &&
+		    old->kind == m->kind && old->path == m->path &&
+		    (!old->inode || old->inode == m->inode)) {
+			m->binary = old->binary;
+			m->build_id = old->build_id;
+			m->told = old->told;
 		}
 	}
 }
 
 // What was read takes the place of what was known.
-static void take_over(struct entry *e, struct entry *fresh)
+static void take_over(struct entry *e, struct mappings *fresh)
 {
-	carry_over(fresh, e->mappings, e->count);
-	mem_free(e->mappings);
-	e->mappings = fresh->mappings;
-	e->count = fresh->count;
-	e->cap = fresh->cap;
-	e->stale = fresh->stale;
-	*fresh = (struct entry){0};
+	carry_over(fresh, &e->now);
+	mappings_free(&e->now);
+	e->now = *fresh;
+	*fresh = (struct mappings){0};
 }
 
 // What was read in part joins what was known.
-static void merge(struct entry *e, struct entry *fresh)
+static void merge(struct entry *e, struct mappings *fresh)
 {
-	carry_over(fresh, e->mappings, e->count);
-	e->stale = fresh->stale;
+	carry_over(fresh, &e->now);
+	e->now.stale = fresh->stale;
+	e->now.full |= fresh->full;
 	for (uint32_t i = 0; i < fresh->count; i++)
-		if (mapping_put(e, &fresh->mappings[i]) < 0)
-			e->stale = true;
-	mem_free(fresh->mappings);
-	*fresh = (struct entry){0};
+		mapping_put(&e->now, &fresh->at[i]);
+	mappings_free(fresh);
 }
 
 // A process whose mappings cost much to read is read again so late that it costs 1 % of a CPU, not
@@ -97,14 +95,14 @@ static void note_cost(struct processes *t, struct entry *e, uint64_t cost)
 	uint64_t now = clock_now();
 	e->maps_read = true;
 	e->losses = count_get(COUNT_MMAP_LOST);
-	e->next_read_ns = now + 100 * cost + (e->stale ? TROUBLE_NS : RETRY_NS);
+	e->next_read_ns = now + 100 * cost + (e->now.stale ? TROUBLE_NS : RETRY_NS);
 	t->next_reread_ns = now + 20 * cost;
 }
 
 void reading_end(struct processes *t)
 {
 	proc_maps_free(t->reading.job);
-	mem_free(t->reading.fresh.mappings);
+	mappings_free(&t->reading.fresh);
 	t->reading = (struct reading){0};
 }
 
@@ -148,11 +146,11 @@ static void tell_busy(struct processes *t)
 
 // A process of which JOB read some into FRESH has too many mappings for one turn.
 static void read_on(struct processes *t, struct entry *e, struct proc_maps_job *job,
-    struct entry *fresh, uint64_t began)
+    struct mappings *fresh, uint64_t began)
 {
 	t->reading = (struct reading){
 	    .job = job, .fresh = *fresh, .id = e->p.id, .cost_ns = clock_now() - began};
-	*fresh = (struct entry){0};
+	*fresh = (struct mappings){0};
 	tell_busy(t);
 }
 
@@ -173,7 +171,7 @@ static bool try_thread(struct processes *t, struct entry *e)
 // pid.
 static enum alive read_once(struct processes *t, struct entry *e, uint64_t began)
 {
-	struct entry fresh = {.count = 0};
+	struct mappings fresh = {0};
 	struct read_state s = {.t = t, .into = &fresh};
 	struct proc_maps_job *job = proc_maps_new(t->options.proc, entry_reader(e));
 	int more = job ? proc_maps_step(job, READ_NOW_NS, on_map, &s) : -errno;
@@ -191,21 +189,43 @@ static enum alive read_once(struct processes *t, struct entry *e, uint64_t began
 	} else if (alive == ALIVE) { // nothing to see: hidden, or no memory (any more)
 		alive = UNSURE;
 	}
-	mem_free(fresh.mappings);
+	mappings_free(&fresh);
 	proc_maps_free(job);
 	return alive;
+}
+
+// What is known has to do, for a while.
+static void give_up(struct entry *e, enum alive alive, uint64_t now)
+{
+	e->maps_read = true;
+	e->by_tid = false;
+	e->losses = count_get(COUNT_MMAP_LOST);
+	e->now.stale = alive == UNSURE;
+	e->next_read_ns = now + TROUBLE_NS;
+}
+
+// Reads the mappings of a process that was never sampled itself.
+void read_parent(struct processes *t, struct entry *parent)
+{
+	uint64_t now = clock_now();
+	bool settled = parent->maps_read && !parent->now.stale;
+	if (parent->now.count || settled || !parent->known || parent->p.exit_ns ||
+	    t->reading.id == parent->p.id || now < parent->next_read_ns)
+		return;
+	parent->next_read_ns = now + RETRY_NS;
+	enum alive alive = read_once(t, parent, now);
+	if (alive == GONE || alive == UNSURE)
+		give_up(parent, alive, now);
 }
 
 // A child that never ran exec shares its parent's program.
 static void inherit(struct processes *t, struct entry *e)
 {
-	struct entry *parent = entry_by_pid(t, e->p.ppid);
-	if (!parent || parent == e || strncmp(parent->p.comm, e->p.comm, sizeof(e->p.comm)))
+	struct entry *parent = entry_parent(t, e);
+	if (!parent || strncmp(parent->p.comm, e->p.comm, sizeof(e->p.comm)))
 		return;
-	if (!parent->count && !parent->maps_read && parent->known && !parent->p.exit_ns)
-		read_once(t, parent, clock_now());
-	if (mappings_copy(e, parent) < 0)
-		e->stale = true;
+	read_parent(t, parent);
+	mappings_copy(&e->now, &parent->now);
 }
 
 void read_maps(struct processes *t, struct entry *e)
@@ -214,20 +234,20 @@ void read_maps(struct processes *t, struct entry *e)
 	if (t->reading.id == e->p.id)
 		tell_busy(t);
 	if (began < e->next_read_ns || t->reading.id == e->p.id ||
-	    (e->count && began < t->next_reread_ns))
+	    (e->now.count && began < t->next_reread_ns))
 		return;
 	e->next_read_ns = began + RETRY_NS;
 	enum alive alive = e->p.exit_ns ? GONE : read_once(t, e, began);
 	if (alive == UNSURE && try_thread(t, e))
 		alive = read_once(t, e, began);
-	if (alive == ALIVE || alive == RENAMED)
-		return; // with another name it may be another program: the next sample or event
-			// tells
-	if (alive == GONE && !e->count)
+	if (alive == ALIVE)
+		return;
+	// With another name it may be another program by now: the next sample or event tells.
+	// One without memory has perhaps ended, or its memory is hidden.
+	bool sure = alive != UNSURE || entry_began_since(t, e->p.start_ticks * TICK_NS);
+	if (!e->now.count && !e->exec_ns && sure)
 		inherit(t, e);
-	e->maps_read = true;
-	e->by_tid = false;
-	e->losses = count_get(COUNT_MMAP_LOST);
-	e->stale = alive == UNSURE;
-	e->next_read_ns = began + TROUBLE_NS;
+	if (alive == RENAMED)
+		return;
+	give_up(e, alive, began);
 }

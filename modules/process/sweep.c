@@ -8,6 +8,7 @@
 #define UNSAMPLED_NS (20 * NS_PER_S) // what events told of a process that was never sampled
 #define IDLE_NS (300 * NS_PER_S)     // mappings, pins and roots that nobody used for so long
 #define RECENT_NS (2 * NS_PER_S)     // what was sampled since stays even where memory is short
+#define LEFT_NS (100 * NS_PER_MS)    // the last work of an exit takes less
 #define CHECKS 16		     // processes asked in one sweep whether they still run
 #define EVICT_LOOKS 64
 #define SHRINK_LOOKS 1024
@@ -17,10 +18,9 @@ void entry_forget(struct processes *t, struct entry *e)
 {
 	if (t->reading.id == e->p.id)
 		reading_end(t);
-	mem_free(e->mappings);
-	e->mappings = NULL;
-	e->count = e->cap = 0;
-	e->maps_read = e->stale = false;
+	mappings_free(&e->now);
+	mappings_free(&e->before);
+	e->maps_read = false;
 	e->next_read_ns = 0;
 }
 
@@ -48,11 +48,13 @@ bool entry_evict(struct processes *t)
 {
 	struct entry *worst = NULL, *e;
 	for (uint32_t n = 0; n < EVICT_LOOKS && n < t->by_id.count; n++)
-		if (next_entry(t, &t->look_at, &e) && (!worst || goes_before(e, worst)))
+		if (next_entry(t, &t->look_at, &e) && e != t->at_hand &&
+		    (!worst || goes_before(e, worst)))
 			worst = e;
 	if (!worst)
 		return false;
 	count_add(COUNT_PROCESSES_FULL, 1);
+	t->since_ns = t->now_ns; // its execs are forgotten too
 	entry_free(t, worst);
 	return true;
 }
@@ -68,23 +70,26 @@ static bool add_live(struct processes *t, struct names *fresh, uint32_t *ids)
 		if (*path_ && !ids[id])                                                            \
 			ok = (ids[id] = names_add(fresh, path_, strlen(path_))) && ok;             \
 	} while (0)
+#define ADD_ALL(mappings)                                                                          \
+	for (uint32_t k = 0; k < (mappings).count; k++)                                            \
+	ADD((mappings).at[k].path)
 	for (uint32_t i = 0; map_next(&t->by_id, &i, &s);) {
 		const struct entry *e = (struct entry *)(uintptr_t)s.value;
-		for (uint32_t k = 0; k < e->count; k++)
-			ADD(e->mappings[k].path);
+		ADD_ALL(e->now);
+		ADD_ALL(e->before);
 	}
-	for (uint32_t k = 0; k < t->reading.fresh.count; k++)
-		ADD(t->reading.fresh.mappings[k].path);
+	ADD_ALL(t->reading.fresh);
 	for (uint32_t i = 0; map_next(&t->binaries, &i, &s);)
 		ADD(((struct binary_entry *)(uintptr_t)s.value)->path);
+#undef ADD_ALL
 #undef ADD
 	return ok;
 }
 
-static void move_paths(struct entry *e, const uint32_t *ids)
+static void move_paths(struct mappings *m, const uint32_t *ids)
 {
-	for (uint32_t k = 0; k < e->count; k++)
-		e->mappings[k].path = ids[e->mappings[k].path];
+	for (uint32_t k = 0; k < m->count; k++)
+		m->at[k].path = ids[m->at[k].path];
 }
 
 // Paths that nobody maps any more are let go by interning the live ones anew.
@@ -94,8 +99,11 @@ static void compact_paths(struct processes *t)
 	struct names *fresh = names_new(ACCOUNT_PROCESS);
 	uint32_t *ids = mem_alloc(ACCOUNT_PROCESS, names_count(t->paths) * sizeof(*ids));
 	if (fresh && ids && add_live(t, fresh, ids)) {
-		for (uint32_t i = 0; map_next(&t->by_id, &i, &s);)
-			move_paths((struct entry *)(uintptr_t)s.value, ids);
+		for (uint32_t i = 0; map_next(&t->by_id, &i, &s);) {
+			struct entry *e = (struct entry *)(uintptr_t)s.value;
+			move_paths(&e->now, ids);
+			move_paths(&e->before, ids);
+		}
 		move_paths(&t->reading.fresh, ids);
 		for (uint32_t i = 0; map_next(&t->binaries, &i, &s);) {
 			struct binary_entry *b = (struct binary_entry *)(uintptr_t)s.value;
@@ -114,7 +122,8 @@ static void compact_paths(struct processes *t)
 static bool sweep_one(struct processes *t, struct entry *e, uint64_t now, int *checks)
 {
 	uint64_t used = e->checked_ns > e->seen_ns ? e->checked_ns : e->seen_ns;
-	bool over = e->p.exit_ns ? now > e->p.exit_ns + t->options.grace_ns
+	uint64_t grace = e->sampled ? t->options.grace_ns : LEFT_NS;
+	bool over = e->p.exit_ns ? now > e->p.exit_ns + grace
 				 : !e->known && now > e->seen_ns + UNSAMPLED_NS;
 	bool lives = !over && !t->options.offline && !e->p.exit_ns;
 	if (lives && now > used + IDLE_NS && *checks > 0) {
@@ -122,9 +131,11 @@ static bool sweep_one(struct processes *t, struct entry *e, uint64_t now, int *c
 		e->checked_ns = now;
 		over = entry_alive(t, e) == GONE; // its exit event was lost
 	}
+	if (!over && e->execing && now > e->exec_ns + UNSAMPLED_NS)
+		exec_settle(e);
 	if (over)
 		entry_free(t, e);
-	else if (lives && e->cap && now > e->seen_ns + (e->sampled ? IDLE_NS : UNSAMPLED_NS))
+	else if (lives && e->now.cap && now > e->seen_ns + (e->sampled ? IDLE_NS : UNSAMPLED_NS))
 		entry_forget(t, e);
 	return !over;
 }
@@ -180,7 +191,8 @@ uint64_t processes_shrink(void *arg, uint64_t need)
 	for (uint32_t n = 0; n < SHRINK_LOOKS && n < t->by_id.count; n++) {
 		if (before - mem_used(ACCOUNT_PROCESS) >= need)
 			break;
-		if (next_entry(t, &t->look_at, &e) && e->cap && t->now_ns > e->seen_ns + RECENT_NS)
+		if (next_entry(t, &t->look_at, &e) && e->now.cap &&
+		    t->now_ns > e->seen_ns + RECENT_NS)
 			entry_forget(t, e);
 	}
 	return before - mem_used(ACCOUNT_PROCESS);

@@ -9,7 +9,7 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-#define TICK_NS 10000000ull // /proc counts start times in USER_HZ, 100 a second on every Linux
+#define ATTACH_NS (100 * NS_PER_MS) // after the first record events come of every CPU
 
 static void set_defaults(struct process_options *o)
 {
@@ -108,8 +108,11 @@ void entry_free(struct processes *t, struct entry *e)
 	if (entry_by_pid(t, e->p.pid) == e)
 		map_remove(&t->by_pid, e->p.pid);
 	map_remove(&t->by_id, e->p.id);
+	if (t->at_hand == e)
+		t->at_hand = NULL;
 	jit_unpin(t, e);
-	mem_free(e->mappings);
+	mappings_free(&e->now);
+	mappings_free(&e->before);
 	mem_free(e);
 	count_set(COUNT_PROCESSES, t->by_id.count);
 }
@@ -161,12 +164,18 @@ static struct ended *ended_at(struct processes *t, uint32_t pid)
 	return &t->ended[pid % ENDED_MAX];
 }
 
-// Has E run its program before a process that started at START_NS (CLOCK_BOOTTIME)? Suspended time
-// since its start makes a process look older than it is, never younger.
+// By the other clock; 0 where it does not reach back. Suspended time since then makes it look
+// earlier than it was, never later.
+uint64_t monotonic_of_boot(uint64_t boot_ns)
+{
+	uint64_t now = clock_now(), suspended = clock_boot() - now; // in this order: never negative
+	return boot_ns > suspended ? boot_ns - suspended : 0;
+}
+
+// Has E run its program before a process that started at START_NS (CLOCK_BOOTTIME)?
 static bool execed_before(const struct processes *t, const struct entry *e, uint64_t start_ns)
 {
-	uint64_t suspended = clock_boot() - clock_now();
-	return !t->options.offline && start_ns > suspended && start_ns - suspended > e->exec_ns;
+	return !t->options.offline && monotonic_of_boot(start_ns) > e->exec_ns;
 }
 
 // The entry of the process that started then, or NULL; what else had this pid is over.
@@ -199,7 +208,7 @@ static void update(struct processes *t, struct entry *e, const struct record_sam
 	// Where events were lost as well, it was perhaps an exec.
 	if ((changed || (renamed && !e->event_since)) && e->losses != count_get(COUNT_MMAP_LOST))
 		entry_forget(t, e);
-	e->stale |= changed;
+	e->now.stale |= changed;
 	if (r->exec_pages)
 		e->exec_pages = r->exec_pages;
 	e->event_since = false;
@@ -211,13 +220,15 @@ static void update(struct processes *t, struct entry *e, const struct record_sam
 	if (r->mnt_ns)
 		e->p.mnt_ns = r->mnt_ns;
 	text_copy(e->p.comm, sizeof(e->p.comm), r->process_comm);
-	if (fresh || renamed || moved)
+	// Of one that has ended /proc can say no more, or it is another's with that pid.
+	if (fresh || ((renamed || moved) && !e->p.exit_ns))
 		announce(t, e);
 }
 
 struct process *process_of(struct processes *t, const struct record_sample *r)
 {
 	uint64_t now = t->now_ns = r->head.time_ns;
+	t->since_ns = t->since_ns ? t->since_ns : now;
 	struct entry *e = entry_started(t, r->pid, r->start_ns, now);
 	if (!e) {
 		e = entry_add(t, 0, r->pid);
@@ -227,9 +238,13 @@ struct process *process_of(struct processes *t, const struct record_sample *r)
 		if (ended->pid == r->pid && ended->start_ticks == r->start_ns / TICK_NS)
 			e->p.exit_ns = now;
 	}
+	t->at_hand = e;
 	e->late = now < e->exec_ns;
-	if (!e->late)
+	e->bare = e->loading = e->p.in_exec = false;
+	if (!e->late) {
 		update(t, e, r);
+		exec_sample(t, e, r);
+	}
 	e->tid = r->tid;
 	e->asked = e->tried = false;
 	e->sampled = true;
@@ -241,6 +256,7 @@ void process_execed(struct processes *t, const struct record_task *r)
 {
 	struct entry *e = entry_by_pid(t, r->pid);
 	t->now_ns = r->head.time_ns;
+	t->since_ns = t->since_ns ? t->since_ns : t->now_ns;
 	if (e && e->p.exit_ns) {
 		entry_retire(t, e, r->head.time_ns);
 		e = NULL;
@@ -253,12 +269,12 @@ void process_execed(struct processes *t, const struct record_task *r)
 	if (t->reading.id == e->p.id)
 		reading_end(t);
 	jit_unpin(t, e);
-	e->count = 0;
+	exec_begin(t, e, r->head.time_ns);
 	e->maps_read = true;
-	e->stale = e->by_tid = e->jit = false;
+	e->by_tid = e->jit = false;
 	e->p.kernel_thread = false;
 	e->event_since = true;
-	e->exec_ns = e->seen_ns = r->head.time_ns;
+	e->seen_ns = r->head.time_ns;
 	e->losses = count_get(COUNT_MMAP_LOST);
 	e->next_read_ns = 0;
 	text_copy(e->p.comm, sizeof(e->p.comm), r->comm);
@@ -296,12 +312,22 @@ void process_mapped(struct processes *t, const struct record_mmap *r)
 		return;
 	t->busy++;
 	size_t n = without_deleted(r->path, r->path_len, &m.deleted);
-	int error = m.kind == PLACE_FILE ? path_add(t, r->path, n, &m.path) : 0;
-	if (mapping_put(e, &m) < 0 || error)
-		e->stale = true;
-	if (reading && mapping_put(&t->reading.fresh, &m) < 0)
-		t->reading.fresh.stale = true;
+	if (path_of_mapping(t, &m, r->path, n) < 0)
+		e->now.stale = true;
+	mapping_put(&e->now, &m);
+	if (reading)
+		mapping_put(&t->reading.fresh, &m);
 	t->busy--;
+}
+
+// Of those that ended and were never sampled only the newest are kept.
+static void leave(struct processes *t, struct entry *e)
+{
+	uint32_t *id = &t->leaving[t->leaving_at++ % LEAVING_MAX];
+	struct entry *other = entry_by_id(t, *id);
+	if (other && other != e && other->p.exit_ns && !other->sampled)
+		entry_free(t, other);
+	*id = e->p.id;
 }
 
 void process_exited(struct processes *t, const struct record_task *r)
@@ -313,25 +339,25 @@ void process_exited(struct processes *t, const struct record_task *r)
 	if (!e || e->p.exit_ns || (e->known && e->p.start_ticks != ticks))
 		return;
 	// It keeps its place: a last sample may come after its exit.
-	if (e->sampled)
-		e->p.exit_ns = r->head.time_ns;
-	else
-		entry_free(t, e);
+	e->p.exit_ns = r->head.time_ns;
+	if (!e->sampled)
+		leave(t, e);
 }
 
-static void learn_from_proc(struct processes *t, uint32_t pid)
+// The entry of the process that runs as PID, or NULL.
+struct entry *entry_learn(struct processes *t, uint32_t pid)
 {
 	struct proc_stat st;
 	if (proc_stat(t->options.proc, pid, &st) < 0)
-		return;
+		return NULL;
 	struct entry *e = entry_by_pid(t, pid);
 	if (e && e->known && e->p.start_ticks == st.start_ticks)
-		return;
+		return e;
 	e = entry_started(t, pid, st.start_ticks * TICK_NS, t->now_ns);
 	if (!e)
 		e = entry_add(t, 0, pid);
 	if (!e)
-		return;
+		return NULL;
 	e->known = true;
 	e->p.start_ticks = st.start_ticks;
 	e->p.ppid = st.ppid;
@@ -340,6 +366,22 @@ static void learn_from_proc(struct processes *t, uint32_t pid)
 	if (!st.kernel_thread)
 		proc_mount_ns(t->options.proc, pid, &e->p.mnt_ns); // stays 0 where not permitted
 	announce(t, e);
+	return e;
+}
+
+struct entry *entry_parent(struct processes *t, const struct entry *e)
+{
+	struct entry *parent = entry_by_pid(t, e->p.ppid);
+	if (!parent && e->p.ppid && !t->options.offline)
+		parent = entry_learn(t, e->p.ppid); // forked, and never sampled
+	bool sound = parent && parent != e && parent->known && !parent->p.kernel_thread &&
+		     parent->p.start_ticks <= e->p.start_ticks;
+	return sound ? parent : NULL;
+}
+
+bool entry_began_since(const struct processes *t, uint64_t start_ns)
+{
+	return t->since_ns && monotonic_of_boot(start_ns) > t->since_ns + ATTACH_NS;
 }
 
 int processes_scan(struct processes *t, uint64_t budget_ns)
@@ -355,7 +397,7 @@ int processes_scan(struct processes *t, uint64_t budget_ns)
 		uint32_t pid;
 		more = proc_scan_next(t->scan, &pid);
 		if (more > 0)
-			learn_from_proc(t, pid);
+			entry_learn(t, pid);
 	} while (more > 0 && clock_now() < end);
 	if (more <= 0) {
 		proc_scan_free(t->scan);

@@ -53,7 +53,28 @@ static int teach_mapping(struct processes *t, struct entry *e, const struct proc
 	if (!error && taught->id)
 		error = teach_binary(t, taught, copy.path);
 	e->maps_read = true;
-	return error ? error : mapping_put(e, &copy);
+	bool before = copy.kind & MAPPING_BEFORE;
+	copy.kind &= ~MAPPING_BEFORE;
+	e->taught |= before;
+	if (!error)
+		error = mapping_put(before ? &e->before : &e->now, &copy);
+	return error == -ENOSPC ? 0 : error; // too many, as they were when it was recorded
+}
+
+static bool is_kind(uint32_t kind)
+{
+	switch (kind) {
+	case PLACE_FILE:
+	case PLACE_VDSO:
+	case PLACE_ANON:
+	case PLACE_TOO_MANY:
+	case PLACE_FILE | MAPPING_BEFORE:
+	case PLACE_VDSO | MAPPING_BEFORE:
+	case PLACE_UNMAPPED | MAPPING_BEFORE:
+		return true;
+	default:
+		return false;
+	}
 }
 
 int process_teach_mapping(struct processes *t, uint32_t pid, uint64_t start_ticks,
@@ -62,8 +83,7 @@ int process_teach_mapping(struct processes *t, uint32_t pid, uint64_t start_tick
 	struct entry *e = entry_by_pid(t, pid);
 	bool sound = m->end > m->start && taught->id < UNTAUGHT_FIRST &&
 		     taught->facts.exec_count <= ELF_EXEC_MAX &&
-		     taught->facts.build_id_len <= ELF_BUILD_ID_MAX &&
-		     (m->kind == PLACE_FILE || m->kind == PLACE_VDSO || m->kind == PLACE_ANON);
+		     taught->facts.build_id_len <= ELF_BUILD_ID_MAX && is_kind(m->kind);
 	if (!sound)
 		return -EINVAL;
 	if (!e || (e->known && e->p.start_ticks != start_ticks))

@@ -16,6 +16,8 @@ static struct processes *table;
 static struct proc *proc;
 static int announced, busy_calls, mapped_calls;
 static uint32_t mapped_binary;
+static struct process_mapping mapped_last;
+static int loading; // what the kernel part of samples says
 
 static void on_new(void *arg, struct process *p)
 {
@@ -30,6 +32,14 @@ static void on_mapping(void *arg, const struct process *p, const struct process_
 	(void)p;
 	mapped_calls++;
 	mapped_binary = m->binary;
+	mapped_last = *m;
+}
+
+static int on_loading(void *arg, const struct record_sample *r)
+{
+	(void)arg;
+	(void)r;
+	return loading;
 }
 
 static void on_busy(void *arg)
@@ -52,8 +62,9 @@ static inline int setup(void **state)
 	o.on_new = on_new;
 	o.on_mapping = on_mapping;
 	o.on_busy = on_busy;
+	o.is_loading = on_loading;
 	table = processes_new(&o);
-	announced = busy_calls = mapped_calls = 0;
+	announced = busy_calls = mapped_calls = loading = 0;
 	return !table;
 }
 

@@ -13,7 +13,7 @@
 static void puts_cut_and_split_like_a_byte_map(void **state)
 {
 	(void)state;
-	struct entry e = {.count = 0};
+	struct mappings all = {0};
 	uint64_t path_at[SPACE] = {0}, offset_at[SPACE] = {0}, seed = 7;
 	for (int round = 0; round < 4000; round++) {
 		seed = hash_mix(seed + 1);
@@ -25,78 +25,80 @@ static void puts_cut_and_split_like_a_byte_map(void **state)
 		    .offset = (seed >> 40) & 0xffff,
 		    .path = (uint32_t)round + 1,
 		    .kind = PLACE_FILE};
-		mapping_put(&e, &m);
+		mapping_put(&all, &m);
 		for (uint64_t a = start; a < end; a++) {
 			path_at[a] = m.path;
 			offset_at[a] = m.offset + a - start;
 		}
 		for (uint64_t a = 0; a < SPACE; a++) {
-			struct process_mapping *at = mapping_at(&e, a);
+			struct process_mapping *at = mapping_at(&all, a);
 			assert_int_equal(at ? at->path : 0, path_at[a]);
 			if (at)
 				assert_int_equal(at->offset + a - at->start, offset_at[a]);
 		}
-		for (uint32_t i = 1; i < e.count; i++)
-			assert_true(e.mappings[i - 1].end <= e.mappings[i].start);
+		for (uint32_t i = 1; i < all.count; i++)
+			assert_true(all.at[i - 1].end <= all.at[i].start);
 	}
-	mem_free(e.mappings);
+	mappings_free(&all);
 }
 
 static void no_memory_leaves_a_gap_only(void **state)
 {
 	(void)state;
-	struct entry e = {.count = 0};
+	struct mappings all = {0};
 	struct process_mapping m = {.start = 10, .end = 20, .path = 1};
 	mem_fail_at(1);
-	mapping_put(&e, &m);
+	mapping_put(&all, &m);
 	mem_fail_at(0);
-	assert_null(mapping_at(&e, 15));
-	mapping_put(&e, &m);
-	assert_non_null(mapping_at(&e, 15));
-	mem_free(e.mappings);
+	assert_null(mapping_at(&all, 15));
+	assert_true(all.stale && !all.full);
+	mapping_put(&all, &m);
+	assert_non_null(mapping_at(&all, 15));
+	mappings_free(&all);
 	assert_int_equal(mem_used(ACCOUNT_PROCESS), 0);
 }
 
 static void a_full_table_has_gaps_but_nothing_wrong(void **state)
 {
 	(void)state;
-	struct entry e = {.count = 0};
+	struct mappings all = {0};
 	uint32_t refused = 0;
 	for (uint64_t i = 1; i <= 20000; i++) {
 		struct process_mapping m = {
 		    .start = i * 0x2000, .end = i * 0x2000 + 0x1000, .path = (uint32_t)i};
-		refused += mapping_put(&e, &m) < 0;
+		refused += mapping_put(&all, &m) < 0;
 	}
-	assert_true(e.count <= MAPPINGS_MAX && e.count + 2 >= MAPPINGS_MAX);
-	assert_int_equal(refused, 20000 - e.count);
+	assert_true(all.full && !all.stale);
+	assert_true(all.count <= MAPPINGS_MAX && all.count + 2 >= MAPPINGS_MAX);
+	assert_int_equal(refused, 20000 - all.count);
 	uint32_t known = 0;
 	for (uint64_t i = 1; i <= 20000; i++) {
-		const struct process_mapping *m = mapping_at(&e, i * 0x2000 + 0x800);
+		const struct process_mapping *m = mapping_at(&all, i * 0x2000 + 0x800);
 		known += m != NULL;
 		assert_true(!m || m->path == i);
 	}
-	assert_int_equal(known, e.count);
+	assert_int_equal(known, all.count);
 	// What is put over known ones takes their place, or at least takes them away.
-	struct process_mapping all = {.start = 0x2000 * 5, .end = 0x2000 * 9, .path = 1 << 20};
-	mapping_put(&e, &all);
-	for (uint64_t a = all.start; a < all.end; a += 0x800) {
-		const struct process_mapping *m = mapping_at(&e, a);
+	struct process_mapping over = {.start = 0x2000 * 5, .end = 0x2000 * 9, .path = 1 << 20};
+	mapping_put(&all, &over);
+	for (uint64_t a = over.start; a < over.end; a += 0x800) {
+		const struct process_mapping *m = mapping_at(&all, a);
 		assert_true(!m || m->path == 1 << 20);
 	}
 	// One in the middle of another, without room for its tail.
-	while (e.count < e.cap) {
-		struct process_mapping m = {.start = (1ull << 40) + 0x2000 * e.count};
+	while (all.count < all.cap) {
+		struct process_mapping m = {.start = (1ull << 40) + 0x2000 * all.count};
 		m.end = m.start + 0x1000;
-		e.mappings[e.count++] = m;
+		all.at[all.count++] = m;
 	}
 	struct process_mapping inner = {
 	    .start = 0x2000 * 20 + 0x400, .end = 0x2000 * 20 + 0x800, .path = 7};
-	assert_int_equal(mapping_put(&e, &inner), -ENOMEM);
-	assert_int_equal(mapping_at(&e, 0x2000 * 20 + 0x300)->path, 20);
-	assert_null(mapping_at(&e, 0x2000 * 20 + 0x500));
-	for (uint32_t i = 1; i < e.count; i++)
-		assert_true(e.mappings[i - 1].end <= e.mappings[i].start);
-	mem_free(e.mappings);
+	assert_int_equal(mapping_put(&all, &inner), -ENOSPC);
+	assert_int_equal(mapping_at(&all, 0x2000 * 20 + 0x300)->path, 20);
+	assert_null(mapping_at(&all, 0x2000 * 20 + 0x500));
+	for (uint32_t i = 1; i < all.count; i++)
+		assert_true(all.at[i - 1].end <= all.at[i].start);
+	mappings_free(&all);
 }
 
 static void kinds_by_path(void **state)
@@ -124,6 +126,38 @@ static void kinds_by_path(void **state)
 	assert_int_equal(mapping_kind_of("/dev/shm/real.so", true), PLACE_FILE);
 }
 
+static void names_of_memfds(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *path, *name;
+	} rows[] = {
+	    {"/memfd:jit", "[memfd:jit]"},
+	    {"/memfd:", "[memfd:]"},
+	    {"/memfd:a b;c", "[memfd:a b;c]"},
+	    {"/memfd:\001\n\177x", "[memfd:???x]"},
+	    {"/memfd:\xc3\xa9", "[memfd:\xc3\xa9]"},
+	    {"/memfd:\xc3x", "[memfd:?x]"},
+	    {"//anon", ""},
+	    {"", ""},
+	    {"/dev/zero", ""},
+	};
+	struct processes t = {.paths = names_new(ACCOUNT_PROCESS)};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct process_mapping m = {.kind = mapping_kind_of(rows[i].path, false)};
+		assert_int_equal(m.kind, PLACE_ANON);
+		assert_int_equal(path_of_mapping(&t, &m, rows[i].path, strlen(rows[i].path)), 0);
+		assert_string_equal(names_get(t.paths, m.path), rows[i].name);
+	}
+	char path[600], *end = stpcpy(path, "/memfd:");
+	memset(end, 'x', 500);
+	end[500] = 0;
+	struct process_mapping m = {.kind = PLACE_ANON};
+	assert_int_equal(path_of_mapping(&t, &m, path, strlen(path)), 0);
+	assert_int_equal(strlen(names_get(t.paths, m.path)), MEMFD_MAX + 1);
+	names_free(t.paths);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -131,6 +165,7 @@ int main(void)
 	    cmocka_unit_test(no_memory_leaves_a_gap_only),
 	    cmocka_unit_test(a_full_table_has_gaps_but_nothing_wrong),
 	    cmocka_unit_test(kinds_by_path),
+	    cmocka_unit_test(names_of_memfds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -292,6 +292,25 @@ static void a_child_that_is_gone_has_its_parents_program(void **state)
 	assert_int_equal(process_place(table, c, 0x1010).kind, PLACE_OFFSET);
 	struct process *other = sampled(72, 70, 751, "ls", clock_now()); // it ran exec
 	assert_int_equal(process_place(table, other, 0x1010).kind, PLACE_UNMAPPED);
+	// A child that has run exec since its sample was taken.
+	fakeproc_add(75, 70, "ls", 751, "1000-2000 r-xp 00000000 08:01 6 /gone/ls\n");
+	c = sampled(75, 70, 751, "sh", clock_now());
+	struct place place = process_place(table, c, 0x1010);
+	assert_string_equal(binary_by_id(table, place.owner)->path, "/gone/sh");
+	// One that has run it before: the same name means nothing.
+	execed(76, "sh", clock_now());
+	fakeproc_add(76, 70, "ls", 751, "1000-2000 r-xp 00000000 08:01 6 /gone/ls\n");
+	entry_forget(table, entry_by_pid(table, 76)); // idle for long
+	c = sampled(76, 70, 751, "sh", clock_now());
+	assert_int_not_equal(process_place(table, c, 0x1010).kind, PLACE_OFFSET);
+	// A zombie shows no memory; what runs since long may hide it.
+	table->since_ns = clock_now() - 10 * NS_PER_S;
+	fakeproc_add(77, 70, "sh", clock_boot() / TICK, "");
+	c = sampled(77, 70, clock_boot() / TICK, "sh", clock_now());
+	assert_int_equal(process_place(table, c, 0x1010).kind, PLACE_OFFSET);
+	fakeproc_add(78, 70, "sh", 750, "");
+	c = sampled(78, 70, 750, "sh", clock_now());
+	assert_int_equal(process_place(table, c, 0x1010).kind, PLACE_UNMAPPED);
 	// Two that call each other parent.
 	struct process *a = sampled(73, 74, 752, "loop", clock_now());
 	struct process *b = sampled(74, 73, 752, "loop", clock_now());

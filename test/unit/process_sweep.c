@@ -75,7 +75,7 @@ static void what_events_told_of_the_never_sampled(void **state)
 	assert_int_equal(processes_scan(table, NS_PER_S), 0);
 	mapped(11, 0x9000, 0x1000, 0, "/gone/lib", NULL, 5, now); // nothing is known to add to
 	uint32_t before = table->by_id.count;
-	assert_int_equal(entry_by_pid(table, 11)->count, 0);
+	assert_int_equal(entry_by_pid(table, 11)->now.count, 0);
 	now += 10 * NS_PER_S;
 	processes_sweep(table, now);
 	assert_int_equal(table->by_id.count, before);
@@ -83,6 +83,29 @@ static void what_events_told_of_the_never_sampled(void **state)
 	processes_sweep(table, now);
 	assert_null(process_by_pid(table, 10)); // it may have ended long ago
 	assert_non_null(process_by_pid(table, 11));
+}
+
+static void who_ended_unsampled_goes_with_the_next_sweep(void **state)
+{
+	(void)state;
+	table->options.grace_ns = 30 * NS_PER_S;
+	execed(12, "short", now);
+	exited(12, 700, now);
+	processes_sweep(table, now);
+	assert_int_equal(table->by_id.count, 1);
+	processes_sweep(table, now + 2 * LEFT_NS);
+	assert_int_equal(table->by_id.count, 0);
+}
+
+static void who_is_evicted_takes_what_was_known_of_others(void **state)
+{
+	(void)state;
+	uint64_t since = now + 1;
+	for (uint32_t pid = 1; pid <= table->options.processes_max; pid++)
+		execed(pid, "e", ++now);
+	assert_int_equal(table->since_ns, since);
+	execed(4000000, "e", ++now);
+	assert_int_equal(table->since_ns, now);
 }
 
 static void the_idle_are_asked_whether_they_run(void **state)
@@ -100,7 +123,8 @@ static void the_idle_are_asked_whether_they_run(void **state)
 	assert_null(process_by_pid(table, 21));
 	struct process *p = process_by_pid(table, 22);
 	assert_non_null(p);
-	assert_int_equal(((struct entry *)p)->cap, 0); // its mappings are read again when needed
+	assert_int_equal(
+	    ((struct entry *)p)->now.cap, 0); // its mappings are read again when needed
 	uint64_t reads = count_get(COUNT_MAPS_READS);
 	assert_ptr_equal(run(22), p);
 	assert_int_equal(count_get(COUNT_MAPS_READS), reads + 1);
@@ -215,7 +239,7 @@ static void pressure_leaves_what_is_in_hand(void **state)
 	assert_int_equal(process_place(table, child, 0x1010).kind, PLACE_UNMAPPED); // no memory
 	mem_limit(0);
 	mem_on_squeeze(NULL, NULL);
-	assert_int_equal(entry_by_pid(table, 98)->count, 1);
+	assert_int_equal(entry_by_pid(table, 98)->now.count, 1);
 	assert_true(processes_shrink(table, 1) > 0); // now nobody holds them
 }
 
@@ -301,7 +325,8 @@ static void compaction_without_memory_changes_nothing(void **state)
 		assert_string_equal(binary_by_id(table, owner)->path, "/gone/app");
 		struct entry *e = entry_by_pid(table, 95);
 		for (uint32_t i = 7800; i < 8000; i++) {
-			const struct process_mapping *m = mapping_at(e, 0x1000 * (i % 200 + 1));
+			const struct process_mapping *m =
+			    mapping_at(&e->now, 0x1000 * (i % 200 + 1));
 			snprintf(path, sizeof(path), "/tmp/%0100u", i);
 			assert_string_equal(names_get(table->paths, m->path), path);
 		}
@@ -339,6 +364,10 @@ int main(void)
 	options_now =
 	    (struct process_options){.processes_max = 16384, .binaries_max = 200, .pinned_max = 8};
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(
+		who_ended_unsampled_goes_with_the_next_sweep, setup_clock, teardown),
+	    cmocka_unit_test_setup_teardown(
+		who_is_evicted_takes_what_was_known_of_others, setup_clock, teardown),
 	    cmocka_unit_test_setup_teardown(
 		thousands_that_ended_go_in_one_go, setup_clock, teardown),
 	    cmocka_unit_test_setup_teardown(

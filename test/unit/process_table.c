@@ -117,7 +117,43 @@ static void never_sampled_programs_leave_nothing(void **state)
 		mapped(pid, 0x1000, 0x1000, 0, "/bin/e", NULL, 5, pid);
 		exited(pid, 0, pid);
 	}
+	processes_sweep(table, 60 + NS_PER_S);
 	assert_int_equal(count_get(COUNT_PROCESSES), 0);
+	// A storm between two sweeps: the newest are enough.
+	uint64_t full = count_get(COUNT_PROCESSES_FULL);
+	for (uint32_t pid = 1; pid <= 1000; pid++) {
+		execed(pid, "e", pid);
+		exited(pid, 0, pid);
+	}
+	assert_int_equal(count_get(COUNT_PROCESSES), LEAVING_MAX);
+	assert_int_equal(count_get(COUNT_PROCESSES_FULL), full);
+}
+
+static void the_first_sample_may_come_after_the_exit(void **state)
+{
+	(void)state;
+	uint64_t now = 1000 * NS_PER_S;
+	clock_fake(&now, NULL);
+	execed(40, "short", now);
+	mapped(40, 0x7f0000002000, 0x1000, 0x2000, "/gone/short", NULL, 77, now + 1);
+	exited(40, 99990, now + 10);
+	struct process *p = sampled(40, 1, 99990, "short", now + 12);
+	uint32_t id = p->id;
+	assert_int_equal(p->exit_ns, now + 10);
+	assert_int_equal(announced, 1);
+	sampled(40, 1, 99990, "renamed", now + 13);
+	assert_int_equal(announced, 1); // nobody is there to be asked
+	assert_int_equal(process_place(table, p, 0x7f0000002010).kind, PLACE_OFFSET);
+	// It is kept for its names as any other; the storm after it takes only who had no sample.
+	for (uint32_t pid = 1; pid <= 80; pid++) {
+		execed(pid, "e", now + 20);
+		exited(pid, 0, now + 20);
+	}
+	assert_non_null(process_by_id(table, id));
+	// The next one with its pid has nothing of it.
+	exited(40, 100050, now);
+	p = sampled(40, 1, 100050, "next", now + NS_PER_S);
+	assert_int_equal(process_place(table, p, 0x7f0000002010).kind, PLACE_UNMAPPED);
 }
 
 static void an_exec_before_the_process_began_was_anothers(void **state)
@@ -150,11 +186,19 @@ static void a_sample_from_before_the_exec_is_not_of_the_new_program(void **state
 	announced = 0;
 	// It was taken on a CPU that was slow to hand it over.
 	p = sampled(64, 1, 700, "sh", now + 5);
-	assert_int_equal(process_place(table, p, 0x2010).kind, PLACE_UNMAPPED);
+	struct place place = process_place(table, p, 0x2010);
+	assert_string_equal(binary_by_id(table, place.owner)->path, "/no/such/file");
+	assert_int_equal(process_place(table, p, 0x2020).owner, place.owner); // and its callers
+	assert_false(p->in_exec);
 	assert_string_equal(p->comm, "ls");
 	assert_int_equal(announced, 0);
 	p = sampled(64, 1, 700, "ls", now + 12);
-	assert_int_equal(process_place(table, p, 0x2010).kind, PLACE_OFFSET);
+	place = process_place(table, p, 0x2010);
+	assert_string_equal(binary_by_id(table, place.owner)->path, "/bin/ls");
+	// Of two programs ago nothing is kept.
+	execed(64, "cat", now + 20);
+	p = sampled(64, 1, 700, "sh", now + 6);
+	assert_int_equal(process_place(table, p, 0x2010).kind, PLACE_UNMAPPED);
 }
 
 static void the_last_work_of_an_exit_is_the_same_process(void **state)
@@ -340,6 +384,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(
 		exits_have_a_grace_time_and_the_table_a_bound, setup, teardown),
 	    cmocka_unit_test_setup_teardown(never_sampled_programs_leave_nothing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		the_first_sample_may_come_after_the_exit, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		an_exec_before_the_process_began_was_anothers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(

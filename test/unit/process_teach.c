@@ -39,6 +39,25 @@ static int teach_map(uint32_t pid, uint64_t ticks, uint64_t start, uint32_t kind
 	return process_teach_mapping(table, pid, ticks, &m, &b);
 }
 
+static void too_many_are_too_many_again(void **state)
+{
+	(void)state;
+	assert_int_equal(teach(7, 50, 700, "app"), 0);
+	for (uint64_t i = 1; i <= 17000; i++)
+		assert_int_equal(teach_map(50, 700, i * 0x2000, PLACE_FILE, 33), 0);
+	struct process *p = sampled(50, 1, 700, "app", 10);
+	uint64_t full = count_get(COUNT_MAPPINGS_FULL);
+	assert_int_equal(process_place(table, p, 1000 * 0x2000).kind, PLACE_FILE);
+	assert_int_equal(process_place(table, p, 17000 * 0x2000).kind, PLACE_TOO_MANY);
+	assert_int_equal(count_get(COUNT_MAPPINGS_FULL), full + 1);
+	// So it is where only that was recorded.
+	assert_int_equal(teach(8, 51, 700, "app"), 0);
+	assert_int_equal(teach_map(51, 700, 0x2000, PLACE_TOO_MANY, 0), 0);
+	p = sampled(51, 1, 700, "app", 10);
+	assert_int_equal(process_place(table, p, 0x2010).kind, PLACE_TOO_MANY);
+	assert_int_equal(process_place(table, p, 0x4010).kind, PLACE_UNMAPPED);
+}
+
 static void places_are_those_of_the_recording(void **state)
 {
 	(void)state;
@@ -187,6 +206,7 @@ static void any_allocation_may_fail(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(too_many_are_too_many_again, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		places_are_those_of_the_recording, setup_offline, teardown),
 	    cmocka_unit_test_setup_teardown(a_pid_that_is_reused, setup_offline, teardown),
