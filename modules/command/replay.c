@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 int merged_open(struct merged *m)
 {
@@ -38,6 +39,7 @@ struct replay {
 	struct hall hall;
 	struct merged merged;
 	uint32_t windows;
+	int result; // of path_replay
 };
 
 static void on_window(void *arg, const struct profile *p)
@@ -47,20 +49,53 @@ static void on_window(void *arg, const struct profile *p)
 	r->windows++;
 }
 
-void replay_say(const char *path, int result)
+// Up to what time H's recording could be read: "2026-11-23T10:15:00Z".
+static const char *read_to(const struct hall *h, char text[32])
 {
-	if (result == -EBADMSG)
-		log_warn("%s: the recording is cut: what came before is kept", path);
+	time_t seconds = (time_t)(path_replayed_to(h->path) / NS_PER_S);
+	struct tm tm;
+	if (!seconds || !gmtime_r(&seconds, &tm) || !strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm))
+		text_copy(text, 32, "its beginning");
+	return text;
+}
+
+void replay_say(const struct hall *h, int result)
+{
+	char at[32];
+	const char *path = h->options.source;
+	unsigned long records = tape_reader_frames(h->source);
+	if (result == -ENODATA)
+		log_warn(
+		    "%s: the recording was cut short after %lu record%s (at %s); what is there "
+		    "is shown",
+		    path, records, records == 1 ? "" : "s", read_to(h, at));
+	else if (result == -EBADMSG)
+		log_warn("%s: the recording is damaged after %lu record%s (at %s); what is before "
+			 "is shown",
+		    path, records, records == 1 ? "" : "s", read_to(h, at));
 	else if (result == -EPROTONOSUPPORT)
 		log_error("%s: a recording of another version of telegen: use that one", path);
 	else if (result < 0)
 		log_error("%s: %s: what came before is kept", path, strerror(-result));
 }
 
+// Who looks at what comes of a recording that broke off is told there too.
+static void mark(struct replay *r)
+{
+	char at[32], text[128];
+	if (r->result != -ENODATA && r->result != -EBADMSG)
+		return;
+	snprintf(text, sizeof(text), "The recording %s at %s: what came before is shown",
+	    r->result == -ENODATA ? "was cut short" : "is damaged", read_to(&r->hall, at));
+	profile_header(r->merged.profile)->comments = profile_add_name(r->merged.profile, text);
+}
+
 static void on_replayed(void *arg, int result)
 {
 	struct replay *r = arg;
-	replay_say(r->hall.options.source, result);
+	r->result = result;
+	replay_say(&r->hall, result);
+	mark(r);
 	loop_stop(r->hall.loop);
 }
 

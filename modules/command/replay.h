@@ -19,5 +19,6 @@ bool merged_incomplete(
 // The whole recording at PATH as one profile, not yet sealed; the caller's. NULL after a line on
 // stderr.
 struct profile *replay_profile(const char *path, const struct config *config);
-// Says on stderr what RESULT, as path_replay gives it, means for the recording at PATH.
-void replay_say(const char *path, int result);
+// Says on stderr what RESULT, as path_replay gives it, means for the recording that H has replayed.
+struct hall;
+void replay_say(const struct hall *h, int result);

@@ -38,6 +38,20 @@ struct directory {
 	char temporary[FILE_NAME_MAX + sizeof(FILE_TEMPORARY)];
 };
 
+// Permission is not enough: /proc and others have directories that nobody can make a file in. A
+// disk that is full now may have room later.
+static bool can_be_written(int directory)
+{
+	char name[32];
+	snprintf(name, sizeof(name), FILE_TEMPORARY "try-%d", (int)getpid());
+	int fd =
+	    openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return errno == ENOSPC || errno == EDQUOT || errno == EEXIST;
+	close(fd);
+	return unlinkat(directory, name, 0) == 0;
+}
+
 struct directory *directory_new(
     const char *path, uint64_t max_size, enum export_format format, char *why, size_t why_size)
 {
@@ -52,8 +66,10 @@ struct directory *directory_new(
 	d->path = mem_strdup(ACCOUNT_EXPORT, path);
 	if (d->path && (mkdir(path, 0750) == 0 || errno == EEXIST))
 		d->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (d->directory < 0 || faccessat(d->directory, ".", W_OK | X_OK, AT_EACCESS) < 0) {
-		int error = errno;
+	int error = d->path ? 0 : ENOMEM;
+	if (!error && (d->directory < 0 || !can_be_written(d->directory)))
+		error = errno;
+	if (error) {
 		snprintf(why, why_size,
 		    "output.directory: %s: %s; name a directory that can be written to", path,
 		    strerror(error));
@@ -218,7 +234,8 @@ int directory_step(struct directory *d, uint64_t budget_ns)
 		count_add(COUNT_FILES_FAILED, 1);
 		log_seldom(LOG_LEVEL_ERROR, "output.directory: %s/%s was not kept: %s", d->path,
 		    d->name,
-		    error == -EFBIG ? "it is larger than output.max_size" : strerror(-error));
+		    error == -EFBIG && d->phase > PHASE_SYNC ? "it is larger than output.max_size"
+							     : strerror(-error));
 		leave(d);
 		return error;
 	}

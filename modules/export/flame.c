@@ -4,8 +4,13 @@
 //   {"v":1, "title", "banner", "type", "unit", "values":[[type,unit]...], "shown", "period",
 //   "time_ns",
 //    "duration_ns", ("base":true, "base_duration_ns"),
-//    "names":["", ...], "frames":[[name,kind,mapping]...], "processes":[[pid,name,container]...],
+//    "names":["", ...], "frames":[[name,kind,mapping]...],
+//    "processes":[[pid,name,container]...] or [[0,name,container,0,count]...],
 //    "nodes":[[parent,frame,process,self...]...]}
+//
+// Processes stand one by one, which lets the page put them together and apart again; where that
+// makes too many nodes, and with a base, all of a name and container (of a base: of a name) are one
+// with their number (of a base: its number behind), 0 where it is not known.
 //
 // Nodes: parent before child, -1 where there is none; the first level are processes (frame -1).
 // Self values are one for each value, with a base the base's behind them. Nanoseconds since 1970
@@ -40,11 +45,28 @@ struct flame_job {
 	size_t head_size, tail_size;
 };
 
+static int start_tree(struct flame_job *j, enum tree_processes processes)
+{
+	struct tree_options options = {
+	    .processes = processes, .counted = processes != TREE_BY_PID, .nodes_max = NODES_MAX};
+	return tree_start(&j->tree, j->job.p, j->job.base, &options);
+}
+
 static int start(struct export_job *job)
 {
-	struct flame_job *j = (struct flame_job *)job;
-	struct tree_options options = {.nodes_max = NODES_MAX};
-	return tree_start(&j->tree, job->p, job->base, &options);
+	return start_tree((struct flame_job *)job, job->base ? TREE_BY_NAME : TREE_BY_PID);
+}
+
+// A node may start thousands of processes a second: once more with all of a name as one rather than
+// a tree that leaves out.
+static int grow_tree(struct flame_job *j, struct slice *slice)
+{
+	int error = tree_step(&j->tree, slice);
+	if (error || !j->tree.rest_stacks || j->tree.options.processes != TREE_BY_PID)
+		return error;
+	tree_stop(&j->tree);
+	error = start_tree(j, TREE_BY_CONTAINER);
+	return error ? error : 1;
 }
 
 static int start_html(struct export_job *job)
@@ -117,6 +139,18 @@ static void add_node(struct flame_job *j, uint32_t i)
 	text_puts(t, "]");
 }
 
+static void add_process(struct flame_job *j, const struct tree_process *p)
+{
+	struct text *t = &j->job.out;
+	const struct tree *tree = &j->tree;
+	text_printf(t, "[%u,%u,%u", p->pid, p->name, p->container);
+	if (tree->options.counted)
+		text_printf(t, ",0,%u", tree->uncounted ? 0 : p->counts[0]);
+	if (tree->options.counted && tree->sides[1])
+		text_printf(t, ",%u", tree->uncounted ? 0 : p->counts[1]);
+	text_puts(t, "]");
+}
+
 static uint32_t count_of(const struct flame_job *j)
 {
 	switch (j->part) {
@@ -146,7 +180,7 @@ static void add_item(struct flame_job *j, uint32_t i)
 		text_printf(t, "[%u,%u,%u]", f->name, f->kind, f->mapping);
 		break;
 	case PART_PROCESSES:
-		text_printf(t, "[%u,%u,%u]", p->pid, p->name, p->container);
+		add_process(j, p);
 		break;
 	case PART_NODES:
 		add_node(j, i);
@@ -186,7 +220,7 @@ static int run_part(struct flame_job *j, struct slice *slice)
 	int error = 0;
 	switch (j->part) {
 	case PART_TREE:
-		return tree_step(&j->tree, slice);
+		return grow_tree(j, slice);
 	case PART_PAGE_HEAD:
 		if (j->head)
 			error = job->sink.write(job->sink.arg, j->head, j->head_size);

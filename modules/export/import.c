@@ -57,8 +57,8 @@ int import_fail(struct import_job *j, int error, const char *format, ...)
 		text_copy(j->why, sizeof(j->why), "not enough memory to read the profile");
 		return error;
 	}
-	int n = snprintf(
-	    j->why, sizeof(j->why), "%s", error == -EBADMSG ? "not a pprof profile: " : "");
+	bool read = j->phase > IMPORT_FEED && error == -EBADMSG;
+	int n = snprintf(j->why, sizeof(j->why), "%s", read ? "not a pprof profile: " : "");
 	va_list args;
 	va_start(args, format);
 	vsnprintf(j->why + n, sizeof(j->why) - (size_t)n, format, args);
@@ -66,9 +66,26 @@ int import_fail(struct import_job *j, int error, const char *format, ...)
 	return error;
 }
 
+// The fields that a profile may begin with, by number: texts and messages, numbers.
+#define FIELDS_OF_BYTES (0x7e | 1 << PROFILE_PERIOD_TYPE | 1 << PROFILE_COMMENT)
+#define FIELDS_OF_NUMBERS 0xf780 // 7 to 10, 12 to 15
+
+// What is no profile is known by its first byte more often than not, before all of it is taken in.
+static int check_begin(struct import_job *j, uint8_t tag)
+{
+	uint32_t fields = (tag & 7) == 2 ? FIELDS_OF_BYTES : (tag & 7) == 0 ? FIELDS_OF_NUMBERS : 0;
+	if (tag < 0x80 && fields >> (tag >> 3) & 1)
+		return 0;
+	return import_fail(
+	    j, -EBADMSG, "not a pprof profile: none begins with the byte 0x%02x", tag);
+}
+
 static int take(void *arg, const void *bytes, size_t n)
 {
 	struct import_job *j = arg;
+	int error = n && !j->raw.len ? check_begin(j, *(const uint8_t *)bytes) : 0;
+	if (error)
+		return error;
 	if (j->raw.len + n > j->bytes_max)
 		return -EFBIG;
 	return text_add(&j->raw, bytes, n);
@@ -83,6 +100,17 @@ static int feed(struct import_job *j, const void *bytes, size_t n)
 	return error ? import_fail(j, error, "its gzip data is damaged") : 0;
 }
 
+// Feeds the head, which says how the rest is to be read.
+static int begin(struct import_job *j)
+{
+	if (j->head_length == 2 && j->head[0] == 0x1f && j->head[1] == 0x8b) { // RFC 1952
+		j->gunzip = wire_gunzip_new(&(struct wire_sink){take, j}, j->bytes_max);
+		if (!j->gunzip)
+			return import_fail(j, -ENOMEM, "%s", "");
+	}
+	return feed(j, j->head, j->head_length);
+}
+
 int import_feed(struct import_job *j, const void *bytes, size_t n)
 {
 	const uint8_t *at = bytes;
@@ -92,21 +120,16 @@ int import_feed(struct import_job *j, const void *bytes, size_t n)
 		j->head[j->head_length++] = *at++;
 	if (!n || j->raw.len || j->gunzip)
 		return n ? feed(j, at, n) : 0;
-	if (j->head[0] == 0x1f && j->head[1] == 0x8b) { // RFC 1952
-		j->gunzip = wire_gunzip_new(&(struct wire_sink){take, j}, j->bytes_max);
-		if (!j->gunzip)
-			return import_fail(j, -ENOMEM, "%s", "");
-	}
-	int error = feed(j, j->head, sizeof(j->head));
+	int error = begin(j);
 	return error ? error : feed(j, at, n);
 }
 
 static int fed(struct import_job *j)
 {
 	// Two bytes or fewer were fed: they are still in `head`.
-	int error = j->raw.len || j->gunzip ? 0 : feed(j, j->head, j->head_length);
+	int error = j->raw.len || j->gunzip ? 0 : begin(j);
 	if (!error && j->gunzip && wire_gunzip_finish(j->gunzip) < 0)
-		return import_fail(j, -EBADMSG, "its gzip data is cut off");
+		return import_fail(j, -EBADMSG, "its gzip data is cut off: the file is not whole");
 	wire_gunzip_free(j->gunzip);
 	j->gunzip = NULL;
 	if (!error && !j->raw.len)

@@ -187,7 +187,8 @@ static enum frame_kind kind_of_file(const char *file)
 	if (!strncmp(base, "[kernel", 7) || !strncmp(base, "vmlinux", 7) ||
 	    (n > 3 && !strcmp(base + n - 3, ".ko")) || strstr(base, ".ko."))
 		return FRAME_KERNEL;
-	if (!strcmp(file, pprof_extra[EXTRA_JIT]) || !strncmp(file, "/tmp/perf-", 10))
+	if (!strcmp(file, pprof_extra[EXTRA_JIT]) || !strncmp(file, "/tmp/perf-", 10) ||
+	    !strncmp(file, "[memfd:", 7))
 		return FRAME_JIT;
 	return FRAME_NATIVE;
 }

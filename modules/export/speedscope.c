@@ -26,7 +26,7 @@ struct speedscope_job {
 static int start(struct export_job *job)
 {
 	struct speedscope_job *j = (struct speedscope_job *)job;
-	struct tree_options options = {.by_name = true, .nodes_max = TREE_NONE};
+	struct tree_options options = {.processes = TREE_BY_NAME, .nodes_max = TREE_NONE};
 	return tree_start(&j->tree, job->p, NULL, &options);
 }
 
@@ -160,8 +160,9 @@ static int step(struct export_job *job, struct slice *slice)
 		    "{\"$schema\":\"https://www.speedscope.app/file-format-schema.json\","
 		    "\"exporter\":\"telegen\",\"name\":");
 		add_string(&job->out, job->title);
+		uint32_t shown = profile_header_of(job->p)->default_value;
 		text_printf(&job->out, ",\"activeProfileIndex\":%u,\"shared\":{\"frames\":[",
-		    profile_header_of(job->p)->default_value);
+		    shown < j->tree.value_count ? shown : 0);
 		next_part(j);
 	}
 	while (j->part < PART_END) {

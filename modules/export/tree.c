@@ -35,12 +35,13 @@ int tree_start(struct tree *t, const struct profile *p, const struct profile *ba
     const struct tree_options *options)
 {
 	*t = (struct tree){.options = *options, .sides = {p, base}, .text = TEXT(ACCOUNT_EXPORT)};
-	t->options.by_name |= base != NULL;
+	if (base)
+		t->options.processes = TREE_BY_NAME;
 	t->value_count = profile_header_of(p)->value_count;
 	if (base && profile_header_of(base)->value_count != t->value_count)
 		return -EINVAL;
 	t->width = t->value_count * (base ? 2 : 1);
-	t->frame_ids = t->process_ids = MAP(ACCOUNT_EXPORT);
+	t->frame_ids = t->process_ids = t->pids = MAP(ACCOUNT_EXPORT);
 	t->names = names_new(ACCOUNT_EXPORT);
 	bool ok = t->names && room_for_nodes(t, 0) &&
 		  grow(&t->frames, &t->frame_cap, 0, 0, sizeof(*t->frames)) &&
@@ -64,6 +65,7 @@ void tree_stop(struct tree *t)
 	}
 	map_clear(&t->frame_ids);
 	map_clear(&t->process_ids);
+	map_clear(&t->pids);
 	names_free(t->names);
 	mem_free(t->frames);
 	mem_free(t->processes);
@@ -122,6 +124,17 @@ static uint32_t frame_over(struct tree *t, uint32_t id)
 	return *have = (uint32_t)at + 1;
 }
 
+// Notes that PID is one of the processes that are process AT - 1 of ours; a missing count is none.
+static void count_pid(struct tree *t, uint32_t pid, uint32_t at)
+{
+	uint64_t key = (uint64_t)pid << 32 | (uint64_t)(at - 1) << 1 | t->side, have;
+	if (!t->options.counted || map_get(&t->pids, key, &have))
+		return;
+	if (map_put(&t->pids, key, 1) < 0)
+		t->uncounted = true;
+	t->processes[at - 1].counts[t->side]++;
+}
+
 static uint32_t process_over(struct tree *t, uint32_t id)
 {
 	uint32_t *have = &t->process_of[t->side][id];
@@ -129,20 +142,24 @@ static uint32_t process_over(struct tree *t, uint32_t id)
 		return *have;
 	const struct profile *p = t->sides[t->side];
 	const struct profile_subject *s = profile_subject(p, id);
-	struct tree_process new = {.pid = t->options.by_name ? 0 : s->pid};
+	struct tree_process new = {.pid = t->options.processes == TREE_BY_PID ? s->pid : 0};
 	if (!name_of(t, profile_name(p, s->process ? s->process : s->comm), &new.name) ||
-	    (!t->options.by_name && !name_of(t, profile_name(p, s->container), &new.container)))
+	    (t->options.processes != TREE_BY_NAME &&
+		!name_of(t, profile_name(p, s->container), &new.container)))
 		return 0;
 	uint64_t key = (uint64_t) new.pid << 32 | new.name, first, at;
 	bool known = map_get(&t->process_ids, key, &first);
 	for (at = known ? first + 1 : 0; at; at = t->processes[at - 1].next)
-		if (t->processes[at - 1].container == new.container)
+		if (t->processes[at - 1].container == new.container) {
+			count_pid(t, s->pid, (uint32_t)at);
 			return *have = (uint32_t)at;
+		}
 	new.next = known ? (uint32_t)first + 1 : 0;
 	if (!grow(&t->processes, &t->process_cap, t->process_count, 1, sizeof(*t->processes)) ||
 	    map_put(&t->process_ids, key, t->process_count) < 0)
 		return 0;
 	t->processes[t->process_count++] = new;
+	count_pid(t, s->pid, t->process_count);
 	return *have = t->process_count;
 }
 
@@ -215,9 +232,9 @@ static void add_values(struct tree *t, int64_t *to, const struct profile_sample 
 			to[v] = s->values[v] < 0 ? INT64_MIN : INT64_MAX;
 }
 
-static void to_rest(struct tree *t, const struct profile_sample *s, uint32_t nodes)
+static void to_rest(struct tree *t, const struct profile_sample *s)
 {
-	t->rest_nodes += nodes;
+	t->rest_stacks++;
 	add_values(t, t->rest, s);
 }
 
@@ -228,14 +245,14 @@ static void add_sample(struct tree *t, const struct profile_sample *s)
 	uint32_t process = process_over(t, s->subject);
 	uint32_t node = process ? child(t, TREE_NONE, process - 1) : TREE_NONE;
 	if (node == TREE_NONE) {
-		to_rest(t, s, depth + 1);
+		to_rest(t, s);
 		return;
 	}
 	for (uint32_t i = depth; i > 0; i--) {
 		uint32_t frame = frame_over(t, frames[i - 1]);
 		node = frame ? child(t, node, frame - 1) : TREE_NONE;
 		if (node == TREE_NONE) {
-			to_rest(t, s, i);
+			to_rest(t, s);
 			return;
 		}
 	}
@@ -246,10 +263,10 @@ static void add_sample(struct tree *t, const struct profile_sample *s)
 static void add_rest(struct tree *t)
 {
 	struct tree_frame frame = {.kind = FRAME_MARK};
-	if (!t->rest_nodes)
+	if (!t->rest_stacks)
 		return;
 	text_reset(&t->text);
-	text_printf(&t->text, "[rest: %llu nodes]", (unsigned long long)t->rest_nodes);
+	text_printf(&t->text, "[rest: %llu stacks]", (unsigned long long)t->rest_stacks);
 	if (!name_of_text(t, &frame.name))
 		frame.name = 0;
 	t->processes[t->process_count] = (struct tree_process){0};
@@ -270,7 +287,7 @@ static int next_sample(struct tree *t, struct slice *slice)
 		if (error > 0)
 			return 1;
 		if (error < 0 || !room_for_nodes(t, depth + 1))
-			to_rest(t, s, depth + 1);
+			to_rest(t, s);
 		else
 			add_sample(t, s);
 	}

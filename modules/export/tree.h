@@ -8,17 +8,22 @@
 //   values       node x width     its own ("self") values; with a base: the profile's, then the
 //   base's
 //
-// Frames are merged by their text, kind and mapping; processes by pid, name and container, or by
-// name alone. What finds no memory, or comes after NODES_MAX nodes, is kept under "[rest: N
-// nodes]", so that totals hold.
+// Frames are merged by their text, kind and mapping; processes as the options say. What finds no
+// memory, or comes after NODES_MAX nodes, is kept under "[rest: N stacks]", so that totals hold.
 #pragma once
 #include "job.h"
 
 #define TREE_NONE UINT32_MAX
 
+enum tree_processes {
+	TREE_BY_PID,	   // each, by pid, name and container
+	TREE_BY_CONTAINER, // all of a name and container are one
+	TREE_BY_NAME,	   // all of a name (always so with a base: pids and containers say nothing
+			   // there)
+};
 struct tree_options {
-	bool by_name; // processes of one name are one (always so with a base: pids say nothing
-		      // there)
+	enum tree_processes processes;
+	bool counted; // where several are one: count them
 	// Adds what frame F shall be called to T; NULL: its name, kept apart by kind and mapping.
 	void (*call_frame)(struct text *t, const struct profile *p, const struct profile_frame *f);
 	uint32_t nodes_max;
@@ -31,7 +36,8 @@ struct tree_frame {
 };
 struct tree_process {
 	uint32_t pid, name, container;
-	uint32_t next; // of the same pid and name, 0: none
+	uint32_t next;	    // of the same pid and name, 0: none
+	uint32_t counts[2]; // pids in it, of each side, where they are counted
 };
 
 struct tree {
@@ -45,11 +51,13 @@ struct tree {
 	int64_t *values;
 	uint32_t frame_count, frame_cap, process_count, process_cap, node_count, node_cap;
 	struct map frame_ids, process_ids;
-	uint32_t *index, index_mask;	       // nodes + 1 by (parent, what)
+	struct map pids;	     // pid << 32 | process << 1 | side, where they are counted
+	bool uncounted;		     // no memory for one of them
+	uint32_t *index, index_mask; // nodes + 1 by (parent, what)
 	uint32_t *wider, wider_mask, moved;    // the index being made wider, nodes moved so far
 	uint32_t *frame_of[2], *process_of[2]; // the profiles' ids -> ours + 1
 	uint32_t side, next;		       // sample
-	uint64_t rest_nodes;
+	uint64_t rest_stacks;
 	int64_t rest[PROFILE_VALUES_MAX * 2];
 	struct text text;
 };

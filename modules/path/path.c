@@ -18,7 +18,7 @@ struct path *path_new(const struct path_options *options)
 	if (!p)
 		return NULL;
 	p->options = *options;
-	p->mappings = MAP(ACCOUNT_PATH);
+	p->mappings = p->kernel_functions = MAP(ACCOUNT_PATH);
 	struct process_options po = {
 	    .proc = options->proc,
 	    .pinned_max = options->pinned_max,
@@ -26,6 +26,7 @@ struct path *path_new(const struct path_options *options)
 	    .offline = options->offline,
 	    .on_new = learn_process,
 	    .on_mapping = learn_mapping,
+	    .is_loading = take_is_loading,
 	    .on_busy = learn_busy,
 	    .arg = p,
 	};
@@ -73,6 +74,7 @@ void path_free(struct path *p)
 	profile_free(p->sealed);
 	profile_free(p->upload);
 	map_clear(&p->mappings);
+	map_clear(&p->kernel_functions);
 	processes_free(p->processes);
 	mem_free(p);
 }

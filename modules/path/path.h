@@ -77,7 +77,8 @@ bool path_scanned(const struct path *p); // the first scan is through
 // cannot be written ends the recording, not the path: tape_flush and tape_writer_close tell.
 void path_tape(struct path *p, struct tape_writer *tape);
 // Feeds a recording through a path made with `offline`, in slices; DONE gets 0, or (what came
-// before is kept): -EBADMSG where the tape was cut or lies, -EPROTONOSUPPORT where it is another
-// version's, -errno of a read.
+// before is kept): -ENODATA where the tape was cut, -EBADMSG where it is damaged or lies,
+// -EPROTONOSUPPORT where it is another version's, -errno of a read.
 int path_replay(
     struct path *p, struct tape_reader *tape, void (*done)(void *arg, int result), void *arg);
+uint64_t path_replayed_to(const struct path *p); // wall time up to which it went, 0: nothing came

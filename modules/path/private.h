@@ -34,6 +34,7 @@ struct path {
 	struct profile *current;
 	struct map mappings; // binary id -> mapping id in `current`
 	uint32_t kernel_mapping;
+	struct map kernel_functions; // address -> enum kernel_function (loading.c)
 	uint64_t window_began, window_wall;
 	struct path_totals totals;
 	uint64_t counters[KERNEL_COUNTER_COUNT]; // as of the last close
@@ -66,6 +67,8 @@ struct path {
 	bool began;	 // its META has been read
 	bool names_wait; // the sealed window waits for the tape's word that its names have passed
 	int replay_result;
+	uint64_t tape_offset;		      // from a record's clock to wall time
+	uint64_t tape_at;		      // wall time of the last record or window
 	uint64_t tape_wall;		      // where the current window begins by the tape's clock
 	uint64_t tape_first_ns, tape_last_ns; // records of the current window, 0: none
 };
@@ -74,6 +77,8 @@ struct path {
 bool path_drain(struct path *p); // takes some of what the kernel has: true where there is more
 // take.c
 int take_window_new(struct path *p);
+// loading.c
+int take_is_loading(void *arg, const struct record_sample *r);
 // learn.c
 void learn_process(void *arg, struct process *process);
 void learn_mapping(void *arg, const struct process *process, const struct process_mapping *m);

@@ -16,8 +16,10 @@ static void put(
 
 void tape_put_meta(struct path *p)
 {
-	struct tape_meta m = {
-	    .version = TAPE_VERSION, .period_ns = p->options.period_ns, .wall_ns = clock_wall()};
+	struct tape_meta m = {.version = TAPE_VERSION,
+	    .period_ns = p->options.period_ns,
+	    .wall_ns = clock_wall(),
+	    .clock_ns = clock_now()};
 	put(p, TAPE_META, &m, sizeof(m), NULL, 0);
 }
 

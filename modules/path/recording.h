@@ -14,7 +14,7 @@
 
 // To be raised when any of the structures changes, struct elf_facts and the kernel's records
 // included.
-#define TAPE_VERSION 1
+#define TAPE_VERSION 2
 
 enum tape_kind {
 	TAPE_META = 1, // struct tape_meta
@@ -29,7 +29,8 @@ enum tape_kind {
 
 struct tape_meta {
 	uint32_t version, pad;
-	uint64_t period_ns, wall_ns;
+	uint64_t period_ns;
+	uint64_t wall_ns, clock_ns; // at the start of the recording, by both clocks
 };
 struct tape_process {
 	uint32_t id, pid, ppid, mnt_ns;

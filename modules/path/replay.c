@@ -19,6 +19,7 @@ static int get_meta(struct path *p, const struct tape_meta *m)
 	p->began = true;
 	p->options.period_ns = m->period_ns;
 	p->tape_wall = m->wall_ns;
+	p->tape_offset = m->wall_ns - m->clock_ns;
 	profile_header(p->current)->period = (int64_t)m->period_ns;
 	return 0;
 }
@@ -40,6 +41,7 @@ static int get_record(struct path *p, const void *at, size_t size)
 		p->tape_first_ns = r->time_ns;
 	if (r->time_ns > p->tape_last_ns)
 		p->tape_last_ns = r->time_ns;
+	p->tape_at = p->tape_last_ns + p->tape_offset;
 	p->totals.taken += r->kind == RECORD_SAMPLE;
 	path_record(p, r);
 	return 0;
@@ -93,10 +95,11 @@ static int get_name(struct path *p, const struct tape_name *m, const char *names
 
 static int get_lost(struct path *p, const struct tape_lost *m, const char *mark)
 {
-	if (m->samples > LOST_MAX || strncmp(mark, "[lost: ", 7) != 0)
+	int64_t ns;
+	if (m->samples > LOST_MAX || strncmp(mark, "[lost: ", 7) != 0 ||
+	    __builtin_mul_overflow(m->samples, p->options.period_ns, &ns))
 		return -EBADMSG;
-	int64_t values[PROFILE_VALUES_MAX] = {
-	    (int64_t)m->samples, (int64_t)(m->samples * p->options.period_ns)};
+	int64_t values[PROFILE_VALUES_MAX] = {(int64_t)m->samples, ns};
 	profile_add_lost(p->current, mark, values);
 	p->totals.taken += m->samples;
 	p->totals.lost += m->samples;
@@ -110,7 +113,7 @@ static int get_window(struct path *p, const struct tape_window *m)
 	p->names_wait = true;
 	ship_seal(p, m->wall_ns, m->duration_ns);
 	p->names_wait = p->sealed; // without memory for a new window this one goes on
-	p->tape_wall = m->wall_ns + m->duration_ns;
+	p->tape_wall = p->tape_at = m->wall_ns + m->duration_ns;
 	if (p->tape_last_ns)
 		processes_sweep(p->processes, p->tape_last_ns);
 	p->tape_first_ns = p->tape_last_ns = 0;
@@ -218,6 +221,11 @@ static void replay_done(void *arg, int result)
 	(void)result;
 	p->replay_slice = NULL;
 	path_finish(p, replay_over, p);
+}
+
+uint64_t path_replayed_to(const struct path *p)
+{
+	return p->tape_at;
 }
 
 int path_replay(

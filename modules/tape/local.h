@@ -7,6 +7,7 @@
 #define TAPE_MAGIC "TELEGENREC1\n"
 #define TAPE_MAGIC_SIZE (sizeof(TAPE_MAGIC) - 1)
 #define TAPE_HEAD_SIZE 12
+#define TAPE_KIND_END UINT16_MAX
 #define TAPE_BUFFER (64u << 10)
 // Recordings are made and played by the path between kernel and profile; their buffers are charged
 // to it.

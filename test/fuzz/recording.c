@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MUST(!path_replay(p, r, on_replayed, NULL));
 	for (int turns = 0; result == 1 && turns < 100000; turns++)
 		loop_turn(loop);
-	MUST(result == 0 || result == -EBADMSG || result == -EPROTONOSUPPORT);
+	MUST(result == 0 || result == -ENODATA || result == -EBADMSG || result == -EPROTONOSUPPORT);
 	struct path_totals t;
 	path_totals(p, &t);
 	MUST((uint64_t)samples == t.delivered + t.lost);

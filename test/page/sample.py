@@ -68,12 +68,32 @@ class Tree:
         row[5] += base
         row[6] += base * PERIOD
 
+    def by_name(self):
+        """As a difference comes: processes of one name are one, with their numbers now and before."""
+        t, at = Tree(), []
+        t.names, t.frames = self.names, self.frames
+        for parent, frame, row, *values in self.nodes:
+            if row >= 0:
+                name = self.processes[row][1]
+                row = next((i for i, p in enumerate(t.processes) if p[1] == name), len(t.processes))
+                if row == len(t.processes):
+                    t.processes.append([0, name, 0, 0, 0, 0])
+                t.processes[row][4] += 1
+                t.processes[row][5] += 1
+            n = t.node(at[parent] if parent >= 0 else -1, frame, row)
+            at.append(n)
+            t.nodes[n][3:] = [a + b for a, b in zip(t.nodes[n][3:], values)]
+        return t.processes, t.nodes
+
     def data(self, base=False, banner=None, title="cpu on build-7"):
+        if base:
+            processes, nodes = self.by_name()
+        else:
+            processes, nodes = self.processes, [n[:5] for n in self.nodes]
         d = {"v": 1, "title": title, "banner": banner, "type": "cpu", "unit": "nanoseconds",
              "values": [["samples", "count"], ["cpu", "nanoseconds"]], "shown": 1, "period": PERIOD,
              "time_ns": "1795428900000000000", "duration_ns": "60000000000",
-             "names": list(self.names), "frames": [list(f) for f in self.frames], "processes": self.processes,
-             "nodes": [n if base else n[:5] for n in self.nodes]}
+             "names": list(self.names), "frames": [list(f) for f in self.frames], "processes": processes, "nodes": nodes}
         if base:
             d["base"], d["base_duration_ns"] = True, "60000000000"
         return d
@@ -120,8 +140,28 @@ def sample(processes=60, samples=9000, seed=7, lost=True):
     for i, w in enumerate(weights):
         process(t, r, list(PROGRAMS)[i % len(PROGRAMS)], 1200 + 37 * i, max(3, int(samples * w / sum(weights))))
     if lost:
-        t.add(t.node(-1, t.frame("[lost: ring full]", MARK, "")), samples // 90, samples // 200)
-        t.add(t.node(-1, t.frame("[lost: store full]", MARK, "")), samples // 700)
+        t.processes.append([0, 0, 0])  # what belongs to no process
+        none = t.node(-1, -1, len(t.processes) - 1)
+        t.add(t.node(none, t.frame("[lost: ring full]", MARK, "")), samples // 90, samples // 200)
+        t.add(t.node(none, t.frame("[lost: store full]", MARK, "")), samples // 700)
+    return t
+
+
+def storm(processes=3000):
+    """Many processes of one name, a few samples each, two containers with a name in common, and one large process."""
+    t = Tree()
+    main, leaves = t.frame("main", NATIVE, "/usr/bin/true"), [t.frame("f%d" % i, NATIVE, "/usr/bin/true") for i in range(5)]
+
+    def add(pid, comm, container, count):
+        t.processes.append([pid, t.name(comm), t.name(container)])
+        top = t.node(t.node(-1, -1, len(t.processes) - 1), main)
+        t.add(t.node(top, leaves[pid % 5]), count)
+    for pid in range(1, processes + 1):
+        add(pid, "true", "", 1 + (pid == 77))
+    add(9001, "web", hashlib.sha256(b"a").hexdigest(), 400)
+    add(9002, "web", hashlib.sha256(b"b").hexdigest(), 300)
+    add(9003, "web", hashlib.sha256(b"b").hexdigest(), 200)
+    add(9004, "burn", "", 900)
     return t
 
 

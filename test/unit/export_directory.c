@@ -9,7 +9,10 @@
 #include "profiles.h"
 
 #include <dirent.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 
 #include "../../modules/export/directory.c"
 
@@ -176,6 +179,58 @@ static void names_are_ours_or_not(void **state)
 	profile_free(p);
 }
 
+// What log_line writes while DO_IT runs.
+static void said(
+    char *to, size_t size, void (*do_it)(const struct profile *p), const struct profile *p)
+{
+	int log = memfd_create("log", 0), had = dup(2);
+	dup2(log, 2);
+	do_it(p);
+	dup2(had, 2);
+	ssize_t n = pread(log, to, size - 1, 0);
+	to[n > 0 ? n : 0] = 0;
+	close(log);
+	close(had);
+}
+
+static void write_past_the_limit(const struct profile *p)
+{
+	struct rlimit had, small;
+	getrlimit(RLIMIT_FSIZE, &had);
+	small = (struct rlimit){4096, had.rlim_max};
+	struct directory *d = open_place(0);
+	setrlimit(RLIMIT_FSIZE, &small);
+	assert_int_equal(write_one(d, p), -EFBIG);
+	setrlimit(RLIMIT_FSIZE, &had);
+	assert_int_equal(files(), 0);
+	directory_free(d);
+}
+
+static void write_more_than_allowed(const struct profile *p)
+{
+	struct directory *d = open_place(100);
+	assert_int_equal(write_one(d, p), -EFBIG);
+	directory_free(d);
+}
+
+// Two limits that fail alike are not told alike.
+static void a_limit_is_called_by_its_name(void **state)
+{
+	(void)state;
+	char line[500];
+	struct profile *p = profiles_node(2000, 1);
+	uint64_t later = clock_now() + 1000 * NS_PER_S, wall = clock_wall();
+	signal(SIGXFSZ, SIG_IGN); // as main does
+	clock_fake(&later, &wall);
+	said(line, sizeof(line), write_past_the_limit, p);
+	assert_non_null(strstr(line, "60s.pb.gz was not kept: File too large"));
+	later += 1000 * NS_PER_S;
+	said(line, sizeof(line), write_more_than_allowed, p);
+	clock_fake(NULL, NULL);
+	assert_non_null(strstr(line, "60s.pb.gz was not kept: it is larger than output.max_size"));
+	profile_free(p);
+}
+
 static void trouble_is_told(void **state)
 {
 	(void)state;
@@ -184,8 +239,14 @@ static void trouble_is_told(void **state)
 	assert_non_null(strstr(why, "output.directory: /dev/null: Not a directory"));
 	assert_null(directory_new("/no/such/place", 0, EXPORT_PPROF, why, sizeof(why)));
 	assert_non_null(strstr(why, "No such file"));
+	// There root may do everything, and yet nobody can make a file.
+	assert_null(directory_new("/proc", 0, EXPORT_PPROF, why, sizeof(why)));
+	assert_non_null(strstr(why, "output.directory: /proc: "));
+	assert_non_null(strstr(why, "; name a directory that can be written to"));
+	assert_int_equal(files(), 0);
 	struct profile *p = profiles_node(2000, 1);
 	struct directory *d = open_place(0);
+	assert_int_equal(files(), 0);
 	uint64_t n = 1, asked;
 	do { // each allocation of a file in turn
 		mem_fail_at(n);
@@ -218,6 +279,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_window_becomes_a_file, make_place, remove_place),
 	    cmocka_unit_test_setup_teardown(the_oldest_go_first, make_place, remove_place),
 	    cmocka_unit_test(names_are_ours_or_not),
+	    cmocka_unit_test_setup_teardown(
+		a_limit_is_called_by_its_name, make_place, remove_place),
 	    cmocka_unit_test_setup_teardown(trouble_is_told, make_place, remove_place),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

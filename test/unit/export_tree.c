@@ -147,6 +147,8 @@ static void flame_json(void **state)
 	assert_int_equal(profiles_export(p, b, EXPORT_FLAME, &t), 0);
 	assert_non_null(strstr(t.at, "\"base\":true,\"base_duration_ns\":\"0\","));
 	assert_non_null(strstr(t.at, "[1,1,-1,7,70,3,30]"));
+	// Together by name, with how many there were now and before.
+	assert_non_null(strstr(t.at, "\"processes\":[[0,1,0,0,2,1],[0,6,0,0,1,0]]"));
 	text_free(&t);
 	struct profile *mutex = make("cpu", (struct row[]){{0}});
 	assert_int_equal(profiles_export(mutex, NULL, EXPORT_FLAME, &t), 0);
@@ -205,12 +207,79 @@ static void totals_hold_above_the_bound(void **state)
 		assert_int_equal(sum_of(&t), totals[0]);
 		assert_true(t.node_count <= most);
 		const char *last = tree_name(&t, t.node_count - 1);
-		assert_int_equal(!strncmp(last, "[rest: ", 7), t.rest_nodes != 0);
-		assert_int_equal(t.rest_nodes != 0, most < 50000);
+		char rest[40];
+		snprintf(rest, sizeof(rest), "[rest: %lu stacks]", t.rest_stacks);
+		assert_int_equal(!strcmp(last, rest), t.rest_stacks != 0);
+		assert_true(t.rest_stacks <= profile_sample_count(p));
+		assert_int_equal(t.rest_stacks != 0, most < 50000);
 		tree_stop(&t);
 	}
 	profile_free(p);
 	assert_int_equal(mem_used(ACCOUNT_EXPORT), 0);
+}
+
+// A node that starts processes faster than a page can hold them.
+static struct profile *storm(uint32_t pids)
+{
+	struct profile *p = profile_new(ACCOUNT_PROFILE, profile_type_find("cpu"));
+	uint32_t frames[70];
+	for (uint32_t i = 0; i < 70; i++)
+		frames[i] = profile_add_frame(p, &(struct profile_frame){.address = i + 1});
+	for (uint32_t pid = 1; pid <= pids; pid++) {
+		struct profile_subject who = {.pid = pid, .tid = pid};
+		who.process = profile_add_name(p, "true");
+		who.container = pid % 2 ? profile_add_name(p, "c1") : 0;
+		for (uint32_t threads = 0; threads < 2; threads++, who.tid += pids)
+			profile_add(p, profile_add_stack(p, frames, 70),
+			    profile_add_subject(p, &who), (int64_t[]){1, 10});
+	}
+	profile_seal(p);
+	return p;
+}
+
+static void a_storm_of_processes_is_told_by_name(void **state)
+{
+	(void)state;
+	struct profile *p = storm(3000);
+	struct text t = TEXT(ACCOUNT_BASE);
+	assert_int_equal(profiles_export(p, NULL, EXPORT_FLAME, &t), 0);
+	assert_non_null(strstr(t.at, "\"processes\":[[0,1,2,0,1500],[0,1,0,0,1500]]"));
+	assert_non_null(strstr(t.at, ",3000,30000],")); // nothing was left out
+	assert_null(strstr(t.at, "[rest"));
+	text_free(&t);
+	profile_free(p);
+	p = storm(4);
+	assert_int_equal(profiles_export(p, NULL, EXPORT_FLAME, &t), 0);
+	assert_non_null(strstr(t.at, "\"processes\":[[1,1,2],[2,1,0],[3,1,2],[4,1,0]]"));
+	text_free(&t);
+	profile_free(p);
+	assert_int_equal(mem_used(ACCOUNT_EXPORT), 0);
+}
+
+static void what_cannot_be_counted_is_not_told(void **state)
+{
+	(void)state;
+	struct profile *p = storm(300);
+	bool missed = false;
+	uint64_t n = 1, asked;
+	do {
+		struct tree t;
+		struct slice slice = slice_begin(UINT64_MAX);
+		mem_fail_at(n);
+		int error = tree_start(&t, p, NULL,
+		    &(struct tree_options){
+			.processes = TREE_BY_NAME, .counted = true, .nodes_max = 100000});
+		while (!error && tree_step(&t, &slice))
+			;
+		asked = mem_fail_seen();
+		mem_fail_at(0);
+		if (!error && t.process_count == 1)
+			assert_true(t.uncounted || t.processes[0].counts[0] == 300);
+		missed |= t.uncounted;
+		tree_stop(&t);
+	} while (asked >= n++);
+	assert_true(missed);
+	profile_free(p);
 }
 
 static void totals_hold_when_memory_fails(void **state)
@@ -228,7 +297,7 @@ static void totals_hold_when_memory_fails(void **state)
 			while (tree_step(&t, &slice))
 				;
 			assert_int_equal(sum_of(&t), totals[0]);
-			lossy += t.rest_nodes != 0;
+			lossy += t.rest_stacks != 0;
 		}
 		asked = mem_fail_seen();
 		mem_fail_at(0);
@@ -285,6 +354,8 @@ int main(void)
 	    cmocka_unit_test(flame_json),
 	    cmocka_unit_test(the_page_holds_its_data),
 	    cmocka_unit_test(totals_hold_above_the_bound),
+	    cmocka_unit_test(a_storm_of_processes_is_told_by_name),
+	    cmocka_unit_test(what_cannot_be_counted_is_not_told),
 	    cmocka_unit_test(totals_hold_when_memory_fails),
 	    cmocka_unit_test(slices_are_short),
 	};

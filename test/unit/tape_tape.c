@@ -72,7 +72,10 @@ static void frames_come_back(void **state)
 }
 
 // The format, byte by byte: other versions must read it. The sum is of "\2\0\0\0\7\1\0\0hi".
+// sum of the end is of "\0\0\0\0\377\377\0\0".
 static const uint8_t sample[] = "TELEGENREC1\n\2\0\0\0\7\1\0\0\x10\x99P^hi";
+static const uint8_t the_end[] = "\0\0\0\0\377\377\0\0\x75\xed\xbf\5";
+#define END_SIZE (sizeof(the_end) - 1)
 #define SAMPLE_SIZE (sizeof(sample) - 1)
 
 static void the_format_stays(void **state)
@@ -87,7 +90,11 @@ static void the_format_stays(void **state)
 	uint8_t bytes[64];
 	assert_int_equal(pread(fd, bytes, sizeof(bytes), 0), SAMPLE_SIZE);
 	assert_memory_equal(bytes, sample, SAMPLE_SIZE);
+	assert_true(tape_is(bytes, SAMPLE_SIZE) && tape_is(bytes, TAPE_HEAD_MAX));
+	assert_false(tape_is(bytes, TAPE_HEAD_MAX - 1) || tape_is(bytes + 1, SAMPLE_SIZE - 1));
 	assert_int_equal(tape_writer_close(w), 0);
+	assert_int_equal(pread(fd, bytes, sizeof(bytes), SAMPLE_SIZE), END_SIZE);
+	assert_memory_equal(bytes, the_end, END_SIZE);
 	assert_int_equal(tape_writer_close(NULL), 0);
 	close(fd);
 }
@@ -105,6 +112,7 @@ static int read_all(const uint8_t *bytes, size_t n, int *end)
 	while ((*end = tape_read(r, &kind, &payload, &size)) == 1)
 		frames++;
 	assert_int_equal(tape_read(r, &kind, &payload, &size), *end);
+	assert_int_equal(tape_reader_frames(r), frames);
 	tape_reader_free(r);
 	return frames;
 }
@@ -112,7 +120,7 @@ static int read_all(const uint8_t *bytes, size_t n, int *end)
 static void a_cut_tape_gives_its_whole_frames(void **state)
 {
 	(void)state;
-	uint8_t bytes[200];
+	uint8_t bytes[200] = {0};
 	size_t n = 0, ends[4];
 	memcpy(bytes, sample, n = SAMPLE_SIZE);
 	ends[0] = TAPE_MAGIC_SIZE;
@@ -123,14 +131,20 @@ static void a_cut_tape_gives_its_whole_frames(void **state)
 	}
 	for (size_t cut = 0; cut <= n; cut++) {
 		int whole = -1, end;
-		bool exact = false;
-		for (int i = 0; i < 4; i++) {
+		for (int i = 0; i < 4; i++)
 			whole += cut >= ends[i];
-			exact |= cut == ends[i];
-		}
 		assert_int_equal(read_all(bytes, cut, &end), whole);
-		assert_int_equal(end, exact ? 0 : -EBADMSG);
+		assert_int_equal(end, whole < 0 ? -EBADMSG : -ENODATA); // also between two frames
 	}
+	memcpy(bytes + n, the_end, END_SIZE);
+	for (size_t more = 0; more < END_SIZE + 2; more++) {
+		int end;
+		assert_int_equal(read_all(bytes, n + more, &end), 3);
+		// Behind the end there may be nothing: of two recordings in one the second would be
+		// lost.
+		assert_int_equal(end, more < END_SIZE ? -ENODATA : more == END_SIZE ? 0 : -EBADMSG);
+	}
+	n += END_SIZE;
 	// A changed bit anywhere loses its frame and those after it, and no more.
 	for (size_t bit = 0; bit < n * 8; bit++) {
 		bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -138,7 +152,7 @@ static void a_cut_tape_gives_its_whole_frames(void **state)
 		for (int i = 0; i < 4; i++)
 			whole += bit / 8 >= ends[i];
 		assert_int_equal(read_all(bytes, n, &end), bit / 8 < ends[0] ? -1 : whole);
-		assert_int_equal(end, -EBADMSG);
+		assert_true(end == -EBADMSG || end == -ENODATA); // a size may point beyond the file
 		bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
 	}
 	// What a later version may put beside the kind is refused, not misread.
@@ -149,9 +163,16 @@ static void a_cut_tape_gives_its_whole_frames(void **state)
 	assert_int_equal(read_all(bytes, n, &end), 0);
 	assert_int_equal(end, -EBADMSG);
 	memcpy(bytes, sample, SAMPLE_SIZE);
+	n -= END_SIZE;
 	// The zeros that a crash leaves at a file's end are no frames.
 	memset(bytes + n, 0, 50);
 	assert_int_equal(read_all(bytes, n + 50, &end), 3);
+	assert_int_equal(end, -EBADMSG);
+	// An end with something in it is none.
+	memcpy(bytes + n, "\1\0\0\0\377\377\0\0", 8);
+	bytes[n + 12] = 7;
+	tape_put(bytes + n + 8, crc32_add(crc32_add(0, bytes + n, 8), bytes + n + 12, 1), 4);
+	assert_int_equal(read_all(bytes, n + 13, &end), 3);
 	assert_int_equal(end, -EBADMSG);
 }
 
@@ -166,7 +187,7 @@ static void a_size_that_lies_takes_no_memory(void **state)
 	const uint8_t *payload;
 	size_t size;
 	uint64_t before = mem_used(TAPE_ACCOUNT);
-	assert_int_equal(tape_read(r, &kind, &payload, &size), -EBADMSG);
+	assert_int_equal(tape_read(r, &kind, &payload, &size), -ENODATA);
 	assert_int_equal(mem_used(TAPE_ACCOUNT), before);
 	tape_reader_free(r);
 	tape_put(bytes + TAPE_MAGIC_SIZE, TAPE_FRAME_MAX + 1, 4);
@@ -191,6 +212,11 @@ static void a_slow_pipe_is_read_in_pieces(void **state)
 	}
 	assert_int_equal(tape_read(r, &kind, &payload, &size), 1);
 	assert_memory_equal(payload, "hi", 2);
+	for (size_t i = 0; i < END_SIZE; i++) {
+		assert_int_equal(tape_read(r, &kind, &payload, &size), -EAGAIN);
+		assert_int_equal(write(ends[1], the_end + i, 1), 1);
+	}
+	assert_int_equal(tape_read(r, &kind, &payload, &size), -EAGAIN); // is that all?
 	close(ends[1]);
 	assert_int_equal(tape_read(r, &kind, &payload, &size), 0);
 	tape_reader_free(r);
@@ -215,6 +241,28 @@ static void the_first_error_stays(void **state)
 	close(ends[0]);
 	assert_int_equal(tape_writer_close(tape_writer_new(ends[1])), -EPIPE);
 	assert_int_equal(mem_used(TAPE_ACCOUNT), 0);
+}
+
+// Of what is being recorded a kill takes no more than the last second.
+static void nothing_is_held_back_for_long(void **state)
+{
+	(void)state;
+	uint64_t now = 1000 * NS_PER_S, wall = 0;
+	clock_fake(&now, &wall);
+	int fd = memfd_create("tape", 0);
+	struct tape_writer *w = tape_writer_new(dup(fd));
+	assert_int_equal(tape_write(w, 1, "a", 1, NULL, 0), 0);
+	now += NS_PER_S - 1;
+	assert_int_equal(tape_write(w, 1, "b", 1, NULL, 0), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_END), 0);
+	now++;
+	assert_int_equal(tape_write(w, 1, "c", 1, NULL, 0), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_END), TAPE_MAGIC_SIZE + 3 * (TAPE_HEAD_SIZE + 1));
+	assert_int_equal(tape_write(w, 1, "d", 1, NULL, 0), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_END), TAPE_MAGIC_SIZE + 3 * (TAPE_HEAD_SIZE + 1));
+	clock_fake(NULL, NULL);
+	assert_int_equal(tape_writer_close(w), 0);
+	close(fd);
 }
 
 static void failures_leave_nothing(void **state)
@@ -269,6 +317,7 @@ int main(void)
 	    cmocka_unit_test(a_size_that_lies_takes_no_memory),
 	    cmocka_unit_test(a_slow_pipe_is_read_in_pieces),
 	    cmocka_unit_test(the_first_error_stays),
+	    cmocka_unit_test(nothing_is_held_back_for_long),
 	    cmocka_unit_test(failures_leave_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "input.h"
+#include "replay.h"
+#include "../base/base.h"
+#include "../export/export.h"
+#include "../tape/tape.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PROFILE_BYTES_MAX (256ull << 20) // unpacked
+#define MEMORY_MAX (1ull << 30)
+#define WRITER_WAIT_MS 10000
+#define HEAD_SIZE 512
+#define READS "convert reads pprof profiles (.pb.gz, .pprof) and recordings (.rec)"
+
+struct input {
+	const char *name; // for messages
+	const char *path;
+	int fd;
+	struct stat st;
+	uint8_t head[HEAD_SIZE]; // what was read first
+	size_t head_size;
+};
+
+// ---- What it is
+
+// What begins so, and is known to be something else.
+static const struct {
+	const char *magic;
+	size_t size;
+	const char *what;
+} others[] = {
+#define M(magic, what)                                                                             \
+	{                                                                                          \
+		magic, sizeof(magic) - 1, what                                                     \
+	}
+    M("PERFILE2", "a recording of perf(1)"),
+    M("FLR\0", "a recording of Java Flight Recorder"),
+    M("\x7f"
+      "ELF",
+	"a program or library"),
+    M("PK\3\4", "a zip archive"),
+    M("\x28\xb5\x2f\xfd", "packed by zstd: unpack it first"),
+    M("\xfd"
+      "7zXZ",
+	"packed by xz: unpack it first"),
+    M("BZh", "packed by bzip2: unpack it first"),
+    M("{", "JSON, perhaps a profile of speedscope"),
+    M("[", "JSON"),
+    M("<", "HTML, perhaps a flame page"),
+#undef M
+};
+
+static const char *kind_of(const struct input *in)
+{
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		if (in->head_size >= others[i].size &&
+		    !memcmp(in->head, others[i].magic, others[i].size))
+			return others[i].what;
+	for (size_t i = 0; i < in->head_size; i++)
+		if (in->head[i] < ' ' && !memchr("\t\r\n", in->head[i], 3))
+			return NULL;
+	return in->head_size ? "text, perhaps folded stacks" : NULL;
+}
+
+static int say(const struct input *in, const char *what)
+{
+	log_error("%s: %s: " READS, in->name, what);
+	return -EINVAL;
+}
+
+// ---- Opening
+
+// Somebody may open the other end of a FIFO only after us: that is not waited for long. Who has
+// opened it has all the time.
+static int wait_for_writer(struct input *in)
+{
+	struct pollfd p = {.fd = in->fd, .events = POLLIN};
+	ssize_t n = poll(&p, 1, WRITER_WAIT_MS) == 0 ? read(in->fd, in->head, 1) : -1;
+	if (!n) {
+		log_error("%s: nobody writes into this FIFO: start its writer first", in->name);
+		return -EPIPE;
+	}
+	in->head_size = n > 0;
+	return fcntl(in->fd, F_SETFL, 0) < 0 ? -errno : 0;
+}
+
+static int check_kind(struct input *in)
+{
+	if (S_ISDIR(in->st.st_mode))
+		return say(in, "a directory: name a file in it");
+	if (S_ISCHR(in->st.st_mode) || S_ISBLK(in->st.st_mode))
+		return say(in, isatty(in->fd) ? "a terminal: name a file" : "a device, not a file");
+	return S_ISFIFO(in->st.st_mode) && in->path ? wait_for_writer(in) : 0;
+}
+
+static int read_head(struct input *in)
+{
+	while (in->head_size < sizeof(in->head)) {
+		ssize_t n =
+		    read(in->fd, in->head + in->head_size, sizeof(in->head) - in->head_size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			log_error("%s: %s", in->name, strerror(errno));
+			return -errno;
+		}
+		if (!n)
+			break;
+		in->head_size += (size_t)n;
+	}
+	return in->head_size ? 0 : say(in, "empty");
+}
+
+static int open_input(struct input *in, const char *path)
+{
+	bool standard = !strcmp(path, "-");
+	*in = (struct input){
+	    .name = standard ? "standard input" : path, .path = standard ? NULL : path};
+	// A FIFO is opened without waiting for its writer.
+	in->fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+			  : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (in->fd < 0 || fstat(in->fd, &in->st) < 0) {
+		log_error("%s: %s", in->name, strerror(errno));
+		return -errno;
+	}
+	int error = check_kind(in);
+	return error ? error : read_head(in);
+}
+
+// ---- Reading
+
+static void say_why(const struct input *in, const struct import_job *job, int error)
+{
+	bool packed = in->head_size > 1 && in->head[0] == 0x1f && in->head[1] == 0x8b; // RFC 1952
+	const char *why = job && *import_why(job) ? import_why(job) : strerror(-error);
+	const char *kind = kind_of(in);
+	if (error == -EBADMSG && (!packed || !strncmp(why, "not ", 4)))
+		say(in, kind ? kind : why);
+	else if (error == -EFBIG)
+		log_error("%s: larger than %llu MiB, the most that a profile may have", in->name,
+		    PROFILE_BYTES_MAX >> 20);
+	else
+		log_error("%s: %s", in->name, why);
+}
+
+static int feed(const struct input *in, struct import_job *job)
+{
+	char buffer[65536];
+	int error = import_feed(job, in->head, in->head_size);
+	if (!error && S_ISREG(in->st.st_mode) && (uint64_t)in->st.st_size > PROFILE_BYTES_MAX)
+		return -EFBIG;
+	while (!error) {
+		ssize_t n = read(in->fd, buffer, sizeof(buffer));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : 0;
+		error = import_feed(job, buffer, (size_t)n);
+	}
+	return error;
+}
+
+static struct profile *read_pprof(const struct input *in)
+{
+	mem_limit(MEMORY_MAX);
+	struct import_job *job = import_new(ACCOUNT_COMMAND, PROFILE_BYTES_MAX);
+	struct profile *p = NULL;
+	int error = job ? feed(in, job) : -ENOMEM;
+	for (int more = 1; !error && more; error = more < 0 ? more : 0)
+		more = import_step(job, 100 * NS_PER_MS);
+	if (!error)
+		p = import_take(job);
+	if (!p)
+		say_why(in, job, error ? error : -ENOMEM);
+	import_free(job);
+	return p;
+}
+
+struct profile *input_profile(const char *path, const struct config *config)
+{
+	struct input in;
+	struct profile *p = NULL;
+	if (open_input(&in, path) < 0) {
+		// The line is written.
+	} else if (!tape_is(in.head, in.head_size)) {
+		p = read_pprof(&in);
+	} else if (!S_ISREG(in.st.st_mode)) {
+		say(&in, "a recording in a pipe: put it into a file");
+	} else {
+		p = replay_profile(in.path ? in.path : "/dev/stdin", config);
+		if (p)
+			profile_seal(p);
+	}
+	if (in.fd >= 0)
+		close(in.fd);
+	return p;
+}
