@@ -2,10 +2,14 @@
 #include "arguments.h"
 #include "command.h"
 #include "../base/base.h"
+#include "../net/net.h"
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define DEFAULT_FILE "/etc/telegen/telegen.yaml"
@@ -78,17 +82,60 @@ static int add_pids(struct arguments *a, const char *verb, const char *option, c
 	}
 }
 
-static int add_name(const char **list, const char *verb, const char *option, const char *value)
+// Adds the items of a comma list, which is cut up where it stands; BEGINS, where it is not 0, is
+// what every item begins with, so that other commas are part of one.
+static int add_names(
+    const char **list, const char *verb, const char *option, char *value, char begins)
 {
 	int n = 0;
 	while (list[n])
 		n++;
 	if (!*value)
 		return usage(verb, option, "\"\"", "must not be empty");
-	if (n == SELECTED_MAX)
-		return usage(verb, option, value, "at most 64 of these");
-	list[n] = value;
+	if (!begins && (*value == ',' || value[strlen(value) - 1] == ',' || strstr(value, ",,")))
+		return usage(verb, option, value, "a name is missing beside a comma");
+	for (char *next; value; value = next) {
+		for (next = strchr(value, ','); begins && next && next[1] != begins;)
+			next = strchr(next + 1, ',');
+		if (n == SELECTED_MAX)
+			return usage(verb, option, value, "at most 64 of these");
+		list[n++] = value;
+		if (next)
+			*next++ = 0;
+	}
 	return 0;
+}
+
+// A cgroup as the kernel names it in /proc/PID/cgroup, out of the path of its directory below
+// MOUNT, /sys/fs/cgroup: without that, and on cgroup v1 without the controller that comes next.
+static char *cgroup_name(char *path, const char *mount)
+{
+	static char root[] = "/";
+	struct statfs fs;
+	struct stat st;
+	size_t n = strlen(mount);
+	if (strncmp(path, mount, n) || (path[n] && path[n] != '/'))
+		return path;
+	char *name = path + n + strspn(path + n, "/"), *end = name + strcspn(name, "/");
+	char after = *end;
+	*end = 0; // what is not there is no controller
+	bool controller =
+	    statfs(mount, &fs) == 0 && fs.f_type != CGROUP2_SUPER_MAGIC && stat(path, &st) == 0;
+	*end = after;
+	if (controller)
+		name = end + strspn(end, "/");
+	return *name ? name - 1 : root;
+}
+
+static int add_cgroups(const char **list, const char *verb, const char *option, char *value)
+{
+	int n = 0;
+	while (list[n])
+		n++;
+	int status = add_names(list, verb, option, value, '/');
+	for (; !status && list[n]; n++)
+		list[n] = cgroup_name((char *)list[n], "/sys/fs/cgroup");
+	return status;
 }
 
 static int check_types(const char *verb, const char *option, const char *list)
@@ -128,6 +175,7 @@ enum option_id {
 	COMM,
 	CONTAINER,
 	CGROUP,
+	ALL,
 	TYPES,
 	RATE,
 	DURATION,
@@ -135,26 +183,65 @@ enum option_id {
 	SOURCE,
 	BASE,
 	COUNT,
-	CONFIG
+	FORM,
+	CONFIG,
+	HELP
 };
+// Every option of the commands, one row: what is read, and what --help says.
 static const struct option {
 	enum option_id id;
-	char letter; // of `takes`; 0: every verb takes it
+	char letter; // of `takes`; 0: every command takes it; '!': but those with ! do not
 	const char *names[2];
+	const char *value; // what follows it; NULL: nothing
+	const char *help;
 } options[] = {
-    {PIDS, 'p', {"-p", "--pid"}},
-    {COMM, 'p', {"--comm"}},
-    {CONTAINER, 'p', {"--container"}},
-    {CGROUP, 'p', {"--cgroup"}},
-    {TYPES, 't', {"-t", "--type"}},
-    {RATE, 'F', {"-F", "--frequency"}},
-    {DURATION, 'd', {"-d", "--duration"}},
-    {OUTPUT, 'o', {"-o", "--output"}},
-    {SOURCE, 's', {"--source"}},
-    {BASE, 'b', {"--base"}},
-    {COUNT, 'n', {"-n", "--count"}},
-    {CONFIG, 0, {"-c", "--config"}},
+    {PIDS, 'p', {"-p", "--pid"}, "PID[,PID...]",
+	"these processes and what they start; the end of the last of them ends it"},
+    {COMM, 'p', {"--comm"}, "NAME[,NAME...]",
+	"processes by name, as `ps -o comm` shows it; * and ? as in a shell"},
+    {CONTAINER, 'p', {"--container"}, "ID[,ID...]",
+	"containers, by their id or at least its first 8 digits"},
+    {CGROUP, 'p', {"--cgroup"}, "PATH[,PATH...]",
+	"cgroups and all below them: /system.slice, or /sys/fs/cgroup/system.slice"},
+    {ALL, 'p', {"--all"}, NULL, "every process of the node, as without a selection"},
+    {TYPES, 't', {"-t", "--type"}, "TYPE", "what to profile; this version knows cpu"},
+    {RATE, 'F', {"-F", "--frequency"}, "HZ", "samples a second and CPU, 1 to 1000 (99)"},
+    {DURATION, 'd', {"-d", "--duration"}, "TIME",
+	"how long: 10s, 500ms, 2m, 1h (10s, or as long as COMMAND)"},
+    {DURATION, 'i', {"-d", "--duration"}, "TIME", "time that each table covers: 500ms, 1m (2s)"},
+    {COUNT, 'n', {"-n", "--count"}, "COUNT", "tables to show (no end)"},
+    {OUTPUT, 'o', {"-o", "--output"}, "FILE",
+	"where to write; - is folded stacks on standard output"},
+    {SOURCE, 's', {"--source"}, "FILE.rec", "replay a recording in place of this machine"},
+    {BASE, 'b', {"--base"}, "OTHER", "show the difference to this profile; .html or .folded"},
+    {FORM, 'f', {"--defaults"}, NULL, "without file, environment and flags"},
+    {FORM, 'f', {"--example"}, NULL, "a commented file to start from"},
+    {FORM, 'f', {"--man"}, NULL, "the source of telegen.yaml(5)"},
+    {CONFIG, '!', {"-c", "--config"}, "FILE",
+	"read this configuration (" DEFAULT_FILE " where it is there)"},
+    {HELP, 0, {"-h", "--help"}, NULL, "this text"},
 };
+#define OPTION_COUNT (sizeof(options) / sizeof(*options))
+
+static bool is_taken(const struct option *o, const char *takes)
+{
+	return !o->letter || (strchr(takes, o->letter) != NULL) == (o->letter != '!');
+}
+
+void arguments_help(const char *takes, struct text *out)
+{
+	char names[64];
+	for (const struct option *o = options; o < options + OPTION_COUNT; o++) {
+		if (!is_taken(o, takes))
+			continue;
+		snprintf(names, sizeof(names), "%s%s%s%s%s", o->names[0], o->names[1] ? ", " : "",
+		    o->names[1] ? o->names[1] : "", o->value ? " " : "", o->value ? o->value : "");
+		text_printf(out, "  %-28s%s\n", names, o->help);
+	}
+	if (!strchr(takes, '!'))
+		text_printf(out, "  %-28s%s\n", "--OPTION=VALUE",
+		    "any option of the configuration (`telegen config --help`)");
+}
 
 static int set_path(const char **to, const char *verb, const char *option, const char *value)
 {
@@ -165,17 +252,20 @@ static int set_path(const char **to, const char *verb, const char *option, const
 }
 
 static int take(
-    struct arguments *a, enum option_id id, const char *verb, const char *option, const char *value)
+    struct arguments *a, enum option_id id, const char *verb, const char *option, char *value)
 {
 	switch (id) {
 	case PIDS:
 		return add_pids(a, verb, option, value);
 	case COMM:
-		return add_name(a->comms, verb, option, value);
+		return add_names(a->comms, verb, option, value, 0);
 	case CONTAINER:
-		return add_name(a->containers, verb, option, value);
+		return add_names(a->containers, verb, option, value, 0);
 	case CGROUP:
-		return add_name(a->cgroups, verb, option, value);
+		return add_cgroups(a->cgroups, verb, option, value);
+	case ALL:
+		a->all = true;
+		return 0;
 	case TYPES:
 		return check_types(verb, option, value);
 	case RATE:
@@ -195,26 +285,30 @@ static int take(
 		return set_path(&a->source, verb, option, value);
 	case BASE:
 		return set_path(&a->base, verb, option, value);
+	case FORM:
+		a->form = option;
+		return 0;
 	case CONFIG:
 		return set_path(&a->config_file, verb, option, value);
+	case HELP:
+		a->help = true;
+		return 0;
 	}
 	return 0;
 }
 
 // The option that ARG is (or NULL), the name it is called by, and its value where that is in ARG
-// itself
-// ("--x=v", "-xv"), else NULL.
-static const struct option *match(
-    const char *arg, const char *takes, const char **name, const char **value)
+// itself ("--x=v", "-xv"), else NULL.
+static const struct option *match(char *arg, const char *takes, const char **name, char **value)
 {
-	for (const struct option *o = options; o < options + sizeof(options) / sizeof(*options);
-	     o++) {
-		if (o->letter && !strchr(takes, o->letter))
+	for (const struct option *o = options; o < options + OPTION_COUNT; o++) {
+		if (!is_taken(o, takes))
 			continue;
 		for (int k = 0; k < 2 && o->names[k]; k++) {
 			size_t n = strlen(o->names[k]);
 			bool is_long = o->names[k][1] == '-';
-			if (strncmp(arg, o->names[k], n) || (is_long && arg[n] && arg[n] != '='))
+			if (strncmp(arg, o->names[k], n) || (is_long && arg[n] && arg[n] != '=') ||
+			    (!o->value && arg[n]))
 				continue;
 			*name = o->names[k];
 			*value = arg[n] ? arg + n + (arg[n] == '=') : NULL;
@@ -224,6 +318,15 @@ static const struct option *match(
 	return NULL;
 }
 
+static int unknown(const char *verb, const char *arg)
+{
+	char hint[64];
+	bool option = *arg == '-' && arg[1];
+	snprintf(hint, sizeof(hint), "%s: see `telegen %.16s --help`",
+	    option ? "no such option" : "not expected here", verb);
+	return usage(verb, *arg ? arg : "\"\"", NULL, hint);
+}
+
 // A flag of the configuration, whose value may be the next argument; unknown ones with a dot in
 // them are left to config_load, which tells the nearest key.
 static int take_flag(struct arguments *a, const char *verb, char **argv, int *at, int argc)
@@ -231,7 +334,7 @@ static int take_flag(struct arguments *a, const char *verb, char **argv, int *at
 	const char *arg = argv[*at];
 	int n = config_flag(arg);
 	if (n <= 0 && !strchr(arg, '.'))
-		return usage(verb, arg, NULL, "no such option: see `telegen --help`");
+		return unknown(verb, arg);
 	int status = add_flag(a, verb, arg);
 	if (status || n != 2)
 		return status;
@@ -242,27 +345,17 @@ static int take_flag(struct arguments *a, const char *verb, char **argv, int *at
 
 static int take_argument(struct arguments *a, const char *takes, char **argv, int *at, int argc)
 {
-	const char *verb = argv[0], *arg = argv[*at], *name, *value;
-	if (!strcmp(arg, "-h") || !strcmp(arg, "--help")) {
-		a->help = true;
-		return 0;
-	}
-	if (!strcmp(arg, "--all") && strchr(takes, 'p')) {
-		a->all = true;
-		return 0;
-	}
+	const char *verb = argv[0], *name;
+	char *arg = argv[*at], *value;
 	const struct option *o = match(arg, takes, &name, &value);
-	if (o && !value && ++*at == argc)
+	if (o && o->value && !value && ++*at == argc)
 		return usage(verb, name, NULL, "a value must follow");
 	if (o)
-		return take(a, o->id, verb, name, value ? value : argv[*at]);
-	if (arg[0] == '-' && arg[1] == '-' && arg[2])
+		return take(a, o->id, verb, name, value || !o->value ? value : argv[*at]);
+	if (arg[0] == '-' && arg[1] == '-' && arg[2] && !strchr(takes, '!'))
 		return take_flag(a, verb, argv, at, argc);
-	if (arg[0] == '-' && arg[1])
-		return usage(verb, arg, NULL, "no such option: see `telegen --help`");
-	if (!strchr(takes, '2') || a->rest_count == 2)
-		return usage(
-		    verb, *arg ? arg : "\"\"", NULL, "not expected here: see `telegen --help`");
+	if ((arg[0] == '-' && arg[1]) || !strchr(takes, '2') || a->rest_count == 2)
+		return unknown(verb, arg);
 	a->rest[a->rest_count++] = arg;
 	return 0;
 }
@@ -345,6 +438,12 @@ struct config *arguments_config(const struct arguments *a)
 	    .flags = (char *const *)a->flags,
 	};
 	struct config *c = config_load(&source, &warnings, &why);
+	char wrong[256];
+	if (c && *c->listen && http_address_check(c->listen, wrong, sizeof(wrong)) < 0) {
+		text_printf(&why, "config: %s", wrong);
+		config_free(c);
+		c = NULL;
+	}
 	if (c) {
 		log_set_level((enum log_level)c->log_level);
 		log_set_json(c->log_format == CONFIG_LOG_JSON);

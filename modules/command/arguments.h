@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct text;
 #define SELECTED_MAX 64
 
 struct arguments {
@@ -17,6 +18,7 @@ struct arguments {
 	uint64_t duration_ns; // 0: not given
 	uint64_t count;	      // -n
 	const char *output, *source, *base, *config_file;
+	const char *form;    // of config: "--defaults", "--example", "--man", or NULL
 	char **command;	     // after --; NULL: none
 	const char *rest[2]; // arguments without a dash
 	int rest_count;
@@ -25,10 +27,14 @@ struct arguments {
 	bool help;
 };
 
-// Which of the options above a verb takes, by letter: p(id, comm, container, cgroup, all), t, F, d,
-// o, s(ource), b(ase), n, x (a command after --), 2 (two plain arguments at most). 0, or EXIT_USAGE
-// after one line on stderr that names the thing, the value and the way out.
+// Which of the options above a command takes, by letter: p(id, comm, container, cgroup, all), t, F,
+// d, i (d as an interval), o, s(ource), b(ase), n, f(orm), x (a command after --), 2 (two plain
+// arguments at most); and ! for one without configuration, that takes neither --config nor flags.
+// Comma lists are cut up in ARGV itself. 0, or EXIT_USAGE after one line on stderr that names the
+// thing, the value and the way out.
 int arguments_parse(struct arguments *a, int argc, char **argv, const char *takes);
+// A line for each option that TAKES stands for.
+void arguments_help(const char *takes, struct text *out);
 // Reads the configuration with the flags that were found; says what is wrong on stderr. NULL on
 // failure.
 struct config *arguments_config(const struct arguments *a);

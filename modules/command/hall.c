@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hall.h"
 #include "command.h"
+#include "selection.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #define LISTED_MAX 8192u // processes in the kernel's table, where a filter wants one
 #define HISTORY_SHARE 6	 // of memory_limit
 #define SECONDS_MAX 300
+#define LOOK_NS (20 * NS_PER_MS) // between looks whether the first scan is through
 
 static int fail(char *why, size_t size, int status, const char *what, int error)
 {
@@ -19,46 +21,10 @@ static int fail(char *why, size_t size, int status, const char *what, int error)
 	return status;
 }
 
-// The configuration's own selection.
-static int configured_filter(const struct config *c, struct filter_options *fo, uint32_t **pids)
-{
-	const struct config_list *list = &c->profiling_target_pids;
-	uint32_t *p = *pids = mem_alloc(ACCOUNT_COMMAND, (list->count + 1) * sizeof(*p));
-	if (!p)
-		return -ENOMEM;
-	if (c->profiling_target_pid)
-		p[fo->pid_count++] = (uint32_t)c->profiling_target_pid;
-	for (uint32_t i = 0; i < list->count; i++) {
-		uint64_t pid = 0;
-		if (text_number(list->items[i], strlen(list->items[i]), 10, &pid) == 0)
-			p[fo->pid_count++] = (uint32_t)pid;
-	}
-	fo->pids = p;
-	fo->container_ids = (const char *const *)c->profiling_target_container_ids.items;
-	fo->names = (const char *const *)c->profiling_target_process_names.items;
-	fo->executables = (const char *const *)c->profiling_target_executables.items;
-	return 0;
-}
-
 static int open_filter(struct hall *h, char *why, size_t size)
 {
-	const struct hall_options *o = &h->options;
-	uint32_t *pids = NULL;
-	struct filter_options fo = {
-	    .pids = o->pids,
-	    .pid_count = o->pid_count,
-	    .container_ids = o->containers,
-	    .names = o->comms,
-	    .cgroups = o->cgroups,
-	};
-	bool selected = o->all || o->pid_count || o->containers || o->comms || o->cgroups;
-	int error = selected ? 0 : configured_filter(o->config, &fo, &pids);
-	if (error)
-		return fail(why, size, EXIT_FAILED, "selection", -error);
-	h->filter = filter_new(&fo, why, size);
-	error = h->filter ? 0 : errno;
-	mem_free(pids);
-	return !error ? 0 : error == EINVAL ? EXIT_USAGE : EXIT_FAILED;
+	h->filter = selection_filter(&h->options, why, size);
+	return h->filter ? 0 : errno == EINVAL ? EXIT_USAGE : EXIT_FAILED;
 }
 
 static int open_kernel(struct hall *h, char *why, size_t size)
@@ -225,7 +191,7 @@ static int open_keepers(struct hall *h, char *why, size_t size)
 static int open_serve(struct hall *h, char *why, size_t size)
 {
 	const struct config *c = h->options.config;
-	char banner[512] = "";
+	char banner[512] = "", url[256];
 	if (h->options.source)
 		snprintf(banner, sizeof(banner), "This is a recording (%s), not this machine",
 		    h->options.source);
@@ -243,10 +209,16 @@ static int open_serve(struct hall *h, char *why, size_t size)
 	    .flush = flush,
 	    .arg = h,
 	};
-	if (!*c->listen)
+	if (!*c->listen) {
+		log_info("listen is empty: there is no flame page and no endpoint");
 		return 0;
+	}
 	h->serve = serve_new(&so, why, size);
-	return h->serve ? 0 : EXIT_FAILED;
+	if (!h->serve)
+		return EXIT_FAILED;
+	serve_url(h->serve, url, sizeof(url));
+	log_info("flame page, pprof, metrics and health at %s", url);
+	return 0;
 }
 
 int hall_open(struct hall *h, const struct hall_options *options, char *why, size_t size)
@@ -264,6 +236,8 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 		snprintf(why, size, "profiling.cpu.enabled: false: no profiler is left to run");
 		return EXIT_USAGE;
 	}
+	if (options->source && (status = open_source(h, why, size)))
+		return status;
 	if ((status = open_filter(h, why, size)))
 		return status;
 	if (options->keeps && (status = open_keepers(h, why, size)))
@@ -290,14 +264,45 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 		return status;
 	if ((status = open_symbol(h, why, size)))
 		return status;
-	if (options->source && (status = open_source(h, why, size)))
-		return status;
 	if (h->tape)
 		path_tape(h->path, h->tape);
 	budget_add(h->budget, 1, "processes", processes_shrink, path_processes(h->path));
 	budget_add(h->budget, 2, "symbols", symbol_shrink, h->symbol);
 	budget_add(h->budget, 4, "window", path_shrink, h->path);
 	return options->keeps ? open_serve(h, why, size) : 0;
+}
+
+bool hall_matched(const struct hall *h)
+{
+	// Processes that were named by pid are the kernel's matter, and were there at the start.
+	return h->options.source || h->options.pid_count || !filter_asks(h->filter) ||
+	       !path_scanned(h->path) || filter_matched(h->filter);
+}
+
+void hall_say_unmatched(const struct hall *h, const char *verb)
+{
+	struct text selection = TEXT(ACCOUNT_COMMAND);
+	selection_describe(&h->options, &selection);
+	log_error("%s: nothing was captured: no process that matches %s used the CPU", verb,
+	    selection.at ? selection.at : "the selection");
+	text_free(&selection);
+}
+
+// Whether anything that runs is selected shows when the first scan of /proc is through.
+static void on_look(void *arg)
+{
+	struct hall *h = arg;
+	struct text selection = TEXT(ACCOUNT_COMMAND);
+	if (!path_scanned(h->path))
+		return;
+	timer_free(h->look);
+	h->look = NULL;
+	if (hall_matched(h))
+		return;
+	selection_describe(&h->options, &selection);
+	log_warn("no process matches %s now; waiting for one to start",
+	    selection.at ? selection.at : "the selection");
+	text_free(&selection);
 }
 
 int hall_start(
@@ -313,6 +318,10 @@ int hall_start(
 		return error == -EPERM || error == -EACCES ? EXIT_FORBIDDEN : EXIT_FAILED;
 	log_info("registered profiler: cpu");
 	error = path_start(h->path, h->kernel);
+	if (!error && !h->options.pid_count && filter_asks(h->filter)) {
+		h->look = loop_timer(h->loop, LOOK_NS, LOOK_NS, on_look, h);
+		error = h->look ? 0 : -ENOMEM;
+	}
 	return error ? fail(why, size, EXIT_FAILED, "starting", -error) : 0;
 }
 
@@ -330,6 +339,7 @@ struct history *hall_take_history(struct hall *h)
 
 void hall_close(struct hall *h)
 {
+	timer_free(h->look);
 	serve_free(h->serve);
 	if (h->budget) {
 		budget_remove(h->budget, h->path);

@@ -48,6 +48,7 @@ struct hall {
 	struct serve *serve;
 	struct tape_writer *tape;
 	struct tape_reader *source;
+	struct timer *look;
 	uint64_t period_ns;
 };
 
@@ -57,5 +58,10 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 int hall_start(
     struct hall *h, void (*replayed)(void *arg, int result), void *arg, char *why, size_t size);
 void hall_close(struct hall *h);
+// False where processes are selected by what they are (not by pid), and none was there at
+// hall_start or used the CPU since; true while that is not known yet. hall_say_unmatched says it on
+// stderr for VERB.
+bool hall_matched(const struct hall *h);
+void hall_say_unmatched(const struct hall *h, const char *verb);
 // Takes the history out, before hall_close; the caller's.
 struct history *hall_take_history(struct hall *h);

@@ -5,6 +5,7 @@
 #include "hall.h"
 #include "replay.h"
 #include "sink.h"
+#include "targets.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,11 +26,12 @@ struct record_run {
 	struct hall hall;
 	const struct arguments *arguments;
 	const char *output;
-	struct merged merged;  // all windows
-	struct file_sink file; // of a recording
-	pid_t child;	       // 0: none
-	int child_fd;	       // pidfd
-	int gate;	       // a byte through it lets the child exec; it answers with what failed
+	struct merged merged;	// all windows
+	struct file_sink file;	// of a recording
+	struct targets targets; // of -p, where no command says how long
+	pid_t child;		// 0: none
+	int child_fd;		// pidfd
+	int gate; // a byte through it lets the child exec; it answers with what failed
 	uint64_t began_ns, end_ns;
 	struct timer *deadline, *progress;
 	struct watch *child_watch, *interrupt, *terminate;
@@ -82,10 +84,15 @@ static void on_child(void *arg, int events)
 	end(r);
 }
 
+static void on_targets(void *arg)
+{
+	end(arg);
+}
+
 static void on_replayed(void *arg, int result)
 {
 	struct record_run *r = arg;
-	replay_say(r->hall.options.source, result);
+	replay_say(&r->hall, result);
 	r->end_ns = clock_now();
 	loop_stop(r->hall.loop);
 }
@@ -127,6 +134,7 @@ static void become(int gate, char **command)
 	if (read(gate, &byte, 1) != 1)
 		_exit(127);
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 	execvp(command[0], command);
 	int error = errno;
 	ssize_t told = write(gate, &error, sizeof(error));
@@ -172,6 +180,7 @@ static int watch_all(struct record_run *r)
 		r->child_watch = loop_watch(loop, r->child_fd, LOOP_READ, on_child, r);
 		ok = ok && r->child_watch;
 	}
+	ok = ok && targets_watch(&r->targets, loop, on_targets, r) == 0;
 	if (r->arguments->duration_ns && !r->hall.source) {
 		r->deadline = loop_timer(loop, r->arguments->duration_ns, 0, on_deadline, r);
 		ok = ok && r->deadline;
@@ -191,6 +200,8 @@ static int capture(struct record_run *r)
 		return status;
 	}
 	r->began_ns = clock_now();
+	if (r->hall.tape && !tape_flush(r->hall.tape))
+		file_sink_place(&r->file);
 	if (r->child && write(r->gate, "g", 1) != 1) {
 		log_error("record: %s: %s", r->arguments->command[0], strerror(errno));
 		return EXIT_FAILED;
@@ -262,8 +273,8 @@ static int write_result(struct record_run *r)
 	    human_bytes(mem_peak(), size, sizeof(size)),
 	    strcmp(r->output, "-") ? r->output : "standard output");
 	if (!t.delivered)
-		log_warn(
-		    "record: no sample was delivered: did anything that is selected run? look at -p, --comm, --container, --cgroup, and at `telegen check`");
+		log_warn("record: no sample was delivered: what is selected used no CPU%s",
+		    t.lost ? ", or all of it was lost" : "");
 	return 0;
 }
 
@@ -303,6 +314,9 @@ static int run(struct record_run *r, struct config *config)
 	    .source = a->source,
 	    .arg = r,
 	};
+	int status = a->command ? 0 : targets_open(&r->targets, "record", a->pids, a->pid_count);
+	if (status)
+		return status;
 	if (a->command) {
 		int error = spawn(r);
 		if (error) {
@@ -311,7 +325,7 @@ static int run(struct record_run *r, struct config *config)
 		}
 		pids[ho.pid_count++] = (uint32_t)r->child;
 	}
-	int status = open_output(r, &ho);
+	status = open_output(r, &ho);
 	if (status)
 		return status;
 	status = hall_open(&r->hall, &ho, why, sizeof(why));
@@ -323,6 +337,10 @@ static int run(struct record_run *r, struct config *config)
 	int error = status ? 0 : exec_error(r);
 	if (error) {
 		log_error("record: %s: %s: nothing was captured", a->command[0], strerror(error));
+		return EXIT_FAILED;
+	}
+	if (!status && !hall_matched(&r->hall)) {
+		hall_say_unmatched(&r->hall, "record");
 		return EXIT_FAILED;
 	}
 	return status ? status : write_result(r);
@@ -353,11 +371,9 @@ static int check_output(const char *output, const char *source)
 int command_record(int argc, char **argv)
 {
 	struct arguments a;
-	int status = arguments_parse(&a, argc, argv, "ptFdosx");
-	if (status)
+	int status = command_arguments(&a, argc, argv);
+	if (status || a.help)
 		return status;
-	if (a.help)
-		return command_help(1, argv);
 	struct record_run r = {.arguments = &a,
 	    .output = a.output ? a.output : DEFAULT_OUTPUT,
 	    .child_fd = -1,
@@ -370,13 +386,13 @@ int command_record(int argc, char **argv)
 	struct config *config = arguments_config(&a);
 	if (!config)
 		return EXIT_USAGE;
-	signal(SIGPIPE, SIG_IGN);
 	status = run(&r, config);
 	timer_free(r.deadline);
 	timer_free(r.progress);
 	watch_free(r.child_watch);
 	watch_free(r.interrupt);
 	watch_free(r.terminate);
+	targets_close(&r.targets);
 	if (r.gate >= 0)
 		close(r.gate);
 	if (r.child_fd >= 0)

@@ -74,7 +74,7 @@ static void on_reload(void *arg, int signo)
 static void on_replayed(void *arg, int result)
 {
 	struct run *r = arg;
-	replay_say(r->hall.options.source, result);
+	replay_say(&r->hall, result);
 	log_info("recording replayed; the endpoint stays until it is stopped");
 }
 
@@ -192,15 +192,12 @@ static int run(struct run *r)
 int command_run(int argc, char **argv)
 {
 	struct arguments a;
-	int status = arguments_parse(&a, argc, argv, "s");
-	if (status)
+	int status = command_arguments(&a, argc, argv);
+	if (status || a.help)
 		return status;
-	if (a.help)
-		return command_help(1, argv);
 	struct run r = {.arguments = &a, .config = arguments_config(&a)};
 	if (!r.config)
 		return EXIT_USAGE;
-	signal(SIGPIPE, SIG_IGN);
 	hold_signal(SIGHUP, true);
 	if (!r.config->profiling_enabled)
 		log_info("profiling.enabled: false: nothing to do");

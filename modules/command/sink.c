@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -37,9 +36,6 @@ int file_sink_check(const char *path)
 int file_sink_open(struct file_sink *s, const char *path, unsigned mode)
 {
 	*s = (struct file_sink){.fd = STDOUT_FILENO};
-	// Who reads the pipe may have seen enough: an error of the write, not the end of the
-	// process.
-	signal(SIGPIPE, SIG_IGN);
 	if (!strcmp(path, "-"))
 		return 0;
 	if (strlen(path) >= sizeof(s->path))
@@ -79,6 +75,13 @@ struct wire_sink file_sink_sink(struct file_sink *s)
 	return (struct wire_sink){sink_write, s};
 }
 
+void file_sink_place(struct file_sink *s)
+{
+	if (!s->direct && *s->path &&
+	    renameat2(AT_FDCWD, s->temporary, AT_FDCWD, s->path, RENAME_NOREPLACE) == 0)
+		text_copy(s->temporary, sizeof(s->temporary), s->path);
+}
+
 int file_sink_close(struct file_sink *s, int error)
 {
 	if (!error)
@@ -115,6 +118,19 @@ int write_profile(
 		return 0;
 	log_error("%s: %s: nothing was kept of it; choose another place with -o",
 	    strcmp(path, "-") ? path : "standard output", strerror(-error));
+	return EXIT_FAILED;
+}
+
+int write_text(const struct text *t)
+{
+	if (t->error) {
+		log_error("memory: %s", strerror(-t->error));
+		return EXIT_FAILED;
+	}
+	bool whole = fwrite(t->at, 1, t->len, stdout) == t->len;
+	if ((fflush(stdout) == 0 && whole) || errno == EPIPE) // the reader may have seen enough
+		return EXIT_DONE;
+	log_error("standard output: %s", strerror(errno));
 	return EXIT_FAILED;
 }
 

@@ -15,6 +15,9 @@ struct file_sink {
 // "-" is the standard output; what is there and is no regular file (a FIFO, a device) is written
 // directly. MODE as of open(2). 0 or -errno.
 int file_sink_open(struct file_sink *s, const char *path, unsigned mode);
+// The file takes its place now though more is to come, so that what there is survives a kill; not
+// where another file stands there, which may be worth more.
+void file_sink_place(struct file_sink *s);
 struct wire_sink file_sink_sink(struct file_sink *s);
 // Puts the file in its place, or (ERROR != 0) removes what was begun. 0 or the first error. Fine
 // where nothing is open.
@@ -26,5 +29,8 @@ int file_sink_check(const char *path);
 // Encodes P into PATH by its suffix ("-": folded) and says what failed on stderr. 0 or EXIT_FAILED.
 int write_profile(
     const struct profile *p, const struct profile *base, const char *path, const char *title);
+// Writes T to the standard output; says what failed on stderr. 0 or EXIT_FAILED.
+struct text;
+int write_text(const struct text *t);
 // Human size: "12.3 kB".
 const char *human_bytes(uint64_t bytes, char *buffer, size_t size);

@@ -3,6 +3,7 @@
 #include "arguments.h"
 #include "command.h"
 #include "hall.h"
+#include "targets.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -28,8 +29,9 @@ struct rows {
 
 struct top {
 	struct hall hall;
-	uint64_t left; // windows still to show; 0: no end
-	bool terminal, color;
+	struct targets targets; // of -p
+	uint64_t left;		// windows still to show; 0: no end
+	bool terminal, color, failed;
 };
 
 static struct row *row_of(struct rows *rows, uint64_t key)
@@ -182,14 +184,18 @@ static void on_window(void *arg, const struct profile *p)
 	bool ok = true;
 	for (uint32_t i = 0; ok && i < profile_sample_count(p); i++)
 		ok = add_sample(p, i, v, &functions, &processes);
+	errno = 0;
 	if (ok)
 		print(t, p, &functions, &processes);
-	else
-		log_error("top: memory_limit: no memory for the table: raise memory_limit");
+	int error = !ok || !ferror(stdout) ? 0 : errno ? errno : EIO;
 	rows_free(&functions);
 	rows_free(&processes);
-	// A reader that is gone (a closed pipe) ends it; so does -n.
-	if (!ok || ferror(stdout) || (t->left && !--t->left))
+	if (!ok)
+		log_error("top: memory_limit: no memory for the table: raise memory_limit");
+	else if (error && error != EPIPE) // who reads the pipe may have seen enough
+		log_error("top: standard output: %s", strerror(error));
+	t->failed = !ok || (error && error != EPIPE);
+	if (!ok || error || (t->left && !--t->left))
 		loop_stop(t->hall.loop);
 }
 
@@ -200,22 +206,62 @@ static void on_signal(void *arg, int signo)
 	loop_stop(t->hall.loop);
 }
 
+static void on_shown(void *arg)
+{
+	struct top *t = arg;
+	loop_stop(t->hall.loop);
+}
+
+// What they did since the last table is shown, then it is over.
+static void on_targets(void *arg)
+{
+	struct top *t = arg;
+	path_finish(t->hall.path, on_shown, t);
+}
+
+static int show(struct top *t, const struct hall_options *ho)
+{
+	char why[512];
+	struct watch *interrupt = NULL, *terminate = NULL;
+	int status = targets_open(&t->targets, "top", ho->pids, ho->pid_count);
+	if (status)
+		return status;
+	status = hall_open(&t->hall, ho, why, sizeof(why));
+	if (!status) {
+		interrupt = loop_signal(t->hall.loop, SIGINT, on_signal, t);
+		terminate = loop_signal(t->hall.loop, SIGTERM, on_signal, t);
+		bool ok = interrupt && terminate &&
+			  targets_watch(&t->targets, t->hall.loop, on_targets, t) == 0;
+		snprintf(why, sizeof(why), "signals: no memory within memory_limit: raise it");
+		status = ok ? hall_start(&t->hall, NULL, NULL, why, sizeof(why)) : EXIT_FAILED;
+	}
+	if (status)
+		log_error("top: %s", why);
+	else
+		loop_run(t->hall.loop);
+	status = status || !t->failed ? status : EXIT_FAILED;
+	if (!status && !hall_matched(&t->hall)) {
+		hall_say_unmatched(&t->hall, "top");
+		status = EXIT_FAILED;
+	}
+	watch_free(interrupt);
+	watch_free(terminate);
+	targets_close(&t->targets);
+	return status;
+}
+
 int command_top(int argc, char **argv)
 {
 	struct arguments a;
-	char why[512];
-	int status = arguments_parse(&a, argc, argv, "ptFdn");
-	if (status)
+	int status = command_arguments(&a, argc, argv);
+	if (status || a.help)
 		return status;
-	if (a.help)
-		return command_help(1, argv);
 	struct config *config = arguments_config(&a);
 	if (!config)
 		return EXIT_USAGE;
 	struct top t = {.left = a.count, .terminal = isatty(STDOUT_FILENO)};
 	const char *no_color = getenv("NO_COLOR");
 	t.color = t.terminal && !(no_color && *no_color);
-	signal(SIGPIPE, SIG_IGN);
 	struct hall_options ho = {
 	    .config = config,
 	    .pids = a.pids,
@@ -228,21 +274,7 @@ int command_top(int argc, char **argv)
 	    .on_window = on_window,
 	    .arg = &t,
 	};
-	status = hall_open(&t.hall, &ho, why, sizeof(why));
-	struct watch *interrupt = NULL, *terminate = NULL;
-	if (!status) {
-		interrupt = loop_signal(t.hall.loop, SIGINT, on_signal, &t);
-		terminate = loop_signal(t.hall.loop, SIGTERM, on_signal, &t);
-		snprintf(why, sizeof(why), "signals: no memory within memory_limit: raise it");
-		status = interrupt && terminate ? hall_start(&t.hall, NULL, NULL, why, sizeof(why))
-						: EXIT_FAILED;
-	}
-	if (status)
-		log_error("top: %s", why);
-	else
-		loop_run(t.hall.loop);
-	watch_free(interrupt);
-	watch_free(terminate);
+	status = show(&t, &ho);
 	hall_close(&t.hall);
 	config_free(config);
 	return status;

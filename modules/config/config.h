@@ -52,9 +52,6 @@ void config_free(struct config *c);
 // How many arguments the flag ARG takes of a command line: 1 (--key=value, --profiling.enabled), 2
 // (--key value); 0: it is no option.
 int config_flag(const char *arg);
-// Adds the keys of the options that differ and cannot change while telegen runs, parted by ", ".
-int config_needs_restart(
-    const struct config *running, const struct config *read, struct text *keys);
 // YAML that config_load reads back to the same values; only the values of headers are left out, for
 // they are secrets (their names stand in a comment).
 int config_print(const struct config *c, struct text *out);

@@ -172,14 +172,3 @@ void config_free(struct config *c)
 		option_clear(o, c);
 	mem_free(c);
 }
-
-int config_needs_restart(const struct config *running, const struct config *read, struct text *keys)
-{
-	for (const struct option *o = options; o < options + option_count; o++) {
-		if (o->marks & (RELOAD | LATER) || option_equal(o, running, read))
-			continue;
-		text_puts(keys, keys->len ? ", " : "");
-		text_puts(keys, o->key);
-	}
-	return keys->error;
-}

@@ -86,7 +86,8 @@ static const char head[] =
     "An unknown top-level key is left alone with a warning, so that files of the\n"
     "Go agent of the same name are accepted.\n"
     "An unknown variable that begins with TELEGEN_ is warned of.\n"
-    "On SIGHUP the file is read again; one with an error changes nothing.\n"
+    "On SIGHUP the file is read again, and everything in it takes effect;\n"
+    "one with an error changes nothing.\n"
     ".Sh OPTIONS\n.Bl -tag -width Ds\n";
 
 static const char tail[] = ".El\n.Sh SEE ALSO\n.Xr telegen 8\n"
@@ -114,7 +115,7 @@ static void put_item(const struct option *o, struct text *t)
 	put_limits(o, &limits);
 	text_puts(t, ".\n(");
 	put_mdoc(limits.at ? limits.at : "", t);
-	text_puts(t, o->marks & RELOAD ? "; may change on SIGHUP)\n" : ")\n");
+	text_puts(t, ")\n");
 	t->error = t->error ? t->error : limits.error;
 	text_free(&limits);
 }

@@ -15,7 +15,7 @@ enum option_type {
 	OPTION_IS_MAP,
 };
 
-enum { RELOAD = 1, LATER = 2, NUMBERS = 4, DECIMALS = 8, SECRET = 16 }; // marks, see options.def
+enum { LATER = 1, NUMBERS = 2, DECIMALS = 4, SECRET = 8 }; // marks, see options.def
 
 struct option {
 	const char *key, *standard, *choices, *help; // standard: the default, as text

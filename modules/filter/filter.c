@@ -25,6 +25,7 @@ struct filter {
 	uint32_t *pids;
 	uint32_t pid_count;
 	struct items lists[LIST_COUNT];
+	bool matched;
 };
 
 // What is wrong with ITEM, as the end of a sentence; NULL where nothing is. Cuts it into the form
@@ -224,10 +225,8 @@ static bool takes(enum list list, const char *item, const struct filter_subject 
 	}
 }
 
-bool filter_wants(const struct filter *f, const struct filter_subject *s)
+static bool is_listed(const struct filter *f, const struct filter_subject *s)
 {
-	if (!filter_asks(f))
-		return true;
 	for (uint32_t i = 0; i < f->pid_count; i++)
 		if (f->pids[i] == s->pid)
 			return true;
@@ -236,6 +235,19 @@ bool filter_wants(const struct filter *f, const struct filter_subject *s)
 			if (takes((enum list)i, f->lists[i].at[j], s))
 				return true;
 	return false;
+}
+
+bool filter_wants(const struct filter *f, const struct filter_subject *s)
+{
+	bool listed = is_listed(f, s);
+	if (listed)
+		((struct filter *)f)->matched = true; // all that asking changes
+	return listed || !filter_asks(f);
+}
+
+bool filter_matched(const struct filter *f)
+{
+	return f->matched;
 }
 
 bool filter_needs_executable(const struct filter *f)

@@ -25,5 +25,6 @@ void filter_free(struct filter *f);
 bool filter_asks(const struct filter *f); // false: everything is wanted
 // A process is wanted when any of the lists takes it (or when none asks).
 bool filter_wants(const struct filter *f, const struct filter_subject *s);
+bool filter_matched(const struct filter *f); // whether any of the lists has taken anybody so far
 bool filter_needs_executable(const struct filter *f);
 bool filter_needs_cgroup(const struct filter *f);

@@ -4,19 +4,24 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define ROOTS_MAX 512 // processes whose root is tried
+
 struct probe {
 	const char *feature;
-	int (*try)(void);    // 0, or -errno
-	bool needed;	     // for CPU profiles
-	const char *missing; // what goes without it, and what to do
+	int (*try)(void);		   // 0, or -errno
+	bool needed;			   // for CPU profiles
+	const char *missing;		   // what goes without it, and what to do
+	void (*explain)(struct text *out); // the same, where that is not always the same
 };
 
 static int try_btf(void)
@@ -106,13 +111,86 @@ static int try_map_files(void)
 	return 0;
 }
 
+struct roots {
+	unsigned looked, refused, first; // processes; the first one that is refused
+	int error;
+};
+
+// Which roots of other processes are shut: one that is may be an exception (a hardened init).
+static struct roots look_at_roots(void)
+{
+	struct roots r = {0};
+	char path[64];
+	struct dirent *entry;
+	DIR *proc = opendir("/proc");
+	while (proc && r.looked < ROOTS_MAX && (entry = readdir(proc))) {
+		uint64_t pid;
+		if (text_number(entry->d_name, strlen(entry->d_name), 10, &pid))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%lu/root", pid);
+		int fd = open(path, O_PATH | O_CLOEXEC);
+		if (fd >= 0)
+			close(fd);
+		r.looked += fd >= 0 || errno == EACCES || errno == EPERM;
+		if (fd >= 0 || (errno != EACCES && errno != EPERM)) // else it has ended by now
+			continue;
+		r.error = -errno;
+		r.first = r.refused++ ? r.first : (unsigned)pid;
+	}
+	if (proc)
+		closedir(proc);
+	return r;
+}
+
 static int try_other_roots(void)
 {
-	int fd = open("/proc/1/root", O_PATH | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	return 0;
+	return look_at_roots().error;
+}
+
+static bool may_trace(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+	return syscall(SYS_capget, &head, data) == 0 &&
+	       data[CAP_TO_INDEX(CAP_SYS_PTRACE)].effective & CAP_TO_MASK(CAP_SYS_PTRACE);
+}
+
+// The initial user namespace has this number on every kernel (include/linux/proc_ns.h).
+static bool is_in_first_user_namespace(void)
+{
+	char name[64] = "";
+	return readlink("/proc/self/ns/user", name, sizeof(name) - 1) < 0 ||
+	       !strcmp(name, "user:[4026531837]");
+}
+
+static void explain_roots(struct text *out)
+{
+	struct roots r = look_at_roots();
+	char label[128] = "";
+	text_printf(out, "files of process %u", r.first);
+	if (r.refused > 1)
+		text_printf(out, " and %u more", r.refused - 1);
+	text_puts(out, " stay unnamed: ");
+	if (!may_trace()) {
+		text_puts(out, "needs CAP_SYS_PTRACE");
+		return;
+	}
+	text_puts(out, "CAP_SYS_PTRACE is there, but ");
+	if (!is_in_first_user_namespace()) {
+		text_puts(out, "in a user namespace that does not reach them: run in the host's "
+			       "(no rootless engine, no user remapping)");
+		return;
+	}
+	int fd = open("/proc/self/attr/current", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, label, sizeof(label) - 1);
+	label[n > 0 ? strcspn(label, "\n") : 0] = 0;
+	if (fd >= 0)
+		close(fd);
+	text_printf(out,
+	    "a security module refuses%s%s: AppArmor (of a container: --security-opt "
+	    "apparmor=unconfined), SELinux (--security-opt label=disable) or a Landlock sandbox "
+	    "around telegen",
+	    *label ? " what runs as " : "", label);
 }
 
 static int try_pids(void)
@@ -148,9 +226,7 @@ static const struct probe probes[] = {
     {"mapped files of deleted paths (map_files)", try_map_files, false,
 	"programs that were replaced on disk stay unnamed: needs CAP_SYS_ADMIN or "
 	"CAP_CHECKPOINT_RESTORE"},
-    {"roots of other processes", try_other_roots, false,
-	"files of other users' processes stay unnamed: needs CAP_SYS_PTRACE and the host's pid "
-	"namespace"},
+    {"roots of other processes", try_other_roots, false, NULL, explain_roots},
     {"the host's pid namespace", try_pids, false,
 	"user code of processes stays unnamed: needs hostPID: true or --pid=host"},
     {"BPF run time statistics", try_statistics, false,
@@ -163,11 +239,14 @@ int kernel_check(struct text *out)
 	for (size_t i = 0; i < sizeof(probes) / sizeof(*probes); i++) {
 		const struct probe *p = &probes[i];
 		int error = p->try();
-		if (!error)
+		if (!error) {
 			text_printf(out, "yes  %s\n", p->feature);
-		else
-			text_printf(
-			    out, "no   %s: %s: %s\n", p->feature, strerror(-error), p->missing);
+		} else {
+			text_printf(out, "no   %s: %s: ", p->feature, strerror(-error));
+			if (p->explain)
+				p->explain(out);
+			text_printf(out, "%s\n", p->explain ? "" : p->missing);
+		}
 		if (error && p->needed && !result)
 			result = error;
 	}

@@ -17,6 +17,7 @@
 #define QUEUE_MAX (1u << 20)   // and -ENOMEM above
 #define LINGER_NS NS_PER_S     // for the peer to read an answer before the socket goes
 #define LINGER_BYTES (256u << 10)
+#define PATIENCE_NS NS_PER_S // an answer of which so long nothing was taken may make room
 
 static size_t pending(const struct http_request *c)
 {
@@ -224,9 +225,15 @@ void connection_expired(struct http_request *c)
 	connection_free(c);
 }
 
-bool connection_is_idle(const struct http_request *c)
+unsigned connection_spare(const struct http_request *c)
 {
-	return c->state == READING && !c->request.bytes;
+	if (c->state == READING)
+		return c->request.bytes ? SPARE_ASKING : SPARE_IDLE;
+	if (c->state == LINGERING)
+		return SPARE_ANSWERED;
+	// Its deadline is the stall time behind what was last taken of the answer.
+	uint64_t stalled = clock_now() + c->server->options.stall_ns_max - c->deadline;
+	return pending(c) && c->deadline && stalled >= PATIENCE_NS ? SPARE_STALLED : 0;
 }
 
 void http_on(
@@ -349,6 +356,11 @@ const char *http_path(const struct http_request *c)
 const char *http_query(const struct http_request *c, const char *key)
 {
 	return request_parameter(&c->request, key);
+}
+
+const char *http_query_key(const struct http_request *c, uint32_t index)
+{
+	return request_parameter_key(&c->request, index);
 }
 
 const char *http_header(const struct http_request *c, const char *name)

@@ -52,4 +52,6 @@ struct http_request *connection_new(struct http_server *s, int fd, bool local);
 void connection_free(struct http_request *c);
 // Its deadline passed: answers 408, or gives it up.
 void connection_expired(struct http_request *c);
-bool connection_is_idle(const struct http_request *c); // kept alive, nothing asked
+// How well it can be spared when there is no room for another; 0: not at all.
+enum { SPARE_STALLED = 1, SPARE_ASKING, SPARE_ANSWERED, SPARE_IDLE };
+unsigned connection_spare(const struct http_request *c);

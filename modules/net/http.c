@@ -52,16 +52,25 @@ static void on_timer(void *arg)
 		arm(s, s->sweep_ns);
 }
 
-// Makes room by closing the oldest connection that is only kept alive.
+// Makes room by closing the connection that is missed least: who asks for /healthz is heard though
+// others hold every place and say nothing, half a request, or do not read their answers.
 static bool make_room(struct http_server *s)
 {
-	struct http_request *idle = NULL;
-	for (struct http_request *c = s->connections; c; c = c->next)
-		if (connection_is_idle(c))
-			idle = c;
-	if (idle)
-		connection_free(idle);
-	return idle != NULL;
+	struct http_request *victim = NULL;
+	unsigned most = 0;
+	for (struct http_request *c = s->connections; c; c = c->next) {
+		unsigned spare = connection_spare(c);
+		if (spare && spare >= most) { // the oldest of its kind is the last in the list
+			most = spare;
+			victim = c;
+		}
+	}
+	if (!victim)
+		return false;
+	count_add(COUNT_HTTP_REFUSED, most < SPARE_ANSWERED);
+	victim->failed |= victim->state == HANDLING; // a cut answer must not look like a short one
+	connection_free(victim);
+	return true;
 }
 
 static void refuse(int fd)
@@ -171,4 +180,22 @@ void http_server_free(struct http_server *s)
 uint16_t http_server_port(const struct http_server *s)
 {
 	return listen_port(s->fd);
+}
+
+// An address that means every one of this machine is reached by the loopback's.
+void http_server_url(const struct http_server *s, char *url, size_t size)
+{
+	const char *colon = strrchr(s->listen, ':');
+	int host = colon ? (int)(colon - s->listen) : 0;
+	if (listen_unix_path(s->listen))
+		text_copy(url, size, s->listen);
+	else if (!host || !strncmp(s->listen, "0.0.0.0:", 8) || !strncmp(s->listen, "[::]:", 5))
+		snprintf(url, size, "http://localhost:%u/", http_server_port(s));
+	else
+		snprintf(url, size, "http://%.*s:%u/", host, s->listen, http_server_port(s));
+}
+
+int http_address_check(const char *address, char *why, size_t why_size)
+{
+	return listen_check(address, why, why_size);
 }

@@ -30,7 +30,9 @@ static int say(char *why, size_t size, const char *address, int error)
 	const char *reason = strerror(-error), *out = "set listen to another address";
 	if (error == -EADDRINUSE) {
 		reason = "address in use";
-		out = "another telegen runs? stop it or set listen";
+		out = listen_unix_path(address)
+			  ? "another telegen runs, or something else is there? set listen"
+			  : "another telegen runs? stop it or set listen";
 	} else if (error == -EADDRNOTAVAIL) {
 		reason = "this machine has no such address";
 	} else if (error == -EACCES || error == -EPERM) {
@@ -136,11 +138,23 @@ static int open_target(const struct target *t)
 	return fd;
 }
 
+static int parse(const char *address, struct target *t)
+{
+	const char *path = listen_unix_path(address);
+	return path ? parse_unix(path, t) : parse_ip(address, t);
+}
+
+int listen_check(const char *address, char *why, size_t why_size)
+{
+	struct target t = {0};
+	int error = parse(address, &t);
+	return error ? say(why, why_size, address, error) : 0;
+}
+
 int listen_open(const char *address, char *why, size_t why_size)
 {
 	struct target t = {0};
-	const char *path = listen_unix_path(address);
-	int error = path ? parse_unix(path, &t) : parse_ip(address, &t);
+	int error = parse(address, &t);
 	if (error)
 		return say(why, why_size, address, error);
 	int fd = open_target(&t);

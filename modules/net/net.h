@@ -23,11 +23,17 @@ struct http_options {
 struct http_server *http_server_new(struct loop *loop, const struct http_options *options, char *why, size_t why_size);
 void http_server_free(struct http_server *s); // closes all connections; unanswered requests are told ON_GONE
 uint16_t http_server_port(const struct http_server *s);
+// Where it is reached: "http://127.0.0.1:19090/" with the port it really has, or "unix:/path".
+void http_server_url(const struct http_server *s, char *url, size_t size);
+// Whether ADDRESS can be listened on as far as its writing goes: 0, or -EINVAL with WHY as above.
+int http_address_check(const char *address, char *why, size_t why_size);
 
 const char *http_method(const struct http_request *r);
 const char *http_path(const struct http_request *r); // decoded, without the query
 // Value of a query parameter, decoded, or NULL.
 const char *http_query(const struct http_request *r, const char *key);
+// The key of the query parameter at INDEX, decoded, or NULL past the last.
+const char *http_query_key(const struct http_request *r, uint32_t index);
 const char *http_header(const struct http_request *r, const char *name); // or NULL
 bool http_peer_is_local(const struct http_request *r); // loopback or unix socket
 

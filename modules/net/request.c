@@ -256,3 +256,13 @@ const char *request_parameter(const struct request *r, const char *key)
 {
 	return r->parameters ? pair(r->decoded.at, r->parameters, key, strcmp) : NULL;
 }
+
+const char *request_parameter_key(const struct request *r, uint32_t index)
+{
+	if (index >= r->parameters)
+		return NULL;
+	const char *s = r->decoded.at + strlen(r->decoded.at) + 1;
+	for (; index--; s += strlen(s) + 1)
+		s += strlen(s) + 1;
+	return s;
+}

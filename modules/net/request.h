@@ -29,3 +29,4 @@ size_t request_feed(struct request *r, const char *bytes, size_t n);
 bool request_is_head(const struct request *r);
 const char *request_header(const struct request *r, const char *name);
 const char *request_parameter(const struct request *r, const char *key);
+const char *request_parameter_key(const struct request *r, uint32_t index); // NULL past the last

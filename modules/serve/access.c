@@ -64,6 +64,23 @@ static bool same(const char *a, size_t a_size, const char *b, size_t b_size)
 	return !difference;
 }
 
+static const char *token_trouble(ssize_t n)
+{
+	return n == 0 ? "is empty" : n == -EINVAL ? "is not a regular file" : strerror((int)-n);
+}
+
+void access_check_token(const struct serve *s)
+{
+	char token[TOKEN_MAX];
+	const char *path = s->options.token_file;
+	ssize_t n = *path ? read_token(path, token) : 1;
+	if (n <= 0)
+		log_warn("listen_token_file: %s: %s: other machines get no profiles until it holds "
+			 "a token",
+		    path, token_trouble(n));
+	memset(token, 0, sizeof(token));
+}
+
 static bool token_is_shown(const struct serve *s, struct http_request *r)
 {
 	char token[TOKEN_MAX];
@@ -76,8 +93,7 @@ static bool token_is_shown(const struct serve *s, struct http_request *r)
 	}
 	ssize_t n = read_token(path, token);
 	if (n <= 0) {
-		log_seldom(LOG_LEVEL_WARN, "listen_token_file: %s: %s", path,
-		    n ? strerror((int)-n) : "is empty");
+		log_seldom(LOG_LEVEL_WARN, "listen_token_file: %s: %s", path, token_trouble(n));
 		serve_say(r, 403, NULL, "listen_token_file cannot be read: see the agent's log");
 		return false;
 	}

@@ -66,8 +66,10 @@ void pages_index(struct serve *s, struct http_request *r)
 		    there ? rows[i].name : "", there ? "?seconds=30\">" : "", rows[i].name,
 		    there ? "</a>" : "", rows[i].what, there ? "" : " (not enabled)");
 	}
-	text_puts(&t, "</table><p>Each takes seconds= pid= comm= container= namespace= and gives "
-		      "gzipped pprof.</html>\n");
+	text_printf(&t,
+	    "</table><p>Each takes seconds= (1 to %u; 30 where it is 0 or not there), and pid= "
+	    "comm= container= namespace= pod= to narrow it, and gives gzipped pprof.</html>\n",
+	    s->options.seconds_max);
 	answer_text(r, "text/html; charset=utf-8", &t);
 }
 

@@ -29,6 +29,7 @@ void serve_say(struct http_request *r, int status, const char *headers, const ch
 
 // True where the peer of R may see profiles; else R was answered with the reason.
 bool access_check(const struct serve *s, struct http_request *r, bool page);
+void access_check_token(const struct serve *s); // warns where the token cannot be read
 
 // Answers of pages.c.
 void pages_index(struct serve *s, struct http_request *r);

@@ -19,7 +19,7 @@
 #define EDGE_NS (10 * NS_PER_MS)  // how far a window's ends may be off: two clocks make them
 #define LOOK_NS (100 * NS_PER_MS) // between looks for windows that should be there soon
 #define LATE_NS (15 * NS_PER_S)	  // they are not: answer with what there is
-#define DEFAULT_SECONDS 30	  // as Go's net/http/pprof
+#define DEFAULT_SECONDS 30	  // where none or 0 are asked for, as Go's net/http/pprof
 
 enum state { WAITING, QUEUED, RUNNING };
 enum phase { SEARCH_BASE, SEARCH, EXPORT };
@@ -457,8 +457,8 @@ static void answer_still(struct query *q, uint64_t ns)
 
 void query_pprof(struct serve *s, struct http_request *r, const char *type)
 {
-	uint64_t seconds = 0;
-	if (number(r, "seconds", s->options.seconds_max, &seconds))
+	uint64_t seconds = 0, debug = 0;
+	if (number(r, "seconds", s->options.seconds_max, &seconds) || number(r, "debug", 0, &debug))
 		return;
 	seconds = seconds ? seconds : DEFAULT_SECONDS;
 	struct query *q = query_new(s, r, type);

@@ -40,32 +40,66 @@ static void ready(struct serve *s, struct http_request *r)
 
 enum access { ANYBODY, PAGE, PROFILES };
 
+// What narrows a profile, behind what a route takes beside it.
+#define NARROW "pid comm container namespace pod"
+#define PPROF "seconds debug " NARROW // debug: 0 is the only form of pprof that there is
+
 static const struct route {
 	const char *path;
 	enum access access;
 	void (*answer)(struct serve *s, struct http_request *r);
+	const char *keys; // that a query may have, parted by blanks; NULL: any, they mean nothing
 	const char *type; // of the windows, for pprof
 } routes[] = {
     {"/", PAGE, pages_flame},
-    {"/api/windows", PROFILES, pages_windows},
-    {"/api/flame", PROFILES, query_flame},
-    {"/debug/pprof/", PROFILES, pages_index},
-    {"/debug/pprof", PROFILES, pages_index},
-    {"/debug/pprof/profile", PROFILES, NULL, "cpu"},
-    {"/debug/pprof/allocs", PROFILES, NULL, "memory"},
-    {"/debug/pprof/heap", PROFILES, NULL, "heap"},
-    {"/debug/pprof/mutex", PROFILES, NULL, "mutex"},
-    {"/debug/pprof/block", PROFILES, NULL, "block"},
-    {"/debug/pprof/offcpu", PROFILES, NULL, "offcpu"},
-    {"/debug/pprof/wall", PROFILES, NULL, "wall"},
+    {"/api/windows", PROFILES, pages_windows, ""},
+    {"/api/flame", PROFILES, query_flame, "type from to base_from base_to format " NARROW},
+    {"/debug/pprof/", PROFILES, pages_index, ""},
+    {"/debug/pprof", PROFILES, pages_index, ""},
+    {"/debug/pprof/profile", PROFILES, NULL, PPROF, "cpu"},
+    {"/debug/pprof/allocs", PROFILES, NULL, PPROF, "memory"},
+    {"/debug/pprof/heap", PROFILES, NULL, PPROF, "heap"},
+    {"/debug/pprof/mutex", PROFILES, NULL, PPROF, "mutex"},
+    {"/debug/pprof/block", PROFILES, NULL, PPROF, "block"},
+    {"/debug/pprof/offcpu", PROFILES, NULL, PPROF, "offcpu"},
+    {"/debug/pprof/wall", PROFILES, NULL, PPROF, "wall"},
     {"/metrics", ANYBODY, pages_metrics},
     {"/healthz", ANYBODY, health},
     {"/readyz", ANYBODY, ready},
 };
 
+static bool is_one_of(const char *keys, const char *key)
+{
+	for (size_t n; (n = strcspn(keys, " ")); keys += n + (keys[n] == ' '))
+		if (strlen(key) == n && !memcmp(keys, key, n))
+			return true;
+	return false;
+}
+
+// A key that is misspelt must not give the profile of everything. False where R was answered.
+static bool keys_are_known(struct http_request *r, const char *keys)
+{
+	const char *key;
+	for (uint32_t i = 0; (key = http_query_key(r, i)); i++) {
+		if (!is_one_of(keys, key)) {
+			serve_say(r, 400, NULL, "%.40s: no such key here: %s", key,
+			    *keys ? keys : "none is taken");
+			return false;
+		}
+		for (uint32_t before = 0; before < i; before++)
+			if (!strcmp(http_query_key(r, before), key)) {
+				serve_say(r, 400, NULL, "%s: given twice: leave one out", key);
+				return false;
+			}
+	}
+	return true;
+}
+
 static void answer_route(struct serve *s, struct http_request *r, const struct route *route)
 {
 	if (route->access != ANYBODY && !access_check(s, r, route->access == PAGE))
+		return;
+	if (route->keys && !keys_are_known(r, route->keys))
 		return;
 	if (route->answer)
 		route->answer(s, r);
@@ -113,8 +147,10 @@ struct serve *serve_new(const struct serve_options *options, char *why, size_t w
 	text_copy(s->node, sizeof(s->node), uname(&node) ? "this node" : node.nodename);
 	struct http_options http = {.listen = s->options.listen, .handle = handle, .arg = s};
 	s->http = http_server_new(options->loop, &http, why, why_size);
-	if (s->http)
+	if (s->http) {
+		access_check_token(s);
 		return s;
+	}
 	error = errno;
 fail:
 	serve_free(s);
@@ -142,4 +178,9 @@ void serve_window_added(struct serve *s)
 uint16_t serve_port(const struct serve *s)
 {
 	return http_server_port(s->http);
+}
+
+void serve_url(const struct serve *s, char *url, size_t size)
+{
+	http_server_url(s->http, url, size);
 }

@@ -14,7 +14,7 @@ struct text;
 struct serve_options {
 	struct loop *loop;
 	const char *listen;
-	const char *token_file; // NULL or "": none
+	const char *token_file; // NULL or "": none; one that cannot be read is warned of at the start
 	struct history *history;
 	const char *banner; // shown on the page, e.g. that this is a recording; NULL: none
 	// The profile that the window being filled would give if it were closed now is not served: pprof's
@@ -34,3 +34,4 @@ struct serve *serve_new(const struct serve_options *options, char *why, size_t w
 void serve_free(struct serve *s);
 void serve_window_added(struct serve *s); // a window came into the history: answers who waits for it
 uint16_t serve_port(const struct serve *s);
+void serve_url(const struct serve *s, char *url, size_t size); // as http_server_url

@@ -13,10 +13,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #define RECORD "ptFdosx"
-#define ALL "ptFdosbnx2"
+#define ALL "ptFdosbnxf2"
 
 static char said[4096]; // on stderr, by the last parse
 static struct arguments got;
@@ -104,6 +105,17 @@ static void every_option_in_every_form(void **state)
 	assert_null(got.comms[2]);
 	assert_string_equal(got.containers[0], "abc");
 	assert_string_equal(got.cgroups[0], "/x");
+	taken("--comm a,b --comm=c --container abcdef01,abcdef02 --cgroup /a,b,/c/d,");
+	assert_string_equal(got.comms[0], "a");
+	assert_string_equal(got.comms[1], "b");
+	assert_string_equal(got.comms[2], "c");
+	assert_null(got.comms[3]);
+	assert_string_equal(got.containers[1], "abcdef02");
+	assert_string_equal(got.cgroups[0], "/a,b"); // only a slash begins another
+	assert_string_equal(got.cgroups[1], "/c/d,");
+	assert_null(got.cgroups[2]);
+	taken("--man");
+	assert_string_equal(got.form, "--man");
 	snprintf(line, sizeof(line), "-p %d,%d --pid=%d", getpid(), getppid(), getpid());
 	taken(line);
 	assert_int_equal(got.pid_count, 3);
@@ -174,6 +186,13 @@ static void bad_values_are_named(void **state)
 	refused("-p 4194304", "-p 4194304 no such ps");
 	refused("--comm ''", "--comm empty");
 	refused("--container=", "--container empty");
+	refused("--comm ,", "--comm , missing");
+	refused("--comm a,", "--comm a, missing");
+	refused("--comm ,a", "--comm ,a missing");
+	refused("--container a,,b", "--container a,,b missing");
+	refused("--all=yes", "--all=yes such");
+	refused("--help=yes", "--help=yes such");
+	refused("-hx", "-hx such");
 	refused("--cgroup ''", "--cgroup empty");
 	refused("-o ''", "-o empty");
 	refused("--source=", "--source empty");
@@ -219,6 +238,67 @@ static void selections_do_not_mix(void **state)
 	taken("--comm x --cgroup /y --container abcdef01");
 	snprintf(line, sizeof(line), "-p %d -- prog", getpid());
 	taken(line);
+}
+
+static void a_cgroup_is_named_by_its_directory_too(void **state)
+{
+	(void)state;
+	static const char *const names[][2] = {
+	    {"/system.slice", "/system.slice"},
+	    {"/", "/"},
+	    {"/sys/fs/cgroupx/a", "/sys/fs/cgroupx/a"},
+	    {"/sys/fs/cgroup", "/"},
+	    {"/sys/fs/cgroup/", "/"},
+	    {"/sys/fs/cgroup/no-such/a,b", "/no-such/a,b"},
+	    {"/sys/fs/cgroup//no-such/", "/no-such/"},
+	};
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		char path[64];
+		text_copy(path, sizeof(path), names[i][0]);
+		assert_string_equal(cgroup_name(path, "/sys/fs/cgroup"), names[i][1]);
+		assert_string_equal(path, names[i][0]);
+	}
+	// What is no cgroup v2 has a directory for each controller.
+	char folder[] = "/tmp/arguments_XXXXXX", path[128];
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/memory", folder);
+	assert_int_equal(mkdir(path, 0700), 0);
+	static const char *const v1[][2] = {{"/memory/a/b", "/a/b"}, {"/memory//a", "/a"},
+	    {"/memory", "/"}, {"/memory/", "/"}, {"/a/b", "/a/b"}, {"", "/"}};
+	for (size_t i = 0; i < sizeof(v1) / sizeof(*v1); i++) {
+		snprintf(path, sizeof(path), "%s%s", folder, v1[i][0]);
+		assert_string_equal(cgroup_name(path, folder), v1[i][1]);
+	}
+	snprintf(path, sizeof(path), "%s/memory", folder);
+	rmdir(path), rmdir(folder);
+}
+
+// What may be typed is told: every option that is taken, and no other.
+static void help_tells_what_is_taken(void **state)
+{
+	(void)state;
+	static const char *const all[] = {
+	    "p", "t", "F", "d", "i", "o", "s", "b", "n", "f", "", "!"};
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		struct text t = TEXT(ACCOUNT_COMMAND);
+		arguments_help(all[i], &t);
+		for (const struct option *o = options; o < options + OPTION_COUNT; o++) {
+			char line[64], spelt[32];
+			snprintf(spelt, sizeof(spelt), "  %s%s", o->names[0], o->value ? " " : "");
+			snprintf(line, sizeof(line), "%s %s", o->names[0], o->value ? "x" : "");
+			bool told = strstr(t.at, o->names[1] ? o->names[1] : spelt);
+			bool is_taken_so =
+			    parse(all[i], line) == 0 || !strstr(said, "no such option");
+			if (told != is_taken_so)
+				fail_msg("%s of \"%s\": told %d, taken %d", o->names[0], all[i],
+				    told, is_taken_so);
+		}
+		assert_int_equal(strstr(t.at, "--OPTION=VALUE") != NULL, all[i][0] != '!');
+		text_free(&t);
+	}
+	assert_int_equal(parse("!", "--memory_limit=32MB"), EXIT_USAGE);
+	assert_int_equal(parse("!", "--config x"), EXIT_USAGE);
+	assert_int_equal(mem_used(ACCOUNT_COMMAND), 0);
 }
 
 static void *wait_on(void *arg)
@@ -286,6 +366,17 @@ static void the_configuration_says_what_is_wrong(void **state)
 	assert_non_null(strstr(said, "0 is not in 1..1000"));
 	assert_non_null(strstr(said, "log.level"));
 	assert_non_null(strstr(said, "/nonexistent.yaml"));
+	taken("--listen=nowhere --log.level=info");
+	dup2(to, 2);
+	c = arguments_config(&got);
+	dup2(saved, 2);
+	assert_null(c);
+	said[pread(to, said, sizeof(said) - 1, 0)] = 0;
+	assert_non_null(strstr(said, "config: listen: nowhere: not an address: write 127.0.0.1:"));
+	taken("--listen=");
+	c = arguments_config(&got);
+	assert_non_null(c); // none
+	config_free(c);
 	taken("-F 49");
 	c = arguments_config(&got);
 	assert_non_null(c);
@@ -317,6 +408,8 @@ int main(void)
 	    cmocka_unit_test(bad_values_are_named),
 	    cmocka_unit_test(what_is_not_there_is_told),
 	    cmocka_unit_test(selections_do_not_mix),
+	    cmocka_unit_test(a_cgroup_is_named_by_its_directory_too),
+	    cmocka_unit_test(help_tells_what_is_taken),
 	    cmocka_unit_test(a_thread_is_no_process),
 	    cmocka_unit_test(there_are_bounds),
 	    cmocka_unit_test(the_configuration_says_what_is_wrong),

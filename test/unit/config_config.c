@@ -358,24 +358,6 @@ static void flags_and_variables_name_the_nearest(void **state)
 	assert_int_equal(config_flag(""), 0);
 }
 
-static void what_needs_a_restart_is_named(void **state)
-{
-	(void)state;
-	struct config *a = config_standard(), *b = config_standard();
-	struct text keys = TEXT(ACCOUNT_CONFIG);
-	b->profiling_cpu_sample_rate = 5;      // may change
-	b->profiling_aggregate_stacks = false; // does nothing
-	assert_int_equal(config_needs_restart(a, b, &keys), 0);
-	assert_int_equal(keys.len, 0);
-	b->memory_limit++;
-	b->profiling_symbols_cache_size++;
-	assert_int_equal(config_needs_restart(a, b, &keys), 0);
-	assert_string_equal(keys.at, "memory_limit, profiling.symbols.cache_size");
-	config_free(a);
-	config_free(b);
-	text_free(&keys);
-}
-
 static bool do_all(const struct config_source *source, const struct config *standard)
 {
 	struct text out = TEXT(ACCOUNT_CONFIG);
@@ -438,7 +420,6 @@ int main(void)
 	    TEST(large_files_end_soon),
 	    TEST(a_file_of_the_go_agent_is_accepted),
 	    TEST(flags_and_variables_name_the_nearest),
-	    TEST(what_needs_a_restart_is_named),
 	    TEST(every_allocation_may_fail),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,8 +108,10 @@ static void each_list_takes_its_own(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct filter *f = make(cases[i].options);
 		assert_true(filter_asks(f));
+		assert_false(filter_matched(f));
 		if (filter_wants(f, &redis) != cases[i].wanted)
 			fail_msg("case %zu", i);
+		assert_int_equal(filter_matched(f), cases[i].wanted);
 		bool all = cases[i].options.names && !strcmp(cases[i].options.names[0], "*");
 		assert_int_equal(filter_wants(f, &unknown), all);
 		filter_free(f);
@@ -124,6 +126,7 @@ static void without_a_list_everything_is_wanted(void **state)
 	assert_false(filter_asks(f));
 	assert_true(filter_wants(f, &redis));
 	assert_true(filter_wants(f, &unknown));
+	assert_false(filter_matched(f)); // by no list
 	assert_false(filter_needs_cgroup(f));
 	assert_false(filter_needs_executable(f));
 	filter_free(f);

@@ -399,11 +399,58 @@ static void too_many(void **state)
 	assert_true(hear(b, 30));
 	int c = dial();
 	say_to(c, "GET / HT");
-	UNTIL(t.server->count == 2 && !connection_is_idle(t.server->connections));
-	assert_true(ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+	UNTIL(t.server->count == 2 && connection_spare(t.server->connections) == SPARE_ASKING);
+	uint64_t refused = count_get(COUNT_HTTP_REFUSED);
+	ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n"); // and that of one that is slow to ask
+	STARTS("200");
+	assert_true(hear(c, 30));
+	assert_string_equal(answer, "");
+	assert_int_equal(count_get(COUNT_HTTP_REFUSED), refused + 1);
+	int d = dial();
+	say_to(d, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
+	UNTIL(t.handled == 4);
+	assert_true(ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n")); // who waits for an answer stays
 	STARTS("503");
 	HAS("too many connections\n");
-	close(a), close(b), close(c);
+	close(a), close(b), close(c), close(d);
+	stop();
+}
+
+// Whoever holds all places, in whatever way, does not keep others from being heard.
+static void places_are_not_held_for_ever(void **state)
+{
+	(void)state;
+	enum { HALF_OPEN = 20 };
+	static const char *const ways[] = {"", "G", "GET / HTTP/1.1\r\nHost: h\r\nX: "};
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
+		int fds[HALF_OPEN];
+		start(&(struct http_options){.connections_max = 4});
+		for (int k = 0; k < HALF_OPEN; k++) {
+			fds[k] = dial();
+			say_to(fds[k], ways[i]);
+		}
+		turns(5);
+		assert_int_equal(t.server->count, 4);
+		ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+		STARTS("200");
+		for (int k = 0; k < HALF_OPEN; k++)
+			close(fds[k]);
+		stop();
+	}
+	// One that does not take its answer is given a second, then the place goes to another.
+	start(&(struct http_options){.connections_max = 1});
+	t.endless = true;
+	int fd = dial();
+	say_to(fd, "GET /stream HTTP/1.1\r\nHost: h\r\n\r\n");
+	UNTIL(t.held);
+	ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+	STARTS("503");
+	UNTIL(connection_spare(t.server->connections) == SPARE_STALLED);
+	assert_int_equal(t.gone, 0);
+	ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+	STARTS("200");
+	assert_int_equal(t.gone, 1);
+	close(fd);
 	stop();
 }
 
@@ -451,6 +498,12 @@ static void addresses(void **state)
 		assert_null(http_server_new(loop, &o, why, sizeof(why)));
 		if (!strstr(why, bad[i].why) || strncmp(why, "listen: ", 8))
 			fail_msg("%s gave %s", bad[i].listen, why);
+		bool written_well = !strstr(bad[i].why, "not an address");
+		*why = 0;
+		if (http_address_check(bad[i].listen, why, sizeof(why)) !=
+		    (written_well ? 0 : -EINVAL))
+			fail_msg("%s was checked otherwise", bad[i].listen);
+		assert_true(written_well == !*why);
 	}
 	loop_free(loop);
 	start(&(struct http_options){0});
@@ -462,6 +515,24 @@ static void addresses(void **state)
 	    "listen: %s: address in use: another telegen runs? stop it or set listen", same);
 	assert_string_equal(why, expected);
 	stop();
+	static const struct {
+		const char *listen, *url;
+	} urls[] = {
+	    {"127.0.0.1:0", "http://127.0.0.1:%u/"},
+	    {"localhost:0", "http://localhost:%u/"},
+	    {":0", "http://localhost:%u/"},
+	    {"0.0.0.0:0", "http://localhost:%u/"},
+	    {"127.0.0.2:0", "http://127.0.0.2:%u/"},
+	};
+	for (size_t i = 0; i < sizeof(urls) / sizeof(*urls); i++) {
+		char url[64], wanted[64];
+		start(&(struct http_options){.listen = urls[i].listen});
+		http_server_url(t.server, url, sizeof(url));
+		snprintf(wanted, sizeof(wanted), urls[i].url, http_server_port(t.server));
+		assert_string_equal(url, wanted);
+		assert_true(http_server_port(t.server) > 0);
+		stop();
+	}
 	start(&(struct http_options){.listen = ":0"}); // dual: reached by IPv4, still local
 	ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
 	HAS("local=1");
@@ -560,6 +631,7 @@ int main(void)
 	    cmocka_unit_test(slow_peers),
 	    cmocka_unit_test(peers_that_leave),
 	    cmocka_unit_test(too_many),
+	    cmocka_unit_test(places_are_not_held_for_ever),
 	    cmocka_unit_test(out_of_descriptors),
 	    cmocka_unit_test(addresses),
 	    cmocka_unit_test(unix_sockets),

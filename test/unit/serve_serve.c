@@ -14,6 +14,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <netinet/in.h>
 #include <time.h>
@@ -257,6 +258,22 @@ static void page_and_errors(void **state)
 		"longer than 63"},
 	    {"/api/flame?from=1&to=2", "no window of type cpu in that time"},
 	    {"/debug/pprof/profile?seconds=301", "seconds: 301: not a number from 0 to 300"},
+	    {"/debug/pprof/profile?seconds=-1", "seconds: -1: not a number from 0 to 300"},
+	    {"/debug/pprof/profile?seconds=", "seconds: : not a number from 0 to 300"},
+	    {"/debug/pprof/profile?second=5",
+		"second: no such key here: seconds debug pid comm container namespace pod"},
+	    {"/debug/pprof/profile?seconds=5&com=x", "com: no such key"},
+	    {"/debug/pprof/profile?seconds=5&pi=x", "pi: no such key"}, // the beginning of one
+	    {"/debug/pprof/profile?seconds=5&id=x", "id: no such key"}, // the end of one
+	    {"/debug/pprof/profile?=5", ": no such key"},
+	    {"/debug/pprof/profile?seconds%20debug=5", "seconds debug: no such key"},
+	    {"/debug/pprof/profile?seconds=5&pid=1&pid=2", "pid: given twice"},
+	    {"/debug/pprof/profile?debug=1", "debug: 1: not a number from 0 to 0"},
+	    {"/debug/pprof/wall?frac=5", "frac: no such key here: seconds"},
+	    {"/api/flame?typ=cpu",
+		"typ: no such key here: type from to base_from base_to format pid"},
+	    {"/api/windows?type=cpu", "type: no such key here: none is taken"},
+	    {"/debug/pprof/?a", "a: no such key here"},
 	    {"/debug/pprof/heap",
 		"heap: no such profile: its profiler is not enabled, or not in this version"},
 	    {"/debug/pprof/allocs", "allocs: no such profile"},
@@ -287,6 +304,11 @@ static void page_and_errors(void **state)
 			fail_msg("%s gave %s", bad[i].path, answer);
 	}
 	assert_int_equal(get("/debug/pprof/wall?seconds=5", ""), 200); // of a recording: at once
+	assert_int_equal(get("/debug/pprof/wall?debug=0&seconds=5&comm=left", ""), 200);
+	// What is not about profiles is asked with all sorts of things.
+	assert_int_equal(get("/healthz?verbose", ""), 200);
+	assert_int_equal(get("/metrics?name[]=x&name[]=y", ""), 200);
+	assert_int_equal(get("/?utm=1", ""), 200);
 	stop();
 }
 
@@ -329,6 +351,50 @@ static void write_token(const char *path, const char *content)
 	assert_non_null(f);
 	fputs(content, f);
 	fclose(f);
+}
+
+static char said[1024]; // on stderr
+static void start_listening_to_it(const char *token_file)
+{
+	int saved = dup(2), to = memfd_create("stderr", MFD_CLOEXEC);
+	dup2(to, 2);
+	log_set_level(LOG_LEVEL_WARN);
+	start(&(struct serve_options){.token_file = token_file});
+	log_set_level(LOG_LEVEL_ERROR);
+	dup2(saved, 2);
+	ssize_t n = pread(to, said, sizeof(said) - 1, 0);
+	said[n > 0 ? n : 0] = 0;
+	close(saved);
+	close(to);
+}
+
+static void a_bad_token_file_is_told_at_the_start(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/serve_token_XXXXXX";
+	close(mkstemp(path));
+	const struct {
+		const char *path, *content, *says;
+	} rows[] = {
+	    {"/nonexistent/token", NULL, "/nonexistent/token: No such file"},
+	    {"/dev/null", NULL, "/dev/null: is not a regular file"},
+	    {path, " \n", "is empty"},
+	    {path, "secret\n", NULL},
+	    {"", NULL, NULL},
+	    {NULL, NULL, NULL},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		if (rows[i].content)
+			write_token(path, rows[i].content);
+		start_listening_to_it(rows[i].path);
+		if (rows[i].says &&
+		    (!strstr(said, rows[i].says) || !strstr(said, "listen_token_file: ")))
+			fail_msg("%s: said %s", rows[i].path, said);
+		if (!rows[i].says)
+			assert_string_equal(said, "");
+		stop();
+	}
+	unlink(path);
 }
 
 static void tokens(void **state)
@@ -632,6 +698,7 @@ int main(void)
 	    cmocka_unit_test(health_and_metrics),
 	    cmocka_unit_test(page_and_errors),
 	    cmocka_unit_test(names_and_sites),
+	    cmocka_unit_test(a_bad_token_file_is_told_at_the_start),
 	    cmocka_unit_test(tokens),
 	    cmocka_unit_test(flames),
 	    cmocka_unit_test(profiles_to_come),
