@@ -6,13 +6,38 @@
  */
 #pragma once
 
+/*
+ * Why the walk over a user stack ended: also the label of the frame `[truncated: label]` at its root
+ * (COMPLETE has none).
+ */
+#define WALK_ENDS(X)                                                                               \
+	X(COMPLETE, "complete", "user stacks walked to the start of their thread")                 \
+	X(TRUNCATED, "max_stack_depth", "user stacks deeper than max_stack_depth")                 \
+	X(UNREADABLE, "unreadable stack", "user stacks with a part that is not in memory")         \
+	X(LOADING, "unwind rows being loaded",                                                     \
+	    "user stacks walked by frame pointers while rows for them were not there yet")         \
+	X(FULL, "unwind.memory full",                                                              \
+	    "user stacks walked by frame pointers because unwind.memory had no room for rows")     \
+	X(JIT, "jit", "user stacks that end in code made at run time without a frame pointer")     \
+	X(NO_ROWS, "no unwind info", "user stacks that end in code that no unwind row describes")  \
+	X(NOT_CODE, "caller is no code", \
+	    "user stacks with a return address that is no code, or is in a mapping not told yet")      \
+	X(UNSUPPORTED, "unsupported unwind rule", "user stacks that end at a rule of an unknown kind") \
+	X(REGISTER, "register of a caller",                                                        \
+	    "user stacks that want a register which only the innermost frame still has")           \
+	X(FP_LOST, "frame pointer lost", "user stacks that want a frame pointer which is not known") \
+	X(NO_PROGRESS, "stack does not grow", "user stacks whose next frame lies below")           \
+	X(REPLACED, "unwind rows replaced", "user stacks whose rows were replaced during the walk") \
+	X(COMPAT, "32-bit", "user stacks of 32-bit programs")
+
 #define KERNEL_COUNTERS(X)                                                                         \
 	X(IDLE, "idle", "ticks on an idle CPU")                                                    \
 	X(UNWANTED, "unwanted", "ticks in a process that no profile was asked for")                \
 	X(TAKEN, "taken", "samples begun")                                                         \
 	X(EMITTED, "emitted", "samples handed to user space")                                      \
-	X(TRUNCATED, "truncated", "samples whose user stack was deeper than max_stack_depth")      \
-	X(UNREADABLE, "unreadable", "samples whose user stack could not be read")                  \
+	X(FRAMES, "frames", "user frames walked")                                                  \
+	X(FRAMES_FP, "frames by frame pointer", "user frames walked by frame pointer for want of rows") \
+	WALK_ENDS(X)                                                                               \
 	X(LOST_RING, "ring full", "samples dropped because the ring was full")                     \
 	X(LOST_NESTED, "nested", "samples dropped because another was being taken on the same CPU") \
 	X(LOST_CPU, "cpu not known", "samples dropped on a CPU that has no scratch memory")       \
@@ -25,6 +50,15 @@ enum kernel_counter {
 #undef X
 	KERNEL_COUNTER_COUNT
 };
+enum walk_end {
+	WALK_END_NONE, /* no user stack was asked for, or there is none (a kernel thread) */
+#define X(id, label, text) WALK_END_##id,
+	WALK_ENDS(X)
+#undef X
+	WALK_END_COUNT
+};
+/* The counter of a WALK_END that is not NONE. */
+#define KERNEL_WALK(end) (KERNEL_COMPLETE + (end)-WALK_END_COMPLETE)
 /* Losses of samples (LOST_TASK_RING loses an event, not a sample). */
 #define KERNEL_LOST_FIRST KERNEL_LOST_RING
 #define KERNEL_LOST_LAST KERNEL_LOST_CPU

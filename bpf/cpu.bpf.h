@@ -1,13 +1,77 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0 */
-/* A tick of the CPU clock (or of the cycle counter) on each CPU. */
+/*
+ * A tick of the CPU clock (or of the cycle counter) on each CPU. The walk is a loop that the
+ * verifier need not follow to its end where the kernel has such loops (5.17):
+ *
+ *   cpu_tick         bpf_loop(walk_step)
+ *
+ * and elsewhere as many steps as it follows, in program after program:
+ *
+ *   cpu_tick_steps   8 steps --tail call--> cpu_more_steps   8 steps --tail call--> ... 32 times
+ */
 #pragma once
 #include "take.bpf.h"
 
 const volatile u64 cpu_period_ns = 10101010;
 
+static long walk_one(u32 index, struct scratch **x)
+{
+	(void)index;
+	return walk_step(&(*x)->walk);
+}
+
 SEC("perf_event")
 int cpu_tick(void *ctx)
 {
-	take(ctx, SOURCE_CPU, cpu_period_ns);
+	struct scratch *x = take_begin(ctx, ctx, SOURCE_CPU, cpu_period_ns);
+	if (!x)
+		return 0;
+	if (x->walking)
+		bpf_loop(user_frames_max + 1, walk_one, &x, 0);
+	take_end(x);
+	return 0;
+}
+
+#define STEPS 8
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} more SEC(".maps");
+
+static __always_inline void cpu_steps(void *ctx, struct scratch *x)
+{
+	bool walking = x->walking;
+	int i = 0;
+	while (walking) {
+		walking = !walk_step(&x->walk);
+		if (++i >= STEPS)
+			break;
+	}
+	if (walking) {
+		bpf_tail_call(ctx, &more, 0);
+		/* As deep as this kernel lets us go. */
+		ended(&x->walk, WALK_END_TRUNCATED);
+	}
+	take_end(x);
+}
+
+SEC("perf_event")
+int cpu_tick_steps(void *ctx)
+{
+	struct scratch *x = take_begin(ctx, ctx, SOURCE_CPU, cpu_period_ns);
+	if (x)
+		cpu_steps(ctx, x);
+	return 0;
+}
+
+SEC("perf_event")
+int cpu_more_steps(void *ctx)
+{
+	struct scratch *x = scratch_of_cpu();
+	if (x)
+		cpu_steps(ctx, x);
 	return 0;
 }

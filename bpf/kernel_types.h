@@ -7,6 +7,7 @@
 #include "types.h"
 
 #define PF_KTHREAD 0x00200000
+#define PF_FORKNOEXEC 0x00000040 /* its first thread has run no exec since it was forked */
 #define PF_IO_WORKER 0x00000010 /* a thread of a process that never runs its code */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -21,7 +22,7 @@ struct nsproxy {
 	struct mnt_namespace *mnt_ns;
 };
 struct mm_struct {
-	unsigned long exec_vm;
+	unsigned long exec_vm, start_stack;
 };
 typedef struct {
 	int counter;
@@ -34,12 +35,16 @@ struct task_struct {
 	int pid;
 	int tgid;
 	struct mm_struct *mm;
+	void *stack;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	u64 start_boottime;
 	char comm[16];
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
+};
+struct pt_regs {
+	u64 words; /* only the size of the whole is asked for */
 };
 /* Before 5.5 the start time had another name. */
 struct task_struct___old {

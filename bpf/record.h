@@ -9,6 +9,7 @@
  * the ring. A fork says nothing that the child's first sample (with its parent's id) does not.
  */
 #pragma once
+#include "counter.h"
 #include "types.h"
 
 #pragma GCC diagnostic push
@@ -22,17 +23,9 @@ enum record_kind {
 };
 
 /* What a sample measures; also the index of its profile type. */
-enum source {
+enum sample_source {
 	SOURCE_CPU,
 	SOURCE_COUNT,
-};
-
-/* Why the walk over the user stack ended. */
-enum walk_end {
-	WALK_END_NONE,	    /* no user stack was asked for, or there is none (a kernel thread) */
-	WALK_END_COMPLETE,  /* the chain ended by itself */
-	WALK_END_TRUNCATED, /* more frames than max_stack_depth */
-	WALK_END_UNREADABLE, /* the stack could not be read */
 };
 
 struct record {
@@ -48,6 +41,17 @@ struct record {
 
 /* A user frame: kind in the top byte, payload (an address so far) below. */
 #define FRAME_PAYLOAD_BITS 56
+enum {
+	FRAME_RETURN = 0, /* a return address (of the first frame: where the CPU was) */
+	FRAME_EXACT = 1,  /* where a signal interrupted: no call lies before it */
+};
+
+/* What the walk missed; user space brings it for the next one. */
+enum {
+	NEED_PROCESS = 1, /* the process is not in the table */
+	NEED_WINDOW = 2,  /* the rows of the code at user frame `need_at` */
+	NEED_MAPPING = 4, /* no mapping covers user frame `need_at` */
+};
 
 struct record_sample {
 	struct record head;
@@ -60,9 +64,13 @@ struct record_sample {
 	u32 mnt_ns;	/* inode number of the mount namespace; 0: it has left it (exiting) */
 	u32 exec_pages; /* mm->exec_vm: changes when executable mappings come or go; 0: no mm (any more) */
 	u32 cpu;
+	u32 mm_id; /* tells programs apart that one process was, one after the other */
+	u16 need_at;
+	u8 need; /* NEED_* */
+	u8 in_user; /* 1: taken while user code ran */
 	u16 kernel_frames;
 	u16 user_frames;
-	u8 source;   /* enum source */
+	u8 source;   /* enum sample_source */
 	u8 walk_end; /* enum walk_end */
 	u8 kernel_cut; /* 1: the kernel part may be longer than what was walked */
 	u8 kernel_thread;
@@ -70,10 +78,6 @@ struct record_sample {
 	char process_comm[COMM_LEN]; /* of the process's first thread */
 	u64 frames[]; /* kernel frames leaf to root, then user frames leaf to root */
 };
-
-/* Where BPF builds a sample: a busy word, the record, one frame more than fits to tell "deeper". */
-#define SCRATCH_SIZE(user_frames)                                                                  \
-	(8 + sizeof(struct record_sample) + 8 * (KERNEL_FRAMES_MAX + (user_frames) + 1))
 
 struct record_task { /* RECORD_EXEC, RECORD_EXIT: of processes */
 	struct record head;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0 */
 /*
- * take(ctx, source, value): wanted? -> walk the stack -> fill the record -> emit. The one exit of
- * every source of samples.
+ * take: wanted? -> walk the stack -> fill the record -> emit. The one way of every sample.
  *
- *   scratch[cpu] = { busy, record_sample, frames }   built there, copied to the ring
+ *   take_begin   the record's head, the kernel part, where the user part begins
+ *   walk_step    frame by frame, see walk.bpf.h
+ *   take_end     to the ring
  *
- * A per-CPU map would cost a slot for every possible CPU (often 128 or 240), this array has one for
- * every present one. `busy` guards against a sample that interrupts another on the same CPU.
+ * All is built in scratch[cpu], for 512 bytes of stack are too few. A per-CPU map would cost a slot
+ * for every possible CPU (often 128 or 240), this array has one for every present one.
  */
 #pragma once
 #include <linux/bpf.h>
@@ -18,13 +19,41 @@
 #include "counter.h"
 #include "kernel_types.h"
 #include "record.h"
+#include "tables.bpf.h"
+#include "walk.h"
 
 /* Set before loading; the verifier sees constants. */
 const volatile u32 user_frames_max = 127;  /* at most FRAMES_MAX */
-const volatile u32 kernel_stack_max = 127; /* kernel.perf_event_max_stack: no walk is longer */
+const volatile u32 kernel_stack_max = 127; /* kernel.perf_event_max_stack: of the kernel part */
 const volatile bool no_kernel_frames = false, no_user_frames = false;
-const volatile bool only_listed = false; /* take only processes that `listed` holds as LISTED */
-const volatile bool use_listed = false;	 /* false: `listed` is never asked */
+const volatile bool only_listed = false;   /* take only processes that `listed` holds as LISTED */
+const volatile bool use_listed = false;	   /* false: `listed` is never asked */
+const volatile u32 address_bits = 48;	   /* of user space; arm64 signs return addresses above */
+const volatile u64 wake_gap_ns = 20000000; /* between two samples of a CPU that wake user space */
+
+#define WAKE_BURST 16
+
+#define walk_read(w, to, size, from) (!bpf_probe_read_user(to, size, (const void *)(from)))
+#define walk_process(w, at) table_process((w)->pid, (w)->mm_id, at)
+#define walk_window(w, index) table_window(index)
+#define walk_chunk(w, chunk) table_chunk(chunk)
+#define walk_block(w, chunk, index) table_block(chunk, index)
+#define WALK_ADDRESS_BITS address_bits
+
+/* Frame N of the user part. */
+static __always_inline bool walk_put(struct walk *w, u32 n, u64 frame)
+{
+	struct scratch *x = (void *)w - __builtin_offsetof(struct scratch, walk);
+	struct record_sample *s = (struct record_sample *)x->words;
+	u32 at = s->kernel_frames + n;
+	if (at >= KERNEL_FRAMES_MAX + user_frames_max)
+		return false;
+	s->frames[at] = frame;
+	return true;
+}
+
+#include "walk.bpf.h"
+#include "regs.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -45,11 +74,6 @@ struct {
 	__type(value, u32);
 } listed SEC(".maps");
 
-struct scratch {
-	u64 busy;
-	u64 words[]; /* a record_sample with its frames */
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1); /* present CPUs */
@@ -57,12 +81,12 @@ struct {
 	__uint(value_size, SCRATCH_SIZE(FRAMES_MAX)); /* of user_frames_max, set before loading */
 } scratches SEC(".maps");
 
-static __always_inline void count(u32 which)
+static __always_inline void count(u32 which, u64 n)
 {
 	u32 zero = 0;
 	u64 *c = bpf_map_lookup_elem(&counters, &zero);
 	if (c && which < KERNEL_COUNTER_COUNT)
-		c[which]++;
+		c[which] += n;
 }
 
 static __always_inline bool wanted(u32 pid)
@@ -80,104 +104,203 @@ static __always_inline u64 start_of(struct task_struct *leader)
 	return BPF_CORE_READ((struct task_struct___old *)leader, real_start_time);
 }
 
+/* 0 only for none. */
+static __always_inline u32 fold(u64 pointer)
+{
+	u32 n = (u32)(pointer >> 6) ^ (u32)(pointer >> 38);
+	return n || !pointer ? n : 1;
+}
+
+/* Of the current task: by plain loads where the kernel knows the pointer's type, else by helpers.
+ */
+#define OF_TASK(task, plain, ...) (use_task_btf ? (task)->plain : BPF_CORE_READ(task, __VA_ARGS__))
+
+static __always_inline struct task_struct *current_task(void)
+{
+	return use_task_btf ? bpf_get_current_task_btf() : (void *)bpf_get_current_task();
+}
+
 static __always_inline void fill_task(struct record_sample *s, struct task_struct *task)
 {
-	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-	s->start_ns = start_of(leader);
-	s->ppid = BPF_CORE_READ(leader, real_parent, tgid);
-	s->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
-	s->exec_pages = (u32)BPF_CORE_READ(task, mm, exec_vm);
+	struct task_struct *leader = OF_TASK(task, group_leader, group_leader);
+	s->start_ns = use_task_btf ? leader->start_boottime : start_of(leader);
+	s->ppid = OF_TASK(leader, real_parent->tgid, real_parent, tgid);
+	s->mnt_ns = OF_TASK(task, nsproxy->mnt_ns->ns.inum, nsproxy, mnt_ns, ns.inum);
+	s->exec_pages = (u32)OF_TASK(task, mm->exec_vm, mm, exec_vm);
+	s->mm_id = fold((u64)BPF_CORE_READ(task, mm)); /* a number only where a helper reads it */
 	s->cgroup = bpf_get_current_cgroup_id();
 	bpf_get_current_comm(s->comm, sizeof(s->comm));
-	bpf_probe_read_kernel(s->process_comm, sizeof(s->process_comm), leader->comm);
+	if (s->pid == s->tid)
+		__builtin_memcpy(s->process_comm, s->comm, sizeof(s->comm));
+	else
+		bpf_probe_read_kernel(s->process_comm, sizeof(s->process_comm), leader->comm);
+}
+
+static __always_inline void walk_kernel(void *ctx, struct record_sample *s)
+{
+	u32 n = 0;
+	s64 bytes = bpf_get_stack(ctx, s->frames, KERNEL_FRAMES_MAX * 8, 0);
+	if (bytes > 0)
+		n = (u32)bytes / 8;
+	if (n > KERNEL_FRAMES_MAX)
+		n = KERNEL_FRAMES_MAX;
+	s->kernel_cut = n == KERNEL_FRAMES_MAX || n >= kernel_stack_max;
+	s->kernel_frames = (u16)n;
 }
 
 /*
- * The user part, by frame pointers. One more than wanted is asked for, to tell "exactly that deep"
- * from "deeper".
+ * A child that was forked and has run no exec has its parent's mappings, until one of them maps
+ * something. The same random place of the stack and as many executable pages say that they still
+ * are. So a process that lives for one sample has a whole stack.
  */
-static __always_inline void walk_user(void *ctx, struct record_sample *s, u64 *frames)
+static __always_inline void walk_as_parent(struct walk *w, struct task_struct *task)
 {
-	s64 bytes = bpf_get_stack(ctx, frames, (user_frames_max + 1) * 8, BPF_F_USER_STACK);
-	if (bytes <= 0) {
-		s->walk_end = WALK_END_UNREADABLE;
-		count(KERNEL_UNREADABLE);
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct mm_struct *mm = BPF_CORE_READ(task, mm), *its;
+	u64 place;
+	if (!(BPF_CORE_READ(leader, flags) & PF_FORKNOEXEC) ||
+	    table_process(w->pid, w->mm_id, &place))
 		return;
+	struct task_struct *parent = BPF_CORE_READ(leader, real_parent);
+	its = BPF_CORE_READ(parent, mm);
+	if (!its || BPF_CORE_READ(its, start_stack) != BPF_CORE_READ(mm, start_stack) ||
+	    BPF_CORE_READ(its, exec_vm) != BPF_CORE_READ(mm, exec_vm))
+		return;
+	u32 pid = (u32)BPF_CORE_READ(parent, tgid), mm_id = fold((u64)its);
+	if (table_process(pid, mm_id, &place)) {
+		w->pid = pid;
+		w->mm_id = mm_id;
 	}
-	u32 n = (u32)bytes / 8;
-	s->walk_end = WALK_END_COMPLETE;
-	if (n > user_frames_max || n >= kernel_stack_max) {
-		n = n > user_frames_max ? user_frames_max : n;
-		s->walk_end = WALK_END_TRUNCATED;
-		count(KERNEL_TRUNCATED);
-	}
-	s->user_frames = (u16)n;
 }
 
-static __always_inline void walk(void *ctx, struct record_sample *s, u64 *frames, bool kernel_only)
+/* Where the walk over the user stack begins; false: there is nothing to be walked. */
+static __always_inline bool begin_user(
+    struct walk *w, const u64 *regs, bool in_user, struct task_struct *task)
 {
-	u32 n = 0;
-	s->kernel_frames = s->user_frames = 0;
-	s->kernel_cut = 0;
-	s->walk_end = WALK_END_NONE;
-	if (!no_kernel_frames) {
-		s64 bytes = bpf_get_stack(ctx, frames, KERNEL_FRAMES_MAX * 8, 0);
-		if (bytes > 0)
-			n = (u32)bytes / 8;
-		if (n > KERNEL_FRAMES_MAX)
-			n = KERNEL_FRAMES_MAX;
-		s->kernel_cut = n == KERNEL_FRAMES_MAX || n >= kernel_stack_max;
-		s->kernel_frames = (u16)n;
-	}
-	if (!no_user_frames && !kernel_only)
-		walk_user(ctx, s, frames + n);
+	enum user_mode mode = user_registers(w, regs, in_user, task);
+	if (mode == MODE_KERNEL)
+		return false;
+	w->frames_max = user_frames_max;
+	if (use_tables && mode == MODE_USER)
+		walk_as_parent(w, task);
+	walk_begin(w, use_tables && mode == MODE_USER);
+	if (mode == MODE_USER)
+		return true;
+	walk_put(w, 0, w->pc);
+	w->n = 1;
+	w->end = WALK_END_COMPAT;
+	return false;
 }
 
-/* VALUE is the weight in the unit of SOURCE. */
-static __always_inline void take(void *ctx, u8 source, u64 value)
+static __always_inline struct scratch *scratch_of_cpu(void)
 {
-	u64 id = bpf_get_current_pid_tgid();
-	u32 pid = (u32)(id >> 32), cpu = bpf_get_smp_processor_id();
+	u32 cpu = bpf_get_smp_processor_id();
+	return bpf_map_lookup_elem(&scratches, &cpu);
+}
+
+/* This CPU's, taken: not NULL where a sample is to be taken. */
+static __always_inline struct scratch *scratch_take(u32 pid)
+{
 	if (!pid) {
-		count(KERNEL_IDLE);
-		return;
+		count(KERNEL_IDLE, 1);
+		return 0;
 	}
 	if (!wanted(pid)) {
-		count(KERNEL_UNWANTED);
-		return;
+		count(KERNEL_UNWANTED, 1);
+		return 0;
 	}
-	count(KERNEL_TAKEN);
-	struct scratch *x = bpf_map_lookup_elem(&scratches, &cpu);
+	count(KERNEL_TAKEN, 1);
+	struct scratch *x = scratch_of_cpu();
 	if (!x) {
-		count(KERNEL_LOST_CPU);
-		return;
+		count(KERNEL_LOST_CPU, 1);
+		return 0;
 	}
 	if (x->busy) {
-		count(KERNEL_LOST_NESTED);
-		return;
+		count(KERNEL_LOST_NESTED, 1);
+		return 0;
 	}
 	x->busy = 1;
+	return x;
+}
+
+/*
+ * VALUE is the weight in the unit of SOURCE. REGS: of the sample, as in the user ABI; NULL: the
+ * source has none. The result is NULL, or to be given to take_end, after the walk where `walking`.
+ */
+static __always_inline struct scratch *take_begin(void *ctx, const u64 *regs, u8 source, u64 value)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct scratch *x = scratch_take((u32)(id >> 32));
+	if (!x)
+		return 0;
 	struct record_sample *s = (struct record_sample *)x->words;
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct walk *w = &x->walk;
+	struct task_struct *task = current_task();
+	u32 flags = OF_TASK(task, flags, flags);
+	bool in_user = regs && mode_of(OF_SAMPLE(regs, REGS_MODE)) != MODE_KERNEL;
 	s->head.kind = RECORD_SAMPLE;
 	s->head.time_ns = bpf_ktime_get_ns();
 	s->value = value;
 	s->source = source;
-	s->cpu = cpu;
-	s->pid = pid;
+	s->cpu = bpf_get_smp_processor_id();
+	s->pid = w->pid = (u32)(id >> 32);
 	s->tid = (u32)id;
 	fill_task(s, task);
-	u32 flags = BPF_CORE_READ(task, flags);
+	w->mm_id = s->mm_id;
+	w->seconds = (u32)(s->head.time_ns / 1000000000);
+	s->in_user = in_user;
 	s->kernel_thread = !!(flags & PF_KTHREAD);
+	s->kernel_frames = 0;
+	s->kernel_cut = 0;
+	if (!no_kernel_frames && !in_user)
+		walk_kernel(ctx, s);
+	w->n = w->by_fp = 0;
+	w->end = WALK_END_NONE;
+	w->need = w->loading = 0;
+	w->need_at = 0;
 	/* One that is ending has let go of its memory, and its user stack with it. */
-	walk(ctx, s, s->frames, (flags & (PF_KTHREAD | PF_IO_WORKER)) || !BPF_CORE_READ(task, mm));
+	x->walking = !no_user_frames && s->mm_id && !(flags & (PF_KTHREAD | PF_IO_WORKER)) &&
+		     begin_user(w, regs, in_user, task);
+	return x;
+}
+
+/*
+ * The sooner rows are there, the fewer stacks want them; and of one stack each walk misses only the
+ * next part. So the first few samples may wake user space at once, then one in each wake_gap_ns.
+ */
+static __always_inline bool may_wake(struct scratch *x, u64 now)
+{
+	u64 burst = WAKE_BURST * wake_gap_ns, least = now > burst ? now - burst : 0;
+	if (x->wake_ns < least)
+		x->wake_ns = least;
+	if (x->wake_ns > now)
+		return false;
+	x->wake_ns += wake_gap_ns;
+	return true;
+}
+
+static __always_inline void take_end(struct scratch *x)
+{
+	struct record_sample *s = (struct record_sample *)x->words;
+	const struct walk *w = &x->walk;
+	u64 wake = BPF_RB_NO_WAKEUP;
+	s->user_frames = (u16)w->n;
+	s->need = w->need;
+	s->need_at = w->need_at;
+	s->walk_end = w->end;
+	count(KERNEL_FRAMES, w->n);
+	count(KERNEL_FRAMES_FP, w->by_fp);
+	if (w->end != WALK_END_NONE)
+		count(KERNEL_WALK(w->end), 1);
+	if (w->loading == WALK_END_LOADING && may_wake(x, s->head.time_ns))
+		wake = BPF_RB_FORCE_WAKEUP;
 	u32 size = sizeof(*s) + 8 * ((u32)s->kernel_frames + s->user_frames);
 	s->head.size = size;
 	if (size > sizeof(*s) + 8 * (KERNEL_FRAMES_MAX + user_frames_max))
 		size = sizeof(*s); /* cannot be; for the verifier */
-	if (bpf_ringbuf_output(&ring, s, size, BPF_RB_NO_WAKEUP))
-		count(KERNEL_LOST_RING);
+	if (bpf_ringbuf_output(&ring, s, size, wake))
+		count(KERNEL_LOST_RING, 1);
 	else
-		count(KERNEL_EMITTED);
+		count(KERNEL_EMITTED, 1);
 	x->busy = 0;
 }

@@ -23,7 +23,7 @@ int BPF_PROG(task_exit, struct task_struct *task)
 	};
 	bpf_probe_read_kernel(r.comm, sizeof(r.comm), task->comm);
 	if (bpf_ringbuf_output(&ring, &r, sizeof(r), BPF_RB_NO_WAKEUP))
-		count(KERNEL_LOST_TASK_RING);
+		count(KERNEL_LOST_TASK_RING, 1);
 	return 0;
 }
 
@@ -36,7 +36,7 @@ int BPF_PROG(task_fork, struct task_struct *parent, struct task_struct *child)
 	if (v && *v == LISTED) {
 		u32 yes = LISTED;
 		if (bpf_map_update_elem(&listed, &to, &yes, BPF_ANY))
-			count(KERNEL_LOST_CHILD);
+			count(KERNEL_LOST_CHILD, 1);
 	}
 	return 0;
 }

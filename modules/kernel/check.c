@@ -71,8 +71,10 @@ static void ignore(void *arg, const struct record *r)
 static int try_programs(void)
 {
 	char why[256];
-	struct kernel_options o = {
-	    .cpu_period_ns = NS_PER_S, .max_depth = 127, .on_record = ignore};
+	struct kernel_options o = {.cpu_period_ns = NS_PER_S,
+	    .max_depth = 127,
+	    .unwind_memory = 1 << 20,
+	    .on_record = ignore};
 	struct kernel *k = kernel_new(&o, why, sizeof(why));
 	int error = k ? kernel_start(k, why, sizeof(why)) : -errno;
 	kernel_free(k);
@@ -209,6 +211,22 @@ static int try_statistics(void)
 	return n == 1 && c == '1' ? 0 : -ENODATA;
 }
 
+static int try_helper(enum bpf_func_id helper)
+{
+	int has = libbpf_probe_bpf_helper(BPF_PROG_TYPE_PERF_EVENT, helper, NULL);
+	return has == 1 ? 0 : has < 0 ? has : -ENOSYS;
+}
+
+static int try_loop(void)
+{
+	return try_helper(BPF_FUNC_loop);
+}
+
+static int try_task_registers(void)
+{
+	return try_helper(BPF_FUNC_task_pt_regs);
+}
+
 static const struct probe probes[] = {
     {"kernel type information (BTF)", try_btf, true,
 	"BPF programs cannot be fitted to this kernel: it needs CONFIG_DEBUG_INFO_BTF"},
@@ -218,11 +236,16 @@ static const struct probe probes[] = {
     {"BPF ring buffer", try_ring, true, "needs Linux 5.8 and root, or CAP_BPF"},
     {"BPF programs of the CPU profiler", try_programs, true,
 	"needs root, or CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN in older container engines)"},
+    {"user stacks walked in one program (bpf_loop)", try_loop, false,
+	"programs that call each other walk them, fewer frames deep"},
+    {"user registers of a task (bpf_task_pt_regs)", try_task_registers, false,
+	"they are looked for at the end of the kernel stack"},
     {"hardware cycle counter", try_cycles, false,
 	"none here (a virtual machine?): the CPU clock is used, which does not see code with "
 	"interrupts off"},
     {"kernel symbols (/proc/kallsyms)", try_kallsyms, false,
-	"kernel frames are [kernel]: set kernel.kptr_restrict=0, or run with CAP_SYSLOG"},
+	"where BPF cannot be asked (before Linux 5.14) kernel frames are [kernel]: set "
+	"kernel.kptr_restrict=0, or run with CAP_SYSLOG"},
     {"mapped files of deleted paths (map_files)", try_map_files, false,
 	"programs that were replaced on disk stay unnamed: needs CAP_SYS_ADMIN or "
 	"CAP_CHECKPOINT_RESTORE"},
@@ -250,5 +273,11 @@ int kernel_check(struct text *out)
 		if (error && p->needed && !result)
 			result = error;
 	}
+	text_puts(
+	    out, "A user stack that does not reach its start says why in its outermost frame:\n");
+	for (int end = WALK_END_COMPLETE + 1; end < WALK_END_COUNT; end++)
+		text_printf(out, "     [truncated: %s]: %s\n",
+		    kernel_counter_label((enum kernel_counter)KERNEL_WALK(end)),
+		    kernel_counter_text((enum kernel_counter)KERNEL_WALK(end)));
 	return out->error ? out->error : result;
 }

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../bpf/walk.h"
 #include "telegen.skel.h"
 
 #define PRESENT "/sys/devices/system/cpu/present"
@@ -23,6 +24,10 @@
 #define CPUS_MAX 4096u
 #define STACK_MAX "/proc/sys/kernel/perf_event_max_stack"
 #define STACK_MAX_DEFAULT 127
+// Between two samples that wake us: of one CPU, and divided among all of them.
+#define WAKE_CPU_NS (20 * NS_PER_MS)
+#define WAKE_ALL_NS (5 * NS_PER_MS)
+#define KERNEL_STACK 16384 // of a task, bytes, where the kernel itself does not tell (before 5.15)
 #define INITIAL_PIDS                                                                               \
 	0xEFFFFFFCu // inode of the initial pid namespace (PROC_PID_INIT_INO, linux/proc_ns.h)
 
@@ -72,13 +77,57 @@ static void set_sizes(struct kernel *k)
 	bpf_map__set_max_entries(b->maps.listed, o->wanted_max ? o->wanted_max : 1);
 	bpf_map__set_max_entries(b->maps.scratches, k->cpu_count);
 	bpf_map__set_value_size(b->maps.scratches, (uint32_t)SCRATCH_SIZE(o->max_depth));
-	bpf_program__set_autoload(b->progs.task_fork, o->only_listed);
-	k->names = libbpf_probe_bpf_helper(BPF_PROG_TYPE_SYSCALL, BPF_FUNC_snprintf, NULL) == 1;
+	// In all so many that the loop stays free for other things.
+	uint64_t gap = WAKE_ALL_NS * k->cpu_count;
+	b->rodata->wake_gap_ns = gap > WAKE_CPU_NS ? gap : WAKE_CPU_NS;
+	b->rodata->kernel_stack_bytes = KERNEL_STACK;
+#if defined(__aarch64__)
+	if (k->page > KERNEL_STACK)
+		b->rodata->kernel_stack_bytes = k->page;
+	// Our own stack lies at the top of what a process can have.
+	b->rodata->address_bits = 64 - (uint32_t)__builtin_clzll((uintptr_t)&gap);
+#endif
+	table_sizes(k);
+}
+
+static bool has_helper(enum bpf_prog_type type, enum bpf_func_id helper)
+{
+	// Of a program type that it has not, libbpf finds no complaint about the helper.
+	return libbpf_probe_bpf_prog_type(type, NULL) == 1 &&
+	       libbpf_probe_bpf_helper(type, helper, NULL) == 1;
+}
+
+// What the kernel lets us do it is asked; its version says nothing of what was ported back.
+static void choose_programs(struct kernel *k)
+{
+	struct telegen_bpf *b = k->bpf;
+	k->steps = k->options.no_loop || !has_helper(BPF_PROG_TYPE_PERF_EVENT, BPF_FUNC_loop);
+	bpf_program__set_autoload(b->progs.cpu_tick, !k->steps);
+	bpf_program__set_autoload(b->progs.cpu_tick_steps, k->steps);
+	bpf_program__set_autoload(b->progs.cpu_more_steps, k->steps);
+	bpf_map__set_autocreate(b->maps.more, k->steps);
+	b->rodata->use_task_btf = !k->options.no_loop && has_helper(BPF_PROG_TYPE_PERF_EVENT,
+							     BPF_FUNC_get_current_task_btf);
+	b->rodata->use_task_regs =
+	    b->rodata->use_task_btf && has_helper(BPF_PROG_TYPE_PERF_EVENT, BPF_FUNC_task_pt_regs);
+	bpf_program__set_autoload(b->progs.task_fork, k->options.only_listed);
+	k->names = has_helper(BPF_PROG_TYPE_SYSCALL, BPF_FUNC_snprintf);
 	bpf_program__set_autoload(b->progs.name_kernel, k->names);
 }
 
+// Each program of steps calls the next one through this map.
+static int link_steps(struct kernel *k)
+{
+	uint32_t zero = 0;
+	int next = bpf_program__fd(k->bpf->progs.cpu_more_steps);
+	return k->steps &&
+		       bpf_map_update_elem(bpf_map__fd(k->bpf->maps.more), &zero, &next, BPF_ANY)
+		   ? -errno
+		   : 0;
+}
+
 // What a map costs is what the kernel says in fdinfo (memlock), page tables aside.
-static uint64_t map_cost(int fd)
+uint64_t map_cost(int fd)
 {
 	char path[64], line[256];
 	uint64_t bytes = 0;
@@ -133,17 +182,28 @@ static int load(struct kernel *k, char *why, size_t size)
 	if (!k->bpf)
 		return explain(-errno, why, size, "BPF object");
 	set_sizes(k);
+	choose_programs(k);
 	uint64_t refused = count_get(COUNT_MEM_REFUSED);
 	int error = telegen_bpf__load(k->bpf);
 	if (error && count_get(COUNT_MEM_REFUSED) > refused)
 		error = -ENOMEM; // whatever libbpf made of it
 	if (error)
 		return explain(error, why, size, "loading BPF");
+	error = link_steps(k);
+	if (error)
+		return explain(error, why, size, "BPF programs");
 	error = charge_maps(k);
 	if (error)
 		return explain(error, why, size, "BPF maps");
-	error =
-	    drain_open(k, bpf_map__fd(k->bpf->maps.ring), bpf_map__max_entries(k->bpf->maps.ring));
+	error = table_open(k);
+	if (error)
+		return explain(error, why, size, "unwind tables");
+	int ring = bpf_map__fd(k->bpf->maps.ring);
+	error = drain_open(k, ring, bpf_map__max_entries(k->bpf->maps.ring));
+	// There nearly always is something in the ring; it matters only when a sample wakes us.
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+	if (!error && epoll_ctl(k->wake_fd, EPOLL_CTL_ADD, ring, &event) < 0)
+		error = -errno;
 	return error ? explain(error, why, size, "BPF ring") : 0;
 }
 
@@ -222,6 +282,7 @@ void kernel_free(struct kernel *k)
 	if (k->wake_fd >= 0)
 		close(k->wake_fd);
 	drain_close(k);
+	table_close(k);
 	telegen_bpf__destroy(k->bpf);
 	mem_charge(ACCOUNT_MAPS, -(int64_t)k->map_bytes);
 	mem_free(k->asked);
@@ -239,7 +300,9 @@ static int attach_cpu(struct kernel *k, uint32_t cpu)
 	if (error)
 		return error;
 	// bpf_link came in 5.15; the ioctl serves every kernel and dies with the descriptor too.
-	int tick = k->cpus[cpu].tick_fd, program = bpf_program__fd(k->bpf->progs.cpu_tick);
+	int tick = k->cpus[cpu].tick_fd;
+	int program =
+	    bpf_program__fd(k->steps ? k->bpf->progs.cpu_tick_steps : k->bpf->progs.cpu_tick);
 	if (tick >= 0 && ioctl(tick, PERF_EVENT_IOC_SET_BPF, program) < 0)
 		error = -errno;
 	else if (k->started)

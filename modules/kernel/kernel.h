@@ -9,6 +9,7 @@
 
 #include "../../bpf/counter.h"
 #include "../../bpf/record.h"
+#include "../../bpf/table.h"
 
 struct kernel;
 struct text;
@@ -21,6 +22,8 @@ struct kernel_options {
 	bool only_listed;    // only processes that kernel_want lists (and the children they fork)
 	uint32_t wanted_max; // size of that list
 	uint32_t ring_bytes; // power of two; 0: 256 KiB
+	bool no_loop; // tests: the programs for kernels that have fewer helpers (before 5.17)
+	uint64_t unwind_memory; // bytes that the walker's tables may take; 0: no tables
 	void (*on_record)(void *arg, const struct record *r); // R is valid during the call
 	void *arg;
 };
@@ -33,8 +36,9 @@ int kernel_start(struct kernel *k, char *why, size_t why_size);
 void kernel_stop(struct kernel *k); // no more samples; what is in the ring can still be drained
 // Hands at most MAX records up. Returns how many; MAX means there may be more.
 int kernel_drain(struct kernel *k, int max);
-// Readable when so many mapping events wait that they should be drained at once; borrowed.
-// kernel_woken makes it wait again.
+// Readable when so many mapping events wait that they should be drained at once, or a sample wanted
+// rows or mappings that the walker has not (200 times a second at most); borrowed. kernel_woken
+// makes it wait again.
 int kernel_wake_fd(const struct kernel *k);
 void kernel_woken(struct kernel *k);
 // How full the fullest ring was when the last drain began (of drains in pieces: the fullest of
@@ -63,6 +67,24 @@ int kernel_name(struct kernel *k, const uint64_t *addresses, uint32_t count,
     void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name,
 	const char *module),
     void *arg);
+
+// The tables that the walker reads, as bpf/table.h draws them: the kernel's maps, or in tests plain
+// memory. The functions return 0 or -errno.
+struct kernel_tables {
+	struct window *windows; // WINDOWS_MAX, mapped: a store is seen by the walker at once
+	struct process_slot *processes;	   // PROCESS_SLOTS, likewise
+	uint64_t fixed_bytes, chunk_bytes; // cost of these two and the outer map; of a chunk
+	uint32_t chunks_max;		   // chunks are numbered below it
+	// Makes CHUNK (zeroed), charged to ACCOUNT_MAPS; it was not open. Sleeps until no walk runs
+	// that began before: 5 to 20 ms; so does close, after which no walk reads it any more.
+	int (*open)(void *arg, uint32_t chunk);
+	void (*close)(void *arg, uint32_t chunk);
+	int (*write)(
+	    void *arg, uint32_t chunk, uint32_t first, const struct block *blocks, uint32_t count);
+	void *arg;
+};
+// *TABLES is valid until kernel_free. 0, -EOPNOTSUPP (unwind_memory was 0) or -errno.
+int kernel_tables(struct kernel *k, struct kernel_tables *tables);
 
 // `telegen check`: one line per feature: "yes|no  feature: what is missing: what to do". Returns 0
 // when CPU profiles are possible.

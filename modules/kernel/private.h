@@ -25,10 +25,20 @@ struct ring {
 	uint32_t bytes; // a power of two
 };
 
+// The walker's tables, see table.c.
+struct tables {
+	struct window *windows; // mapped; NULL where there are no tables
+	struct process_slot *processes;
+	int *fds; // of chunks, -1: not open
+	uint64_t chunk_bytes;
+	uint32_t chunks_max;
+};
+
 struct kernel {
 	struct kernel_options options;
 	struct telegen_bpf *bpf;
 	struct ring ring;
+	struct tables tables;
 	void *exit_link, *fork_link;
 	struct cpu *cpus;
 	uint32_t cpu_count, possible; // present CPUs (slots), possible CPUs (counters)
@@ -41,10 +51,13 @@ struct kernel {
 	uint8_t *event;	      // one perf record, made whole where it wraps
 	int left;	      // records that this drain may still hand up
 	unsigned ring_use;    // of the fullest ring, per cent
-	int wake_fd;	      // epoll over the perf rings: readable when one is a quarter full
+	// epoll over the perf rings (readable when one is a quarter full) and the BPF ring (when a
+	// sample asked for it)
+	int wake_fd;
 	struct kernel_names *asked; // what name.c hands down and gets back
 	uint32_t page, side_bytes;  // of a ring: its control page, its data pages
 	bool started, no_build_id;
+	bool steps;   // this kernel lacks bpf_loop: programs that call each other
 	bool more;    // the last drain met its bound
 	bool foreign; // perf's process ids are not those of the samples
 	bool names;   // the kernel can be asked for names
@@ -64,6 +77,12 @@ uint32_t perf_cpu_list(const char *file, uint8_t *online, uint32_t max);
 
 // kernel.c
 bool kernel_pids_are_foreign(void);
+uint64_t map_cost(int fd); // bytes
+
+// table.c
+void table_sizes(struct kernel *k); // before loading
+int table_open(struct kernel *k);
+void table_close(struct kernel *k);
 
 // drain.c
 int drain_open(struct kernel *k, int map_fd, uint32_t bytes);

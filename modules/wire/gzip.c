@@ -12,7 +12,8 @@
 #define DEFLATE_WINDOW 14
 #define DEFLATE_MEMORY 6
 #define DEFLATE_EFFORT 5
-#define GZIP_HEADER 16 // added to the window's bits: zlib shall write and expect gzip's header
+#define GZIP_HEADER 16 // added to the window's bits: zlib shall write gzip's header
+#define ANY_HEADER 32	// zlib shall expect gzip's header or its own
 
 struct wire_gzip {
 	struct wire_sink out;
@@ -107,7 +108,7 @@ struct wire_gunzip *wire_gunzip_new(const struct wire_sink *out, uint64_t out_ma
 		return NULL;
 	z->out = *out;
 	z->left = out_max;
-	if (inflateInit2(&z->z, MAX_WBITS + GZIP_HEADER) != Z_OK) {
+	if (inflateInit2(&z->z, MAX_WBITS + ANY_HEADER) != Z_OK) {
 		mem_free(z);
 		return errno = ENOMEM, NULL;
 	}

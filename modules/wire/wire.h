@@ -17,7 +17,7 @@ struct wire_sink wire_gzip_sink(struct wire_gzip *z);
 int wire_gzip_finish(struct wire_gzip *z); // flushes and writes the trailer
 void wire_gzip_free(struct wire_gzip *z);
 
-// gunzip: bytes fed in come out at OUT, up to a thousand times as many. More than OUT_MAX bytes is -EFBIG,
+// gunzip: bytes fed in (gzip's format or zlib's) come out at OUT, up to a thousand times as many. More than OUT_MAX bytes is -EFBIG,
 // garbage -EBADMSG. Memory: about 45 KiB.
 struct wire_gunzip;
 struct wire_gunzip *wire_gunzip_new(const struct wire_sink *out, uint64_t out_max);

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0 */
+/*
+ * DOWN: everything the walker is told. User space writes, BPF reads; only `used` goes back up.
+ *
+ *   (tgid, mm) --hash--> process_slot --> mappings[] by address     in a chunk, 4 to a block
+ *                                          | address
+ *                                          v
+ *                                       window[ mapping.window + (file address >> 20) ]
+ *                                          | file address & (1 MiB - 1)
+ *                                          v
+ *                        [ dictionary: rules, 8 to a block | row blocks, by base ]   in a chunk
+ *
+ * Chunks are arrays of 64-byte blocks in an array of maps: made when they are needed, let go when
+ * they are empty; mappings and rows lie in the same ones, so that one limit holds over all. A
+ * region never crosses a chunk and never changes while something points to it: what replaces it is
+ * written elsewhere, then one 64-bit store swaps the place, whose generation differs; a walker
+ * looks at the place again after it has read, and stops where it changed.
+ */
+#pragma once
+#include "types.h"
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+
+#define BLOCK_BYTES 64
+#define CHUNK_BLOCKS 4096 /* 256 KiB */
+#define CHUNKS_MAX 4096	  /* 1 GiB, the most that unwind.memory may be */
+
+struct block {
+	union {
+		u8 bytes[BLOCK_BYTES];
+		u64 words[BLOCK_BYTES / 8];
+	};
+};
+
+/*
+ * How to come from a frame to its caller. CFA: the stack pointer as it was before the call.
+ *   x86-64: the return address is at CFA-8. arm64: where `how` says.
+ */
+enum rule_kind {
+	RULE_NONE,     /* nothing describes this code */
+	RULE_STOP,     /* the return address is undefined: the stack ends here */
+	RULE_SP,       /* CFA = sp + cfa */
+	RULE_FP,       /* CFA = fp + cfa (rbp, x29) */
+	RULE_PLT,      /* CFA = sp + 8 + ((pc & 15) >= cfa ? 8 : 0): x86-64's lazy PLT */
+	RULE_SP_DEREF, /* CFA = *(sp + (cfa >> 8)) + (s8)cfa * 8 */
+	RULE_FP_DEREF, /* CFA = *(fp + (cfa >> 8)) + (s8)cfa * 8 */
+	RULE_REGISTER, /* CFA = register (cfa & 31) + (cfa >> 8), DWARF's numbers: a leaf's only */
+	RULE_SIGNAL,   /* a signal frame: everything is in the kernel's frame above sp */
+	RULE_FRAME,    /* frame pointer: CFA = fp + 16, fp at CFA-16, return address at CFA-8 */
+	RULE_UNSUPPORTED, /* described in a way that is not among these */
+};
+
+/* Low half of `how`: the caller's frame pointer. High half: arm64's return address. */
+enum {
+	HOW_FP_SAME = 0,     /* as it is */
+	HOW_FP_AT_CFA = 1,   /* at CFA + fp * 8 */
+	HOW_FP_AT_FP = 2,    /* at fp + fp * 8 (a realigned stack) */
+	HOW_FP_LOST = 3,     /* undefined, or in a way that is not among these */
+	HOW_RA_IN_LR = 0x00, /* arm64, a leaf's only */
+	HOW_RA_PAIR = 0x10,  /* arm64: 8 behind the saved frame pointer */
+	HOW_RA_ALONE = 0x20, /* arm64: at CFA + fp * 8, the frame pointer as it is */
+};
+struct rule {
+	s32 cfa;
+	s16 fp;	 /* in units of 8 bytes */
+	u8 kind; /* enum rule_kind */
+	u8 how;
+};
+
+/*
+ * A block of rows: u32 base, then a stream of 60 bytes:
+ *   rule | delta rule | delta rule | ... | 0
+ * Addresses are offsets in the window. delta: from the row before, a byte, or 255 and a u16 (little
+ * endian); 0 or the block's end ends it. rule: index in the window's dictionary, a byte, or 255 and
+ * a u16. What follows the last row up to the next block's base has the last row's rule.
+ */
+#define ROWS_STREAM 4
+#define ESCAPE 255
+#define RULES_PER_BLOCK (BLOCK_BYTES / 8)
+#define RULES_MAX (255 * RULES_PER_BLOCK)
+
+/* A file's code from its lowest MiB on is cut in windows of 1 MiB; each is loaded when it is hit.
+ */
+#define WINDOW_SHIFT 20
+#define WINDOW_BYTES (1u << WINDOW_SHIFT)
+#define WINDOWS_MAX 4096
+
+enum window_state {
+	WINDOW_ASK,   /* not loaded: ask for it, use frame pointers */
+	WINDOW_ROWS,  /* loaded */
+	WINDOW_FRAME, /* the file describes nothing: frame pointers are all there is */
+	WINDOW_FULL,  /* as WINDOW_ASK, but unwind.memory has no room for it */
+};
+struct window {
+	u64 place;
+	u32 used; /* seconds of CLOCK_MONOTONIC when a walker last used it; BPF writes */
+	u32 pad;
+};
+/* place of a window: 0 is WINDOW_ASK. */
+#define PLACE_CHUNK(p) ((u32)((p)&4095))
+#define PLACE_FIRST(p) ((u32)((p) >> 12 & 4095)) /* block */
+#define PLACE_RULES(p) ((u32)((p) >> 24 & 255))	 /* blocks of the dictionary */
+#define PLACE_ROWS(p) ((u32)((p) >> 32 & 4095))	 /* blocks of rows behind it */
+#define PLACE_STATE(p) ((u32)((p) >> 44 & 15))	 /* enum window_state */
+#define PLACE_OF_WINDOW(chunk, first, rules, rows, state, generation)                              \
+	((u64)(chunk) | (u64)(first) << 12 | (u64)(rules) << 24 | (u64)(rows) << 32 |              \
+	    (u64)(state) << 44 | (u64)(generation) << 48)
+
+/* An executable mapping of a process; sorted, not overlapping. */
+enum mapping_kind {
+	MAPPING_FILE,  /* window and file_page say where its rows are */
+	MAPPING_ANON,  /* code made at run time */
+	MAPPING_PLAIN, /* code of which there never will be rows: frame pointers */
+};
+struct mapping {
+	u64 start; /* page (45 bits) | kind << 45 | first window of the file << 48 */
+	u32 pages;
+	u32 file_page; /* of its start: pages from the start of the file's first window */
+};
+#define MAPPING_PAGE(m) ((m)->start & ((1ull << 45) - 1))
+#define MAPPING_KIND(m) ((u32)((m)->start >> 45 & 7))
+#define MAPPING_WINDOW(m) ((u32)((m)->start >> 48))
+#define MAPPING_START(page, kind, window) ((u64)(page) | (u64)(kind) << 45 | (u64)(window) << 48)
+#define WINDOW_UNKNOWN 0xffffu /* as MAPPING_WINDOW: nobody has looked at the file yet; ask */
+#define MAPPINGS_PER_BLOCK (BLOCK_BYTES / 16)
+#define MAPPINGS_PER_PROCESS (CHUNK_BLOCKS * MAPPINGS_PER_BLOCK)
+
+/*
+ * Processes: open addressing, at most PROCESS_PROBES slots from process_hash on; a slot whose place
+ * is 0 is free. mm_id tells programs apart that one process was, one after the other.
+ */
+#define PROCESS_SLOTS 8192
+#define PROCESS_PROBES 8
+struct process_slot {
+	u32 pid; /* tgid in the initial pid namespace */
+	u32 mm_id;
+	u64 place; /* chunk 12 | first block 12 | mappings 16 << 24 | generation << 48 */
+};
+#define PLACE_MAPPINGS(p) ((u32)((p) >> 24 & 65535))
+#define PLACE_OF_PROCESS(chunk, first, mappings, generation)                                       \
+	((u64)(chunk) | (u64)(first) << 12 | (u64)(mappings) << 24 | (u64)(generation) << 48)
+static inline u32 process_hash(u32 pid, u32 mm_id)
+{
+	return ((pid * 2654435761u) ^ mm_id) * 2246822519u >> 19; /* 13 bits: PROCESS_SLOTS */
+}
+
+_Static_assert(sizeof(struct block) == BLOCK_BYTES, "one cache line");
+_Static_assert(sizeof(struct rule) == 8 && sizeof(struct mapping) == 16, "as packed in blocks");
+_Static_assert(sizeof(struct window) == 16 && sizeof(struct process_slot) == 16, "as mapped");
+#pragma GCC diagnostic pop

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0 */
+/*
+ * The walk over a user stack by the rows of table.h, frame by frame:
+ *
+ *   pc -> mapping -> window -> row -> rule -> the caller's pc, sp, fp
+ *
+ * It compiles in user space too, where it is tested and single-stepped. Whoever includes it gives
+ * it its eyes (W tells whose walk it is), and may say WALK_ARM64 (0, 1, or there an expression):
+ *
+ *   bool walk_read(W, to, size, address)           user memory; false: cannot be read
+ *   bool walk_put(W, n, frame)                     frame N of the record; false: no room
+ *   struct process_slot *walk_process(W, &place)   of W->pid, W->mm_id; NULL: none
+ *   struct window *walk_window(W, index)           NULL: none
+ *   void *walk_chunk(W, chunk)                     NULL: not open (any more)
+ *   struct block *walk_block(W, chunk, index)
+ *
+ * The verifier follows every path of a program for all values that a register may have, unless that
+ * no longer matters. So what is carried from one turn of a loop to the next lies in memory, of
+ * which it knows nothing, or never becomes a part of an address.
+ */
+#pragma once
+#include <stdbool.h>
+#include "walk.h"
+
+#ifdef __BPF__
+#define WALK static __always_inline
+#define WALK_UNROLL _Pragma("unroll")
+#else
+#define WALK static inline
+#define WALK_UNROLL
+#endif
+#ifndef WALK_ARM64
+#if defined(__TARGET_ARCH_arm64) || defined(__aarch64__)
+#define WALK_ARM64 1
+#else
+#define WALK_ARM64 0
+#endif
+#endif
+#ifndef WALK_ADDRESS_BITS
+#define WALK_ADDRESS_BITS 48 /* arm64: those above are a signature of the return address */
+#endif
+
+/* 0, of which the verifier knows nothing, nor then of what it is added to. */
+#define UNKNOWN(w) (*(const volatile u32 *)&(w)->zero)
+
+#define WALK_PAGE_SHIFT 12
+#define WALK_SWITCHES 4 /* stacks that frame pointers may lead through, as Go's do */
+#define SEARCH_STEPS 13 /* halvings of CHUNK_BLOCKS blocks */
+#define ROWS_PER_BLOCK 30
+#define SAVED_BYTES 128 /* from a saved frame pointer to the return address, read at once */
+/* Registers that a frame has whose code was interrupted, a bit each. */
+#define WALK_KNOWN (WALK_ARM64 ? 0xffffffffull : 0xffffull)
+#define MAPPING_PAGE_MASK ((1ull << 45) - 1)
+
+/* Where the kernel's rt_sigframe has the registers, from sp at its end (the restorer). */
+#define X86_SIGNAL_AT 40
+#define X86_SIGNAL_WORDS 17
+#define ARM64_SIGNAL_AT 312
+#define ARM64_SIGNAL_WORDS 33
+
+WALK bool ended(struct walk *w, u8 end)
+{
+	w->end = w->loading ? w->loading : end;
+	return true;
+}
+
+/* What was guessed is not said to be anything worse than a guess. */
+WALK bool failed(struct walk *w, u8 end)
+{
+	return ended(w, w->guess ? w->guess : end);
+}
+
+/* The stack makes no sense: where anything was guessed before, that is why. */
+WALK bool lost(struct walk *w, u8 end)
+{
+	return failed(w, w->guessed ? w->guessed : end);
+}
+
+WALK void missed(struct walk *w, u8 what, u32 frame)
+{
+	if (!w->need) {
+		w->need = what;
+		w->need_at = (u16)frame;
+	}
+}
+
+/* The caller is looked for by frame pointer, for want of rows. */
+WALK struct rule guess(struct walk *w, u8 otherwise, u8 start)
+{
+	struct rule r = {.kind = RULE_FRAME};
+	w->guess = otherwise;
+	if (!w->guessed)
+		w->guessed = otherwise;
+	w->start = start;
+	w->by_fp++;
+	return r;
+}
+
+WALK struct rule without_rows(struct walk *w, u8 end)
+{
+	if (w->loading != WALK_END_LOADING)
+		w->loading = end;
+	return guess(w, end, end);
+}
+
+/* From registers in w->reg. */
+WALK void resume_at(struct walk *w)
+{
+	w->pc = w->reg[WALK_ARM64 ? ARM64_PC : X86_PC];
+	w->sp = w->reg[WALK_ARM64 ? ARM64_SP : X86_SP];
+	w->fp = w->reg[WALK_ARM64 ? ARM64_FP : X86_FP];
+	w->exact = w->fp_known = w->sp_known = 1;
+}
+
+/* The caller has filled reg and known, pid, mm_id, seconds and frames_max. */
+WALK void walk_begin(struct walk *w, bool tables)
+{
+	resume_at(w);
+	w->mapping.start = 0;
+	w->mapping.pages = w->mapping.file_page = 0;
+	w->n = w->by_fp = w->switches = w->zero = 0;
+	w->need = w->guess = w->guessed = w->loading = 0;
+	w->need_at = 0;
+	w->end = WALK_END_NONE;
+	w->place = 0;
+	if (tables && !walk_process(w, &w->place)) {
+		w->place = 0;
+		w->need = NEED_PROCESS;
+		w->loading = WALK_END_LOADING;
+	}
+}
+
+/* The last of COUNT blocks whose first word under MASK is not above KEY; NULL: none. */
+WALK const struct block *search(
+    struct walk *w, void *chunk, u32 first, u32 count, u64 mask, u64 key)
+{
+	u32 low = 0, high = count;
+	for (int i = 0; i < SEARCH_STEPS && low < high; i++) {
+		u32 middle = (low + high) / 2 + UNKNOWN(w);
+		const struct block *b = walk_block(w, chunk, first + middle);
+		if (!b)
+			return 0;
+		if ((b->words[0] & mask) <= key)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low ? walk_block(w, chunk, first + low - 1) : 0;
+}
+
+enum { FOUND, NOT_FOUND, CHANGED };
+
+/*
+ * The mapping of ADDRESS, a byte before w->pc or w->pc itself, into w->mapping, where it often is
+ * already. A mapping that begins at w->pc will do: where code has no byte before it, as the page
+ * that a signal handler returns to, nothing was called from there.
+ */
+WALK int find_mapping(struct walk *w, u64 address)
+{
+	u64 page = address >> WALK_PAGE_SHIFT, last = w->pc >> WALK_PAGE_SHIFT, now = 0;
+	int found = NOT_FOUND;
+	if (page - MAPPING_PAGE(&w->mapping) < w->mapping.pages)
+		return FOUND;
+	void *chunk = walk_chunk(w, PLACE_CHUNK(w->place));
+	u32 count = (PLACE_MAPPINGS(w->place) + MAPPINGS_PER_BLOCK - 1) / MAPPINGS_PER_BLOCK;
+	const struct block *b =
+	    chunk ? search(w, chunk, PLACE_FIRST(w->place), count, MAPPING_PAGE_MASK, last) : 0;
+	WALK_UNROLL
+	for (int i = 0; b && i < MAPPINGS_PER_BLOCK; i++) {
+		struct mapping m = {
+		    b->words[2 * i], (u32)b->words[2 * i + 1], (u32)(b->words[2 * i + 1] >> 32)};
+		if (page - MAPPING_PAGE(&m) < m.pages || last - MAPPING_PAGE(&m) < m.pages) {
+			w->mapping = m;
+			found = FOUND;
+		}
+	}
+	return walk_process(w, &now) && now == w->place ? found : CHANGED;
+}
+
+/*
+ * The number of the rule that a block of rows has for OFFSET (from the block's base), RULES_MAX or
+ * more: none. `at` stays within the block whatever is written in it; 0: behind its end.
+ */
+WALK u32 row_in(struct walk *w, const struct block *b, u32 offset)
+{
+	u32 at = (ROWS_STREAM + UNKNOWN(w)) % BLOCK_BYTES, delta = 0, rule = RULES_MAX;
+	for (int i = 0; i < ROWS_PER_BLOCK && delta <= offset; i++) {
+		offset -= delta;
+		rule = b->bytes[at];
+		at = (at + 1) % BLOCK_BYTES;
+		if (rule == ESCAPE) {
+			rule = b->bytes[at] | (u32)b->bytes[(at + 1) % BLOCK_BYTES] << 8;
+			at = (at + 2) % BLOCK_BYTES;
+		}
+		delta = b->bytes[at];
+		if (!at || !delta)
+			break;
+		at = (at + 1) % BLOCK_BYTES;
+		if (delta == ESCAPE) {
+			delta = b->bytes[at] | (u32)b->bytes[(at + 1) % BLOCK_BYTES] << 8;
+			at = (at + 2) % BLOCK_BYTES;
+		}
+	}
+	return rule;
+}
+
+/* The rule that the rows at PLACE have for OFFSET in their window, as a word. */
+WALK u64 find_row(struct walk *w, u64 place, u32 offset)
+{
+	u32 first = PLACE_FIRST(place), rules = PLACE_RULES(place);
+	void *chunk = walk_chunk(w, PLACE_CHUNK(place));
+	if (!chunk)
+		return 0;
+	const struct block *b =
+	    search(w, chunk, first + rules, PLACE_ROWS(place), 0xffffffff, offset);
+	if (!b)
+		return 0;
+	*(volatile u16 *)&w->rule = (u16)row_in(w, b, offset - (u32)b->words[0]);
+	u32 rule = *(volatile u16 *)&w->rule, block = rule / RULES_PER_BLOCK;
+	b = block < rules ? walk_block(w, chunk, first + block) : 0;
+	return b ? b->words[rule % RULES_PER_BLOCK] : 0;
+}
+
+/* False: what the rows were read from was replaced meanwhile, and the walk has ended. */
+WALK bool rule_of_file(struct walk *w, u64 address, struct rule *rule)
+{
+	u64 page = (address >> WALK_PAGE_SHIFT) - MAPPING_PAGE(&w->mapping) + w->mapping.file_page;
+	u64 at = page << WALK_PAGE_SHIFT | (address & ((1 << WALK_PAGE_SHIFT) - 1));
+	/* WINDOW_UNKNOWN lies beyond them all. */
+	struct window *window =
+	    walk_window(w, MAPPING_WINDOW(&w->mapping) + (u32)(at >> WINDOW_SHIFT));
+	u64 place = window ? *(volatile u64 *)&window->place : 0;
+	u32 state = PLACE_STATE(place);
+	if (window && state == WINDOW_ROWS) {
+		u64 word = find_row(w, place, (u32)at & (WINDOW_BYTES - 1));
+		if (*(volatile u64 *)&window->place != place)
+			return !ended(w, WALK_END_REPLACED);
+		/* Once a second at most, so that CPUs do not fight over it. */
+		if (window->used != w->seconds)
+			window->used = w->seconds;
+		*rule =
+		    (struct rule){(s32)word, (s16)(word >> 32), (u8)(word >> 48), (u8)(word >> 56)};
+	} else if (window && state == WINDOW_FRAME) {
+		*rule = guess(w, WALK_END_NO_ROWS, WALK_END_COMPLETE);
+	} else {
+		missed(w, NEED_WINDOW, w->n - 1);
+		*rule = without_rows(w, state == WINDOW_FULL ? WALK_END_FULL : WALK_END_LOADING);
+	}
+	return true;
+}
+
+/* The CFA that RULE gives. False: it cannot be had, and the walk has ended. */
+WALK bool find_cfa(struct walk *w, struct rule rule, u64 *cfa)
+{
+	s64 offset = rule.cfa;
+	u64 base = w->sp;
+	bool deref = rule.kind == RULE_SP_DEREF || rule.kind == RULE_FP_DEREF;
+	if (rule.kind == RULE_FP || rule.kind == RULE_FP_DEREF) {
+		if (!w->fp_known)
+			return !failed(w, WALK_END_FP_LOST);
+		base = w->fp;
+	} else if (rule.kind == RULE_REGISTER) {
+		if (!(w->known >> (rule.cfa & 31) & 1))
+			return !failed(w, WALK_END_REGISTER);
+		base = w->reg[rule.cfa & 31];
+		offset >>= 8;
+	} else if (rule.kind == RULE_PLT) {
+		offset = (s64)(w->pc & 15) >= rule.cfa ? 16 : 8;
+	} else if (rule.kind != RULE_SP && rule.kind != RULE_SP_DEREF) {
+		return !failed(w, WALK_END_UNSUPPORTED);
+	}
+	if (deref) {
+		if (!walk_read(w, w->raw, 8, base + (u64)(offset >> 8)))
+			return !lost(w, WALK_END_UNREADABLE);
+		base = w->raw[0];
+		offset = (s8)rule.cfa * 8;
+	}
+	*cfa = base + (u64)offset;
+	return true;
+}
+
+/*
+ * The caller's frame pointer into w->fp, where RULE says that it was saved, and the return address
+ * into raw[1]. They mostly lie close together and are read at once: the calls cost more than the
+ * bytes. Without the frame pointer the walk goes on: many a caller has no need of it, and where gcc
+ * leaves a realigned stack its rows still tell of one after it was restored.
+ */
+WALK bool find_saved(struct walk *w, struct rule rule, u64 cfa)
+{
+	u32 how_fp = rule.how & 15, how_ra = rule.how & 0xf0;
+	bool saved = how_fp == HOW_FP_AT_CFA || how_fp == HOW_FP_AT_FP;
+	if (how_fp == HOW_FP_AT_FP && !w->fp_known)
+		return !failed(w, WALK_END_FP_LOST);
+	u64 at = (how_fp == HOW_FP_AT_FP ? w->fp : cfa) + (u64)((s64)rule.fp * 8);
+	u64 ra_at = !WALK_ARM64 ? cfa - 8 : how_ra == HOW_RA_PAIR ? at + 8 : at;
+	u64 size = ra_at + 8 - at;
+	if (how_fp != HOW_FP_SAME)
+		w->fp_known = 0;
+	if (saved && size >= 16 && size <= SAVED_BYTES && !(size & 7) &&
+	    walk_read(w, w->raw, (u32)size, at)) {
+		w->raw[1] = w->raw[size / 8 - 1];
+		w->fp = w->raw[0];
+		w->fp_known = 1;
+		return true;
+	}
+	if (saved && walk_read(w, w->raw, 8, at)) {
+		w->fp = w->raw[0];
+		w->fp_known = 1;
+	}
+	if (WALK_ARM64 && how_ra == HOW_RA_IN_LR) {
+		if (!(w->known >> ARM64_LR & 1))
+			return !failed(w, WALK_END_REGISTER);
+		w->raw[1] = w->reg[ARM64_LR];
+	} else if (!walk_read(w, w->raw + 1, 8, ra_at)) {
+		return !lost(w, WALK_END_UNREADABLE);
+	}
+	return true;
+}
+
+/* From the restorer that a signal handler returns to, back to where the signal came. */
+WALK bool leave_signal(struct walk *w)
+{
+	if (WALK_ARM64) {
+		if (!walk_read(w, w->reg, ARM64_SIGNAL_WORDS * 8, w->sp + ARM64_SIGNAL_AT))
+			return lost(w, WALK_END_UNREADABLE);
+	} else {
+		if (!walk_read(w, w->raw, X86_SIGNAL_WORDS * 8, w->sp + X86_SIGNAL_AT))
+			return lost(w, WALK_END_UNREADABLE);
+#define X(dwarf, regs, signal) w->reg[dwarf] = w->raw[signal];
+		X86_REGISTERS(X)
+#undef X
+	}
+	w->known = WALK_KNOWN;
+	resume_at(w);
+	return false;
+}
+
+/* A pair of frame pointer and return address where the frame pointer points to. */
+WALK bool frame_rule(struct walk *w, struct rule *rule)
+{
+	*rule =
+	    (struct rule){.cfa = 16, .fp = -2, .kind = RULE_FP, .how = HOW_FP_AT_CFA | HOW_RA_PAIR};
+	if (!w->fp_known)
+		return !failed(w, WALK_END_FP_LOST);
+	if (!w->fp)
+		return !ended(w, w->start);
+	if (w->guess && w->fp & 7)
+		return !lost(w, WALK_END_NO_PROGRESS);
+	return true;
+}
+
+/* From the frame at w->pc to its caller's. */
+WALK bool leave(struct walk *w, struct rule rule)
+{
+	u64 cfa;
+	bool of_sp = rule.kind == RULE_SP || rule.kind == RULE_SP_DEREF;
+	if (rule.kind == RULE_STOP)
+		return ended(w, WALK_END_COMPLETE);
+	if (rule.kind == RULE_SIGNAL)
+		return leave_signal(w);
+	/* Such code may use the frame pointer for something else, so that 0 tells nothing. */
+	if (rule.kind == RULE_NONE)
+		rule = guess(w, WALK_END_NO_ROWS, WALK_END_NO_ROWS);
+	else if (WALK_ARM64 && of_sp && !w->sp_known)
+		rule = guess(w, WALK_END_FP_LOST, WALK_END_COMPLETE);
+	bool frame = rule.kind == RULE_FRAME;
+	if (frame && !frame_rule(w, &rule))
+		return true;
+	if (!find_cfa(w, rule, &cfa))
+		return true;
+	/* A leaf of arm64 may have nothing on the stack. */
+	bool in_lr = WALK_ARM64 && (rule.how & 0xf0) == HOW_RA_IN_LR;
+	bool grows = cfa > w->sp || (in_lr && cfa == w->sp);
+	/* Go's frame pointers lead from the system's stack to a goroutine's, often below. */
+	if (!grows && (!frame || w->guess || ++w->switches > WALK_SWITCHES))
+		return lost(w, WALK_END_NO_PROGRESS);
+	if (!find_saved(w, rule, cfa))
+		return true;
+	u64 ra = w->raw[1];
+	if (WALK_ARM64)
+		ra &= (1ull << WALK_ADDRESS_BITS) - 1;
+	if (!ra)
+		return ended(w, w->start);
+	w->pc = ra;
+	w->sp = cfa;
+	w->sp_known = !WALK_ARM64 || !frame;
+	w->known = 0;
+	w->exact = 0;
+	return false;
+}
+
+/* One frame: it is put into the record, and its caller looked for. True: the walk has ended. */
+WALK bool walk_step(struct walk *w)
+{
+	u64 address = w->pc - !w->exact;
+	int found = NOT_FOUND;
+	if (w->pc >> FRAME_PAYLOAD_BITS)
+		return lost(w, WALK_END_NOT_CODE);
+	if (w->place) {
+		found = find_mapping(w, address);
+		if (found == CHANGED)
+			return ended(w, WALK_END_REPLACED);
+		if (found == NOT_FOUND && w->guess)
+			return ended(w, w->guess);
+		if (found == FOUND && address >> WALK_PAGE_SHIFT < MAPPING_PAGE(&w->mapping))
+			address = w->pc;
+	}
+	u64 kind = w->exact && w->n ? FRAME_EXACT : FRAME_RETURN;
+	if (w->n >= w->frames_max || !walk_put(w, w->n, w->pc | kind << FRAME_PAYLOAD_BITS))
+		return ended(w, WALK_END_TRUNCATED);
+	w->n++;
+	w->guess = 0;
+	w->start = WALK_END_COMPLETE;
+	struct rule rule;
+	if (!w->place) {
+		rule = w->loading ? without_rows(w, w->loading)
+				  : guess(w, WALK_END_NO_ROWS, WALK_END_COMPLETE);
+	} else if (found == NOT_FOUND) {
+		/* A file that was loaded since the table was written, perhaps. */
+		missed(w, NEED_MAPPING, w->n - 1);
+		if (w->n > 1)
+			return lost(w, WALK_END_NOT_CODE);
+		rule = without_rows(w, WALK_END_LOADING);
+	} else if (MAPPING_KIND(&w->mapping) == MAPPING_FILE) {
+		if (!rule_of_file(w, address, &rule))
+			return true;
+	} else if (MAPPING_KIND(&w->mapping) == MAPPING_ANON) {
+		rule = guess(w, WALK_END_JIT, WALK_END_JIT);
+	} else {
+		rule = guess(w, WALK_END_NO_ROWS, WALK_END_COMPLETE);
+	}
+	return leave(w, rule);
+}
