@@ -66,3 +66,38 @@ bool elf_debug_matches(int fd, int debug_fd);
 // The same lookup in an ELF image in memory (the vdso). Not in slices: images up to 64 KiB only.
 int elf_lookup_memory(const void *image, size_t size, const uint64_t *addresses, uint32_t count,
     void (*found)(void *arg, uint32_t index, const struct elf_symbol *symbol), void *arg);
+
+// Where a file says how to come from a frame to its caller, for whoever reads that; offsets and
+// sizes lie inside the file. 0 or -errno as elf_facts.
+struct elf_part {
+	uint64_t offset, size, vaddr; // in the file; size 0: not there
+};
+struct elf_frames {
+	uint16_t machine;
+	bool is_64;		 // false: nothing else is known
+	bool go;		 // elf_go_new may have rows
+	bool debug_frame_zipped; // debug_frame is compressed (SHF_COMPRESSED)
+	uint8_t exec_count;
+	// Of eh_frame that only its header knows the size is what is left of the segment.
+	struct elf_part eh_frame_hdr, eh_frame, debug_frame;
+	struct elf_part exec[ELF_EXEC_MAX]; // executable segments
+	uint64_t low, high; // executable code lies in [low, high), link-time addresses
+};
+// FD, or where it is -1 the IMAGE in memory.
+int elf_frames(int fd, const void *image, size_t size, struct elf_frames *frames);
+
+// How deep the stack is in Go's functions, all of which its pclntab has.
+struct elf_go_function {
+	uint64_t start, end; // link-time addresses
+	const char *name;    // its first 63 bytes if it may be assembly, else NULL
+	bool top, switches;  // marked (since Go 1.17): a stack's first; sets sp to what is not told
+};
+struct elf_go *elf_go_new(int fd); // FD is borrowed; NULL + errno
+void elf_go_free(struct elf_go *g);
+// 1 more to do; 0 found, the table covers [*START, *END); -ENOENT there is none; -errno.
+int elf_go_find(struct elf_go *g, uint64_t budget_ns, uint64_t *start, uint64_t *end);
+// The first that ends behind ADDRESS, valid until the next call. 1, 0 none, -errno.
+int elf_go_function(struct elf_go *g, uint64_t address, struct elf_go_function *f);
+// Of it, from its start on: up to *END sp lies DEPTH bytes below where it was when the function was
+// entered. 1, 0 nothing is told of what is left, -errno.
+int elf_go_depth(struct elf_go *g, uint64_t *end, int32_t *depth);

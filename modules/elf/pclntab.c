@@ -7,8 +7,8 @@
 #include <string.h>
 
 #define COUNT_MAX (16u << 20)
-#define BLOCK 128  // functab entries read at once at the end of a search
-#define SAMPLE 100 // entries checked at each end of the table
+#define BLOCK PCLNTAB_ENTRIES // functab entries read at once at the end of a search
+#define SAMPLE 100	      // entries checked at each end of the table
 
 // The entry sizes: {pc, offset} were two words until 1.17, two u32 since.
 static unsigned entry_size(const struct pclntab *t)
@@ -41,6 +41,7 @@ int pclntab_open(
 	    (magic[6] != 1 && magic[6] != 2 && magic[6] != 4) || magic[7] != 8)
 		return -EBADMSG;
 	t->version = version;
+	t->quantum = magic[6];
 	if (!h[1] || h[1] > COUNT_MAX)
 		return -EBADMSG;
 	t->count = (uint32_t)h[1];
@@ -48,14 +49,16 @@ int pclntab_open(
 		t->functab = 16;
 	} else if (version == PCLNTAB_116) {
 		t->names = h[3];
+		t->pctab = h[6];
 		t->functab = t->functions = h[7];
 	} else {
 		t->text = h[3];
 		t->names = h[4];
+		t->pctab = h[7];
 		t->functab = t->functions = h[8];
 	}
 	uint64_t bytes = (uint64_t)t->count * entry_size(t) + entry_size(t) / 2;
-	if (t->names >= size || t->functab >= size || bytes > size - t->functab)
+	if (t->names >= size || t->pctab >= size || t->functab >= size || bytes > size - t->functab)
 		return -EBADMSG;
 	return 0;
 }
@@ -65,8 +68,7 @@ bool pclntab_needs_text(const struct pclntab *t)
 	return t->version >= PCLNTAB_118 && !t->text;
 }
 
-// Entries FIRST.. FIRST+N of functab; after the last function stands the end of the code.
-static int read_entries(
+int pclntab_entries(
     const struct pclntab *t, uint32_t first, uint32_t n, uint64_t *address, uint64_t *function)
 {
 	union {
@@ -94,7 +96,7 @@ static int read_entries(
 static int check_increasing(const struct pclntab *t, uint32_t first, uint32_t n)
 {
 	uint64_t address[BLOCK + 1], function[BLOCK + 1];
-	int err = read_entries(t, first, n, address, function);
+	int err = pclntab_entries(t, first, n, address, function);
 	for (uint32_t i = 1; !err && i < n; i++)
 		if (address[i] <= address[i - 1])
 			err = -EBADMSG;
@@ -159,9 +161,9 @@ int pclntab_check(struct pclntab *t, const struct elf_file *f)
 	uint64_t first, last, function, none;
 	char name[64];
 	uint32_t n = t->count + 1 < SAMPLE ? t->count + 1 : SAMPLE;
-	int err = read_entries(t, 0, 1, &first, &function);
+	int err = pclntab_entries(t, 0, 1, &first, &function);
 	if (!err)
-		err = read_entries(t, t->count, 1, &last, &none);
+		err = pclntab_entries(t, t->count, 1, &last, &none);
 	if (!err && (first < t->text || !file_executable(f, first, last)))
 		err = -EBADMSG;
 	if (!err)
@@ -187,7 +189,7 @@ int pclntab_find(const struct pclntab *t, uint64_t address, uint64_t *start, uin
 	int err;
 	while (hi - lo > BLOCK) {
 		uint32_t mid = lo + (hi - lo) / 2;
-		err = read_entries(t, mid, 1, entries, functions);
+		err = pclntab_entries(t, mid, 1, entries, functions);
 		if (err)
 			return err;
 		if (entries[0] <= address)
@@ -195,7 +197,7 @@ int pclntab_find(const struct pclntab *t, uint64_t address, uint64_t *start, uin
 		else
 			hi = mid;
 	}
-	err = read_entries(t, lo, hi - lo + 1, entries, functions);
+	err = pclntab_entries(t, lo, hi - lo + 1, entries, functions);
 	if (err)
 		return err;
 	uint32_t i = 0;

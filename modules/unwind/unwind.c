@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: Apache-2.0
+// What was missed, what is let go, and the steps.
+#include "private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AHEAD_AT_ONCE 4
+#define RUN_CHUNKS 64 // in so many a run is looked for: a fraction of a millisecond
+
+uint32_t now_s(void)
+{
+	return (uint32_t)(clock_now() / NS_PER_S);
+}
+
+struct unwind *unwind_new(const struct unwind_options *options)
+{
+	struct unwind *u = mem_alloc(ACCOUNT_UNWIND, sizeof(*u));
+	if (!u)
+		return NULL;
+	u->options = *options;
+	u->files = u->publications = MAP(ACCOUNT_UNWIND);
+	u->changed_last = &u->changed;
+	u->load.fd = u->load.debug_fd = -1;
+	u->page = (uint64_t)sysconf(_SC_PAGESIZE);
+	u->windows = pool_new(WINDOWS_MAX);
+	u->slots = pool_new(PROCESS_SLOTS);
+	if (!u->windows || !u->slots || store_init(&u->store, options->tables, options->memory)) {
+		unwind_free(u);
+		return errno = ENOMEM, NULL;
+	}
+	return u;
+}
+
+void unwind_free(struct unwind *u)
+{
+	struct map_slot s;
+	if (!u)
+		return;
+	load_stop(u);
+	for (uint32_t i = 0; map_next(&u->publications, &i, &s); i--)
+		publication_free(u, (struct publication *)(uintptr_t)s.value);
+	for (uint32_t i = 0; map_next(&u->files, &i, &s); i--)
+		file_free(u, (struct file *)(uintptr_t)s.value);
+	map_clear(&u->publications);
+	map_clear(&u->files);
+	store_clear(&u->store);
+	mem_free(u->windows);
+	mem_free(u->slots);
+	mem_free(u);
+}
+
+void unwind_tell(struct unwind *u)
+{
+	if (u->told)
+		return;
+	u->told = true;
+	u->options.on_busy(u->options.arg);
+}
+
+static void window_store(struct unwind *u, uint32_t window, uint64_t place)
+{
+	__atomic_store_n(&u->options.tables->windows[window].place, place, __ATOMIC_RELEASE);
+}
+
+void window_set(struct unwind *u, uint32_t window, enum window_state state)
+{
+	uint64_t place = PLACE_OF_WINDOW(0, 0, 0, 0, state, ++u->store.generation);
+	window_store(u, window, state == WINDOW_ASK ? 0 : place);
+}
+
+static uint64_t place_of(const struct unwind *u, uint32_t window)
+{
+	return u->options.tables->windows[window].place;
+}
+
+static bool is_loaded(const struct unwind *u, uint32_t window)
+{
+	return PLACE_STATE(place_of(u, window)) == WINDOW_ROWS;
+}
+
+void window_load(struct unwind *u, uint32_t window, const struct region *r, uint32_t dictionary)
+{
+	// Not the next to go, before any walker had a chance to use it.
+	u->options.tables->windows[window].used = now_s();
+	window_store(u, window,
+	    PLACE_OF_WINDOW(r->chunk, r->first, dictionary, r->count - dictionary, WINDOW_ROWS,
+		++u->store.generation));
+	u->figures.windows++;
+	u->figures.row_bytes += (uint64_t)r->count * BLOCK_BYTES;
+}
+
+void window_unload(struct unwind *u, uint32_t window)
+{
+	struct file *f = u->owner[window];
+	uint64_t place = place_of(u, window);
+	struct region r = {(uint16_t)PLACE_CHUNK(place), (uint16_t)PLACE_FIRST(place),
+	    (uint16_t)(PLACE_RULES(place) + PLACE_ROWS(place))};
+	if (PLACE_STATE(place) != WINDOW_ROWS)
+		return;
+	window_set(u, window, WINDOW_ASK);
+	u->figures.windows--;
+	u->figures.row_bytes -= (uint64_t)r.count * BLOCK_BYTES;
+	u->figures.rows -= f->windows[window - f->first].rows;
+	f->windows[window - f->first].rows = 0;
+	f->loaded--;
+	store_rest(&u->store, &r);
+}
+
+static bool is_recent(uint32_t used, uint32_t now)
+{
+	return used > now || now - used <= RECENT_S;
+}
+
+// Seconds when WINDOW was last used; of a file that no process has any more sooner, so that what
+// ended makes room before what runs.
+static uint32_t window_used(const struct unwind *u, uint32_t window)
+{
+	uint32_t used = u->options.tables->windows[window].used;
+	uint32_t less = u->owner[window]->refs ? 0 : RECENT_S;
+	return used > less ? used - less : 0;
+}
+
+// When a process is taken to have been used last: nobody tells when it is.
+static uint32_t used_of(const struct publication *p)
+{
+	return (uint32_t)(p->published_ns / NS_PER_S) + PUBLISHED_S;
+}
+
+bool unwind_evict(struct unwind *u)
+{
+	uint32_t now = now_s(), window = POOL_NONE, oldest = UINT32_MAX;
+	struct publication *process = NULL;
+	struct map_slot s;
+	for (uint32_t i = 0; i < WINDOWS_MAX; i++) {
+		uint32_t used = is_loaded(u, i) ? window_used(u, i) : UINT32_MAX;
+		if (used < oldest && !is_recent(used, now)) {
+			oldest = used;
+			window = i;
+		}
+	}
+	for (uint32_t i = 0; map_next(&u->publications, &i, &s);) {
+		struct publication *p = (struct publication *)(uintptr_t)s.value;
+		if (p != u->publishing && p->slot != POOL_NONE && !is_recent(used_of(p), now) &&
+		    used_of(p) < oldest) {
+			oldest = used_of(p);
+			process = p;
+		}
+	}
+	if (process) {
+		publication_free(u, process);
+	} else if (window != POOL_NONE) {
+		window_unload(u, window);
+		u->figures.evicted++;
+	}
+	return oldest != UINT32_MAX;
+}
+
+// COUNT of USED[] in a row of which the newest is older than BEST and any other's; which is BEST
+// then. A queue has those that may yet be the newest of a row, the newest first. False: none is
+// older.
+static bool oldest_run(
+    const uint32_t used[CHUNK_BLOCKS], uint32_t count, uint32_t *best, uint32_t *first)
+{
+	uint16_t queue[CHUNK_BLOCKS];
+	uint32_t head = 0, tail = 0, before = *best;
+	for (uint32_t i = 0; i < CHUNK_BLOCKS; i++) {
+		while (tail > head && used[queue[tail - 1]] <= used[i])
+			tail--;
+		queue[tail++] = (uint16_t)i;
+		head += queue[head] + count <= i;
+		if (i + 1 >= count && used[queue[head]] < *best) {
+			*best = used[queue[head]];
+			*first = i + 1 - count;
+		}
+	}
+	return *best < before;
+}
+
+// The loaded windows of each chunk, as lists.
+struct by_chunk {
+	uint16_t head[CHUNKS_MAX], next[WINDOWS_MAX]; // the window's number and 1; 0: none
+};
+
+static void sort_by_chunk(const struct unwind *u, struct by_chunk *b)
+{
+	memset(b->head, 0, sizeof(b->head));
+	for (uint32_t i = 0; i < WINDOWS_MAX; i++) {
+		if (!is_loaded(u, i))
+			continue;
+		uint16_t *head = &b->head[PLACE_CHUNK(place_of(u, i))];
+		b->next[i] = *head;
+		*head = (uint16_t)(i + 1);
+	}
+}
+
+// When each block of CHUNK was last used; 0: nothing lies in it, UINT32_MAX: it may not go.
+static void blocks_used(
+    const struct unwind *u, const struct by_chunk *b, uint32_t chunk, uint32_t used[CHUNK_BLOCKS])
+{
+	uint32_t now = now_s();
+	for (uint32_t i = 0; i < CHUNK_BLOCKS; i++)
+		used[i] = pool_is_taken(u->store.chunks[chunk], i) ? UINT32_MAX : 0;
+	for (uint32_t n = b->head[chunk]; n; n = b->next[n - 1]) {
+		uint64_t place = place_of(u, n - 1);
+		uint32_t its = window_used(u, n - 1), first = PLACE_FIRST(place);
+		uint32_t end = first + PLACE_RULES(place) + PLACE_ROWS(place);
+		for (uint32_t i = first; i < end && !is_recent(its, now); i++)
+			used[i] = its;
+	}
+}
+
+bool unwind_evict_run(struct unwind *u, uint32_t count)
+{
+	struct by_chunk by;
+	uint32_t used[CHUNK_BLOCKS], best = UINT32_MAX, chunk = POOL_NONE, first = 0;
+	sort_by_chunk(u, &by);
+	for (uint32_t i = 0, n = 0; i < u->options.tables->chunks_max && n < RUN_CHUNKS; i++) {
+		if (!u->store.chunks[i])
+			continue;
+		blocks_used(u, &by, i, used);
+		if (oldest_run(used, count, &best, &first))
+			chunk = i;
+		n++;
+	}
+	for (uint32_t n = chunk == POOL_NONE ? 0 : by.head[chunk]; n; n = by.next[n - 1]) {
+		uint64_t place = place_of(u, n - 1);
+		uint32_t from = PLACE_FIRST(place);
+		if (from >= first + count || from + PLACE_RULES(place) + PLACE_ROWS(place) <= first)
+			continue;
+		window_unload(u, n - 1);
+		u->figures.evicted++;
+	}
+	return chunk != POOL_NONE;
+}
+
+void unwind_evict_ahead(struct unwind *u)
+{
+	for (int i = 0; i < AHEAD_AT_ONCE && store_is_low(&u->store); i++)
+		if (!unwind_evict(u))
+			return;
+}
+
+bool unwind_room(struct unwind *u, const struct map *m, uint64_t bytes)
+{
+	// A map that is full doubles, and for a moment has both.
+	if (m && (!m->slots || (m->count + 1) * 4ull > (m->mask + 1ull) * 3))
+		bytes += (m->slots ? m->mask + 1ull : 8) * 2 * sizeof(*m->slots) + 64;
+	if (store_left(&u->store) >= bytes + 64)
+		return true;
+	unwind_evict(u);
+	return false;
+}
+
+static const struct process_mapping *mapping_at(
+    struct unwind *u, struct process *p, uint64_t address)
+{
+	uint32_t count, lo = 0;
+	const struct process_mapping *m = process_mappings(u->options.processes, p, &count);
+	for (uint32_t hi = count; lo < hi;) {
+		uint32_t mid = (lo + hi) / 2;
+		if (m[mid].end > address)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo < count && m[lo].start <= address ? &m[lo] : NULL;
+}
+
+// The file behind mapping M of P, made if need be, and the link-time address of ADDRESS into *LINK.
+// NULL: there is none that has rows, or no room for it.
+static struct file *file_at(struct unwind *u, struct process *p, const struct process_mapping *m,
+    uint64_t address, uint64_t *link)
+{
+	if (vdso_is_ours(m)) {
+		struct file *f = file_make_vdso(u);
+		*link = address - m->start + m->offset + u->vdso_delta;
+		return f;
+	}
+	if (m->kind != PLACE_FILE)
+		return NULL;
+	uint32_t id = process_mapping_binary(u->options.processes, p, address);
+	const struct binary *b = id ? binary_by_id(u->options.processes, id) : NULL;
+	if (!b || !facts_usable(&b->facts) || !mapping_link(u, m, &b->facts, address, link))
+		return NULL;
+	return file_make(u, b, true);
+}
+
+static void need_code(struct unwind *u, struct process *p, const struct record_sample *r)
+{
+	uint64_t frame = r->frames[r->kernel_frames + r->need_at], link = 0;
+	bool is_return = r->need_at > 0 && frame >> FRAME_PAYLOAD_BITS != FRAME_EXACT;
+	uint64_t address = (frame & ((1ull << FRAME_PAYLOAD_BITS) - 1)) - is_return;
+	const struct process_mapping *known = mapping_at(u, p, address);
+	if (!known)
+		return;			   // what nobody knows cannot be published
+	struct process_mapping m = *known; // which moves when it is asked for its file
+	struct file *f = r->need & NEED_WINDOW ? file_at(u, p, &m, address, &link) : NULL;
+	struct publication *pub = publication_of(u, p->pid);
+	// The walker missed what is known here: a mapping, a file behind one, or that it is none.
+	if (pub && (!f || !publication_has(pub, f)))
+		publication_changed(u, pub, 0);
+	if (f)
+		load_want(u, f, link);
+}
+
+void unwind_need(struct unwind *u, struct process *p, const struct record_sample *r)
+{
+	u->busy++;
+	if (r->need & NEED_PROCESS)
+		publication_want(u, p, r);
+	if (r->need & (NEED_WINDOW | NEED_MAPPING) && r->need_at < r->user_frames)
+		need_code(u, p, r);
+	u->busy--;
+	if (u->changed || u->queued || u->load.file)
+		unwind_tell(u);
+}
+
+void unwind_changed(struct unwind *u, const struct process *p)
+{
+	struct publication *pub = publication_of(u, p->pid);
+	if (!pub || pub->process != p->id)
+		return;
+	publication_changed(u, pub, 0);
+	unwind_tell(u);
+}
+
+void unwind_gone(struct unwind *u, const struct process *p)
+{
+	struct publication *pub = publication_of(u, p->pid);
+	if (pub && pub->process == p->id)
+		publication_free(u, pub);
+}
+
+static void turn(struct unwind *u)
+{
+	u->turn_ns = clock_now() + TURN_NS;
+	store_turn(&u->store);
+	pool_turn(u->windows);
+	pool_turn(u->slots);
+	unwind_evict_ahead(u);
+	if (clock_now() < u->sweep_ns)
+		return;
+	u->sweep_ns = clock_now() + SWEEP_NS;
+	publications_sweep(u);
+	files_sweep(u);
+}
+
+int unwind_step(struct unwind *u, uint64_t budget_ns)
+{
+	uint64_t start = clock_now(), end = start + budget_ns;
+	u->busy++;
+	if (start >= u->turn_ns)
+		turn(u);
+	bool more = publish_step(u, end);
+	more = load_step(u, end) || more;
+	// Closing sleeps for milliseconds: one at a time, and when nothing else waits.
+	if (!more)
+		more = store_tidy(&u->store);
+	u->busy--;
+	if (!more)
+		u->told = false;
+	return more;
+}
+
+// Of the chunks of which nothing is in recent use the one unused for longest.
+static uint32_t oldest_chunk(struct unwind *u)
+{
+	uint32_t newest[CHUNKS_MAX] = {0}, found = POOL_NONE, now = now_s();
+	struct map_slot s;
+	for (uint32_t i = 0; i < WINDOWS_MAX; i++) {
+		uint32_t used = u->options.tables->windows[i].used;
+		uint32_t *n = &newest[PLACE_CHUNK(place_of(u, i))];
+		if (is_loaded(u, i) && used > *n)
+			*n = used;
+	}
+	for (uint32_t i = 0; map_next(&u->publications, &i, &s);) {
+		const struct publication *p = (struct publication *)(uintptr_t)s.value;
+		uint32_t used = (uint32_t)(p->published_ns / NS_PER_S);
+		if (p->slot != POOL_NONE && used > newest[p->region.chunk])
+			newest[p->region.chunk] = used;
+	}
+	for (uint32_t i = 0; i < u->options.tables->chunks_max; i++)
+		if (u->store.chunks[i] && !is_recent(newest[i], now) &&
+		    (found == POOL_NONE || newest[i] < newest[found]))
+			found = i;
+	return found;
+}
+
+// What lies in CHUNK goes, and needs no rest: when close returns, no walk reads it any more.
+static void empty_chunk(struct unwind *u, uint32_t chunk)
+{
+	struct map_slot s;
+	for (uint32_t i = 0; i < WINDOWS_MAX; i++)
+		if (is_loaded(u, i) && PLACE_CHUNK(place_of(u, i)) == chunk) {
+			window_unload(u, i);
+			u->figures.evicted++;
+		}
+	for (uint32_t i = 0; map_next(&u->publications, &i, &s);) {
+		struct publication *p = (struct publication *)(uintptr_t)s.value;
+		if (p->slot == POOL_NONE || p->region.chunk != chunk)
+			continue;
+		publication_free(u, p);
+		i--; // another may lie in its place now
+	}
+	store_close(&u->store, chunk);
+}
+
+bool unwind_close_oldest(struct unwind *u)
+{
+	uint32_t chunk = oldest_chunk(u);
+	if (chunk == POOL_NONE)
+		return false;
+	empty_chunk(u, chunk);
+	return true;
+}
+
+uint64_t unwind_shrink(void *arg, uint64_t need)
+{
+	struct unwind *u = arg;
+	uint64_t before = mem_used(ACCOUNT_UNWIND) + mem_used(ACCOUNT_MAPS), freed = 0;
+	while (!u->busy && freed < need) {
+		if (!unwind_close_oldest(u))
+			break;
+		freed = before - mem_used(ACCOUNT_UNWIND) - mem_used(ACCOUNT_MAPS);
+	}
+	return freed;
+}
+
+void unwind_figures(const struct unwind *u, struct unwind_figures *f)
+{
+	*f = u->figures;
+	f->bytes = store_bytes(&u->store);
+	f->chunks = u->store.open;
+}
