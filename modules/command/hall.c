@@ -37,6 +37,7 @@ static int open_kernel(struct hall *h, char *why, size_t size)
 	    .max_depth = (uint32_t)c->profiling_cpu_max_stack_depth,
 	    .no_kernel_frames = c->profiling_exclude_kernel,
 	    .no_user_frames = c->profiling_exclude_user,
+	    .unwind_memory = c->profiling_exclude_user ? 0 : c->unwind_memory,
 	    .only_listed = o->pid_count > 0,
 	    .wanted_max = o->pid_count || filter_asks(h->filter) ? LISTED_MAX : 0,
 	    .on_record = path_record,
@@ -50,6 +51,28 @@ static int open_kernel(struct hall *h, char *why, size_t size)
 		if (error)
 			return fail(why, size, EXIT_FAILED, "table of processes", -error);
 	}
+	return 0;
+}
+
+static int open_unwind(struct hall *h, char *why, size_t size)
+{
+	int error = kernel_tables(h->kernel, &h->tables);
+	if (error == -EOPNOTSUPP)
+		return 0;
+	if (error)
+		return fail(why, size, EXIT_FAILED, "unwind tables", -error);
+	struct unwind_options uo = {
+	    .tables = &h->tables,
+	    .processes = path_processes(h->path),
+	    .memory = h->options.config->unwind_memory,
+	    .on_busy = path_unwind_busy,
+	    .arg = h->path,
+	};
+	h->unwind = unwind_new(&uo);
+	if (!h->unwind)
+		return fail(why, size, EXIT_FAILED, "unwind tables", errno);
+	path_set_unwind(h->path, h->unwind);
+	budget_add(h->budget, 5, "unwind", unwind_shrink, h->unwind);
 	return 0;
 }
 
@@ -126,6 +149,36 @@ static int ready(void *arg, char *why, size_t size)
 	return -EAGAIN;
 }
 
+// What the walker's tables cost and hold, a row each.
+static void unwind_metrics(const struct unwind *u, struct text *t)
+{
+	struct unwind_figures f;
+	unwind_figures(u, &f);
+	const struct {
+		const char *name, *kind, *help;
+		uint64_t value;
+	} rows[] = {
+	    {"bytes", "gauge", "memory of the unwind tables, within unwind.memory", f.bytes},
+	    {"chunks", "gauge", "chunks of unwind tables", f.chunks},
+	    {"windows", "gauge", "MiBs of code whose unwind rows are loaded", f.windows},
+	    {"rows", "gauge", "unwind rows loaded", f.rows},
+	    {"row_bytes", "gauge", "bytes of the unwind rows loaded", f.row_bytes},
+	    {"processes", "gauge", "processes whose mappings the walker has", f.processes},
+	    {"built_rows_total", "counter", "unwind rows built", f.built_rows},
+	    {"build_nanoseconds_total", "counter", "CPU time of building unwind rows", f.build_ns},
+	    {"loads_total", "counter", "MiBs of code whose unwind rows were loaded", f.loads},
+	    {"evicted_total", "counter", "of these, dropped to make room", f.evicted},
+	    {"refused_total", "counter", "of these, not loaded: unwind.memory was full", f.refused},
+	    {"failed_total", "counter", "of these, not to be had from their files", f.failed},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		text_printf(t,
+		    "# HELP telegen_unwind_%s %s\n# TYPE telegen_unwind_%s %s\n"
+		    "telegen_unwind_%s %lu\n",
+		    rows[i].name, rows[i].help, rows[i].name, rows[i].kind, rows[i].name,
+		    rows[i].value);
+}
+
 static void metrics(void *arg, struct text *t)
 {
 	struct hall *h = arg;
@@ -161,6 +214,8 @@ static void metrics(void *arg, struct text *t)
 	    "# HELP telegen_cpus CPUs that are profiled\n# TYPE telegen_cpus gauge\n"
 	    "telegen_cpus %u\n",
 	    kernel_cpus(h->kernel));
+	if (h->unwind)
+		unwind_metrics(h->unwind, t);
 }
 
 static void flush(void *arg)
@@ -262,6 +317,8 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 		return fail(why, size, EXIT_FAILED, "starting", errno);
 	if (!options->source && (status = open_kernel(h, why, size)))
 		return status;
+	if (h->kernel && (status = open_unwind(h, why, size)))
+		return status;
 	if ((status = open_symbol(h, why, size)))
 		return status;
 	if (h->tape)
@@ -343,6 +400,7 @@ void hall_close(struct hall *h)
 	serve_free(h->serve);
 	if (h->budget) {
 		budget_remove(h->budget, h->path);
+		budget_remove(h->budget, h->unwind);
 		budget_remove(h->budget, h->symbol);
 		budget_remove(h->budget, h->history);
 		if (h->path)
@@ -352,6 +410,7 @@ void hall_close(struct hall *h)
 	path_free_jobs(h->path);
 	directory_free(h->directory);
 	symbol_free(h->symbol);
+	unwind_free(h->unwind); // it looks at the path's processes and at the kernel's tables
 	path_free(h->path);
 	kernel_free(h->kernel);
 	tape_reader_free(h->source);

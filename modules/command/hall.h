@@ -14,6 +14,7 @@
 #include "../serve/serve.h"
 #include "../symbol/symbol.h"
 #include "../tape/tape.h"
+#include "../unwind/unwind.h"
 
 struct hall_options {
 	const struct config *config;
@@ -41,6 +42,8 @@ struct hall {
 	struct proc *proc;
 	struct filter *filter;
 	struct kernel *kernel;
+	struct kernel_tables tables;
+	struct unwind *unwind;
 	struct symbol *symbol;
 	struct history *history;
 	struct directory *directory;

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define AGAIN_NS NS_PER_S // `timeout` sends its signal twice within a moment: that is no impatience
 #define DEFAULT_DURATION (10 * NS_PER_S)
 #define DEFAULT_OUTPUT "profile.pb.gz"
 #define TAPE_WORTH 1024 // bytes of a recording below which it holds nothing
@@ -34,8 +35,8 @@ struct record_run {
 	int gate; // a byte through it lets the child exec; it answers with what failed
 	uint64_t began_ns, end_ns;
 	struct timer *deadline, *progress;
-	struct watch *child_watch, *interrupt, *terminate;
-	bool ending, terminal;
+	struct watch *child_watch, *interrupt, *terminate, *hangup;
+	bool ending, abandoned, terminal;
 };
 
 static bool is_tape(const char *path)
@@ -68,9 +69,8 @@ static void on_signal(void *arg, int signo)
 {
 	struct record_run *r = arg;
 	(void)signo;
-	if (r->ending) {
-		log_warn(
-		    "record: interrupted again: the window that was not yet named is left out");
+	if (r->ending && clock_now() - r->end_ns >= AGAIN_NS) {
+		r->abandoned = true;
 		loop_stop(r->hall.loop);
 	}
 	end(r);
@@ -176,6 +176,13 @@ static int watch_all(struct record_run *r)
 	r->interrupt = loop_signal(loop, SIGINT, on_signal, r);
 	r->terminate = loop_signal(loop, SIGTERM, on_signal, r);
 	bool ok = r->interrupt && r->terminate;
+	struct sigaction hangup;
+	// Under nohup a closed session does not end the capture; else it does, and what there is is
+	// kept.
+	if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) {
+		r->hangup = loop_signal(loop, SIGHUP, on_signal, r);
+		ok = ok && r->hangup;
+	}
 	if (r->child) {
 		r->child_watch = loop_watch(loop, r->child_fd, LOOP_READ, on_child, r);
 		ok = ok && r->child_watch;
@@ -272,6 +279,11 @@ static int write_result(struct record_run *r)
 	    taken, t.delivered, t.lost, (double)(r->end_ns - r->began_ns) / 1e9, stacks,
 	    human_bytes(mem_peak(), size, sizeof(size)),
 	    strcmp(r->output, "-") ? r->output : "standard output");
+	if (r->abandoned) {
+		log_error(
+		    "record: interrupted again: what was not yet named is left out of the file");
+		return EXIT_FAILED;
+	}
 	if (!t.delivered)
 		log_warn("record: no sample was delivered: what is selected used no CPU%s",
 		    t.lost ? ", or all of it was lost" : "");
@@ -295,6 +307,16 @@ static int open_output(struct record_run *r, struct hall_options *ho)
 		return 0;
 	log_error("record: %s: %s", r->output, strerror(-error));
 	return EXIT_FAILED;
+}
+
+static void hold_signals(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 static int run(struct record_run *r, struct config *config)
@@ -387,11 +409,13 @@ int command_record(int argc, char **argv)
 	if (!config)
 		return EXIT_USAGE;
 	status = run(&r, config);
+	hold_signals(); // all is written: one that comes late must not make a failure of it
 	timer_free(r.deadline);
 	timer_free(r.progress);
 	watch_free(r.child_watch);
 	watch_free(r.interrupt);
 	watch_free(r.terminate);
+	watch_free(r.hangup);
 	targets_close(&r.targets);
 	if (r.gate >= 0)
 		close(r.gate);

@@ -45,7 +45,11 @@ void learn_process(void *arg, struct process *process)
 
 void learn_mapping(void *arg, const struct process *process, const struct process_mapping *m)
 {
-	tape_put_mapping(arg, process, m);
+	struct path *p = arg;
+	// The walker was perhaps told of another file with the same build-id.
+	if (p->unwind)
+		unwind_changed(p->unwind, process);
+	tape_put_mapping(p, process, m);
 }
 
 int learn_scan_step(void *arg, uint64_t budget_ns)
@@ -82,4 +86,39 @@ void learn_busy(void *arg)
 	struct path *p = arg;
 	if (!p->read_slice)
 		p->read_slice = loop_slice(p->options.loop, read_step, read_done, p);
+}
+
+static int unwind_tables_step(void *arg, uint64_t budget_ns)
+{
+	struct path *p = arg;
+	return unwind_step(p->unwind, budget_ns);
+}
+
+static void unwind_done(void *arg, int result)
+{
+	struct path *p = arg;
+	(void)result;
+	p->unwind_slice = NULL;
+}
+
+// Without memory for a slice the tables wait; the next sample that misses something asks again.
+void path_unwind_busy(void *arg)
+{
+	struct path *p = arg;
+	if (!p->unwind_slice)
+		p->unwind_slice = loop_slice(p->options.loop, unwind_tables_step, unwind_done, p);
+}
+
+// What the walker is told of a process follows what became of it.
+void learn_unwind(struct path *p, const struct record *r)
+{
+	uint32_t pid = r->kind == RECORD_MMAP ? ((const struct record_mmap *)r)->pid
+					      : ((const struct record_task *)r)->pid;
+	const struct process *process = p->unwind ? process_by_pid(p->processes, pid) : NULL;
+	if (!process)
+		return;
+	if (r->kind == RECORD_MMAP)
+		unwind_changed(p->unwind, process);
+	else
+		unwind_gone(p->unwind, process);
 }

@@ -10,6 +10,7 @@
 #define DRAIN_BITE 2
 #define DRAIN_TURN_NS (250 * NS_PER_US) // a slice may run in the same turn
 #define RING_BYTES (256u << 10)		// as the kernel room has it
+#define UNWIND_LOOK_NS (100 * NS_PER_MS) // what rests or waits in the tables goes on
 #define CPU_RESCAN_NS (60 * NS_PER_S)
 
 struct path *path_new(const struct path_options *options)
@@ -53,6 +54,7 @@ void path_free_jobs(struct path *p)
 	slice_free(p->replay_slice);
 	slice_free(p->finish_slice);
 	slice_free(p->read_slice);
+	slice_free(p->unwind_slice);
 	timer_free(p->drain_timer);
 	timer_free(p->window_timer);
 	timer_free(p->cpu_timer);
@@ -60,6 +62,7 @@ void path_free_jobs(struct path *p)
 	naming_free(&p->naming);
 	profile_merge_free(p->merge);
 	p->scan_slice = p->ship_slice = p->replay_slice = p->finish_slice = p->read_slice = NULL;
+	p->unwind_slice = NULL;
 	p->drain_timer = p->window_timer = p->cpu_timer = NULL;
 	p->wake = NULL;
 	p->merge = NULL;
@@ -84,6 +87,11 @@ void path_set_symbol(struct path *p, struct symbol *s)
 	p->symbol = s;
 }
 
+void path_set_unwind(struct path *p, struct unwind *u)
+{
+	p->unwind = u;
+}
+
 struct processes *path_processes(struct path *p)
 {
 	return p->processes;
@@ -106,6 +114,10 @@ static void on_drain(void *arg)
 	struct path *p = arg;
 	bool more = path_drain(p);
 	ship_close_if_wanted(p);
+	if (p->unwind && clock_now() - p->unwind_ns >= UNWIND_LOOK_NS) {
+		p->unwind_ns = clock_now();
+		path_unwind_busy(p);
+	}
 	if (more) {
 		timer_set(p->drain_timer, 1, 0); // after other events had their turn
 		return;

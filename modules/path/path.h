@@ -22,6 +22,7 @@ struct processes;
 struct proc;
 struct filter;
 struct symbol;
+struct unwind;
 struct history;
 struct directory;
 struct record;
@@ -51,6 +52,10 @@ void path_free(struct path *p);
 void path_free_jobs(struct path *p);
 // The resolver that names; built by the caller with path_processes, lives longer than the path.
 void path_set_symbol(struct path *p, struct symbol *s);
+// The tables that the walker reads; built by the caller with path_processes and path_unwind_busy,
+// lives as long as the path. NULL: none.
+void path_set_unwind(struct path *p, struct unwind *u);
+void path_unwind_busy(void *p); // unwind_options.on_busy
 struct processes *path_processes(struct path *p);
 // Kernel records go here (kernel_options.on_record).
 void path_record(void *p, const struct record *r);

@@ -11,6 +11,7 @@
 #include "../proc/proc.h"
 #include "../process/process.h"
 #include "../symbol/symbol.h"
+#include "../unwind/unwind.h"
 #include "../tape/tape.h"
 
 enum ship_phase { SHIP_NAME, SHIP_KEEP, SHIP_MERGE, SHIP_WRITE };
@@ -28,6 +29,7 @@ struct path {
 	struct path_options options;
 	struct processes *processes;
 	struct symbol *symbol;
+	struct unwind *unwind; // NULL: none
 	struct kernel *kernel;
 	struct tape_writer *tape;
 	// take: the window being filled
@@ -52,9 +54,11 @@ struct path {
 	struct profile_merge *merge;
 	bool upload_wanted;
 	uint64_t upload_due, closed_ns; // clock_now() time; when `sealed` was closed
-	struct watch *wake; // many mapping events wait
+	struct watch *wake;		// many mapping events wait
 	struct timer *drain_timer, *window_timer, *cpu_timer;
-	struct slice *scan_slice, *ship_slice, *replay_slice, *finish_slice, *read_slice;
+	struct slice *scan_slice, *ship_slice, *replay_slice, *finish_slice, *read_slice,
+	    *unwind_slice;
+	uint64_t unwind_ns; // when the tables were last looked after
 	uint64_t drain_ns, drained_bytes; // since the kernel's ring was last empty
 	bool scanned;
 	bool finishing; // no more samples come: once shipped, `current` is NULL
@@ -84,6 +88,7 @@ void learn_process(void *arg, struct process *process);
 void learn_mapping(void *arg, const struct process *process, const struct process_mapping *m);
 int learn_scan_step(void *arg, uint64_t budget_ns);
 void learn_busy(void *arg);
+void learn_unwind(struct path *p, const struct record *r); // a mapping event, an exec, an exit
 // ship.c
 void naming_free(struct naming *n);
 void ship_close(struct path *p); // seals the current window, or notes that it is wanted

@@ -14,7 +14,7 @@
 
 // To be raised when any of the structures changes, struct elf_facts and the kernel's records
 // included.
-#define TAPE_VERSION 2
+#define TAPE_VERSION 3
 
 enum tape_kind {
 	TAPE_META = 1, // struct tape_meta

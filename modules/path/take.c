@@ -79,26 +79,47 @@ static uint32_t frame_of_place(
 	return profile_add_frame(p->current, &f);
 }
 
+// Why the walk ended, in words; NULL where it came to the start of the thread.
+static const char *walk_mark(uint32_t end)
+{
+	return end <= WALK_END_COMPLETE ? NULL : kernel_counter_label(KERNEL_WALK(end));
+}
+
+static uint32_t put_truncated(struct path *p, const char *why, uint32_t *out)
+{
+	char text[64];
+	snprintf(text, sizeof(text), "[truncated: %s]", why);
+	*out = profile_add_mark(p->current, text);
+	return 1;
+}
+
 // The user part of the stack into OUT, and at its root end a mark where the walk did not get there.
 static uint32_t user_frames_of(
     struct path *p, struct process *process, const struct record_sample *r, uint32_t *out)
 {
-	uint32_t n = 0;
-	const char *mark = r->walk_end == WALK_END_TRUNCATED	? "[truncated: max_stack_depth]"
-			   : r->walk_end == WALK_END_UNREADABLE ? "[truncated: unreadable stack]"
-								: NULL;
+	uint32_t n = 0, leaf = PLACE_NONE;
+	// What the walker had not been told yet and is code by now: a library that was just loaded.
+	bool news = r->walk_end == WALK_END_NOT_CODE && r->need & NEED_MAPPING;
+	const char *mark = walk_mark(news ? WALK_END_LOADING : r->walk_end);
 	for (uint32_t i = 0; i < r->user_frames; i++) {
-		struct place place =
-		    process_place(p->processes, process, r->frames[r->kernel_frames + i] - (i > 0));
+		uint64_t frame = r->frames[r->kernel_frames + i];
+		uint64_t address = frame & ((1ull << FRAME_PAYLOAD_BITS) - 1);
+		bool is_return = i > 0 && frame >> FRAME_PAYLOAD_BITS != FRAME_EXACT;
+		struct place place = process_place(p->processes, process, address - is_return);
 		if (place.kind == PLACE_PENDING) {
-			mark = "[truncated: mappings being read]";
+			mark = "mappings being read";
 			break;
 		}
 		// A caller that is no code: the frame pointer was none. What follows is noise.
+		// Where the leaf is in no mapping either, it is the mappings that are not known.
 		if (i > 0 && place.kind == PLACE_UNMAPPED) {
-			mark = "[truncated: no frame pointer]";
+			if (leaf == PLACE_UNMAPPED)
+				mark = "mappings not known";
+			else if (r->walk_end != WALK_END_LOADING && r->walk_end != WALK_END_FULL)
+				mark = walk_mark(WALK_END_NOT_CODE);
 			break;
 		}
+		leaf = i ? leaf : place.kind;
 		if (place.kind == PLACE_TOO_MANY) { // a caller is perhaps none, as above
 			out[n++] = profile_add_mark(p->current, "[unmapped: too many mappings]");
 			if (i > 0)
@@ -108,12 +129,12 @@ static uint32_t user_frames_of(
 		if (!process->in_exec || place.kind != PLACE_UNMAPPED)
 			out[n++] = frame_of_place(p, process, &place);
 		if (process->in_exec) { // what its callers were went with the old stack
-			mark = "[truncated: execve]";
+			mark = "execve";
 			break;
 		}
 	}
 	if (mark)
-		out[n++] = profile_add_mark(p->current, mark);
+		n += put_truncated(p, mark, out + n);
 	return n;
 }
 
@@ -165,7 +186,8 @@ static bool is_sound(const struct record_sample *r)
 	return r->head.size >= sizeof(*r) && r->kernel_frames <= KERNEL_FRAMES_MAX &&
 	       r->user_frames <= FRAMES_MAX &&
 	       r->head.size >= sizeof(*r) + 8ull * (r->kernel_frames + r->user_frames) &&
-	       r->source < SOURCE_COUNT && r->value <= VALUE_MAX;
+	       r->source < SOURCE_COUNT && r->walk_end < WALK_END_COUNT &&
+	       (!r->need || r->need_at <= r->user_frames) && r->value <= VALUE_MAX;
 }
 
 // Takes a sample: true where it belongs onto a tape.
@@ -189,6 +211,8 @@ static bool take_sample(struct path *p, const struct record_sample *r)
 		return false;
 	}
 	uint32_t n = frames_of(p, process, r, frames);
+	if (p->unwind && r->need && !process->in_exec)
+		unwind_need(p->unwind, process, r);
 	uint32_t stack = profile_add_stack(p->current, frames, n);
 	int64_t values[PROFILE_VALUES_MAX] = {1, (int64_t)r->value};
 	if (profile_add(p->current, stack, subject_of(p, process, r), values) < 0)
@@ -206,11 +230,13 @@ static bool learn_record(struct path *p, const struct record *r)
 	case RECORD_EXEC:
 		if (r->size < sizeof(struct record_task))
 			return false;
+		learn_unwind(p, r);
 		process_execed(p->processes, (const struct record_task *)r);
 		return true;
 	case RECORD_EXIT:
 		if (r->size < sizeof(struct record_task))
 			return false;
+		learn_unwind(p, r);
 		process_exited(p->processes, (const struct record_task *)r);
 		return true;
 	case RECORD_MMAP:
@@ -218,6 +244,7 @@ static bool learn_record(struct path *p, const struct record *r)
 		    m->path[m->path_len] || m->build_id_len > BUILD_ID_MAX)
 			return false;
 		process_mapped(p->processes, m);
+		learn_unwind(p, r);
 		return true;
 	default:
 		return false;

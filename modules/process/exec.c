@@ -57,7 +57,7 @@ static int is_loading(
 {
 	if (e->bare) // nothing to execute is mapped yet
 		return 1;
-	if (t->kernel_seen && !r->kernel_frames) // in user code
+	if (r->in_user)
 		return 0;
 	return t->options.is_loading ? t->options.is_loading(t->options.arg, r) : -ENOSYS;
 }
@@ -66,7 +66,6 @@ static int is_loading(
 void exec_sample(struct processes *t, struct entry *e, const struct record_sample *r)
 {
 	e->bare = !r->exec_pages && !t->options.offline;
-	t->kernel_seen |= r->kernel_frames > 0;
 	if (t->options.offline) {
 		if (!e->taught)
 			mappings_free(&e->before);

@@ -177,6 +177,35 @@ struct place place_in_file(
 	return (struct place){.kind = PLACE_OFFSET, .owner = m->binary, .address = offset};
 }
 
+const struct process_mapping *process_mappings(
+    struct processes *t, struct process *p, uint32_t *count)
+{
+	const struct entry *e = (struct entry *)p;
+	(void)t;
+	*count = e->maps_read && !e->late && !e->bare && !p->kernel_thread ? e->now.count : 0;
+	return e->now.at;
+}
+
+uint32_t process_mapping_guess(const struct processes *t, const struct process_mapping *m)
+{
+	uint64_t id;
+	if (m->binary || m->kind != PLACE_FILE || !m->build_id)
+		return m->binary;
+	return map_get(&t->by_build_id, m->build_id, &id) && id != AMBIGUOUS ? (uint32_t)id : 0;
+}
+
+uint32_t process_mapping_binary(struct processes *t, struct process *p, uint64_t address)
+{
+	struct entry *e = (struct entry *)p;
+	t->busy++;
+	struct process_mapping *m = mapping_at(&e->now, address);
+	if (m && m->kind == PLACE_FILE)
+		place_in_file(t, e, m, address);
+	uint32_t binary = m && m->kind == PLACE_FILE ? m->binary : 0;
+	t->busy--;
+	return binary;
+}
+
 struct place place_in_vdso(const struct process_mapping *m, uint64_t address)
 {
 	// A 32-bit process has another image than we have: an offset that ours does not reach.

@@ -102,7 +102,6 @@ struct processes {
 	uint64_t next_reread_ns; // no mappings are read a second time before
 	uint64_t seed;		 // of the keys: nobody may choose files to collide
 	int busy;	  // mappings or paths are in use: processes_shrink must leave them alone
-	bool kernel_seen; // samples bring their kernel part: one without was taken in user code
 };
 
 // Ids made up in a replay; those of recordings lie below.

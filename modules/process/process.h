@@ -127,6 +127,16 @@ struct place process_place(struct processes *t, struct process *p, uint64_t addr
 
 // The binary whose mapping holds ADDRESS, 0 for none: JIT code in a memfd has one without a file.
 uint32_t process_binary_at(const struct process *p, uint64_t address);
+// The executable mappings of P, sorted, not overlapping; borrowed until the next call. *COUNT is 0
+// where they are not known (yet).
+const struct process_mapping *process_mappings(
+    struct processes *t, struct process *p, uint32_t *count);
+// The binary behind M as far as is known without opening anything: one that has M's build-id, which
+// is enough to unwind by, but not to name by. 0: none.
+uint32_t process_mapping_guess(const struct processes *t, const struct process_mapping *m);
+// The binary behind the mapping of P that covers ADDRESS, opened now if it was not asked for
+// before; 0: none. What process_mappings gave is no longer valid.
+uint32_t process_mapping_binary(struct processes *t, struct process *p, uint64_t address);
 
 struct process *process_by_pid(struct processes *t, uint32_t pid); // the one that runs, or NULL
 // By ids of places; NULL where it was forgotten. The root of one that runs JIT code is pinned again

@@ -133,8 +133,9 @@ static inline void sim_close(void)
 	clock_fake(NULL, NULL);
 }
 
-static inline void feed_stack(uint32_t pid, uint32_t ppid, uint64_t ticks, const char *comm,
-    const uint64_t *user, uint16_t count)
+// END: why the walk over the user stack ended; NEED: what it missed, at the last frame.
+static inline void feed_walk(uint32_t pid, uint32_t ppid, uint64_t ticks, const char *comm,
+    const uint64_t *user, uint16_t count, uint8_t end, uint8_t need)
 {
 	struct {
 		struct record_sample r;
@@ -149,7 +150,9 @@ static inline void feed_stack(uint32_t pid, uint32_t ppid, uint64_t ticks, const
 		   .mnt_ns = 1,
 		   .user_frames = count,
 		   .kernel_frames = 1,
-		   .walk_end = WALK_END_COMPLETE}};
+		   .walk_end = end,
+		   .need = need,
+		   .need_at = (uint16_t)(need ? count - 1 : 0)}};
 	s.r.head.size = (uint32_t)sizeof(s.r) + 8u * (1u + count);
 	text_copy(s.r.comm, COMM_LEN, comm);
 	text_copy(s.r.process_comm, COMM_LEN, comm);
@@ -157,6 +160,12 @@ static inline void feed_stack(uint32_t pid, uint32_t ppid, uint64_t ticks, const
 	memcpy(s.frames + 1, user, 8u * count);
 	sim.fed++;
 	path_record(sim.path, &s.r.head);
+}
+
+static inline void feed_stack(uint32_t pid, uint32_t ppid, uint64_t ticks, const char *comm,
+    const uint64_t *user, uint16_t count)
+{
+	feed_walk(pid, ppid, ticks, comm, user, count, WALK_END_COMPLETE, 0);
 }
 
 static inline void feed_sample(

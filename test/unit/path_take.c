@@ -161,6 +161,41 @@ static void code_in_a_memfd(void **state)
 	close(fd);
 }
 
+static void walks_that_ended_early(void **state)
+{
+	(void)state;
+	int fd = tape_fd();
+	fakeproc_add(
+	    48, 1, "walk", 700, "7f0000002000-7f0000003000 r-xp 00000000 08:01 5 /gone/libc\n");
+	begin(fd);
+	uint64_t code[] = {LIBC, LIBC + 0x20}, noise[] = {LIBC, 0x5555};
+	// Where a signal came no call lies before.
+	uint64_t exact[] = {LIBC, (LIBC + 0x30) | (uint64_t)FRAME_EXACT << FRAME_PAYLOAD_BITS};
+	feed_stack(48, 1, 700, "walk", exact, 2);
+	feed_walk(48, 1, 700, "walk", code, 1, WALK_END_JIT, 0);
+	feed_walk(48, 1, 700, "walk", code, 2, WALK_END_LOADING, NEED_PROCESS);
+	feed_walk(48, 1, 700, "walk", noise, 2, WALK_END_NOT_CODE, NEED_MAPPING);
+	uint64_t fresh[] = {LIBC + 0x40, LIBC + 0x20};
+	feed_walk(48, 1, 700, "walk", fresh, 2, WALK_END_NOT_CODE, NEED_MAPPING); // code by now
+	uint64_t bad = count_get(COUNT_RECORDS_BAD);
+	feed_walk(48, 1, 700, "walk", code, 1, WALK_END_COUNT, 0);
+	assert_int_equal(count_get(COUNT_RECORDS_BAD), bad + 1);
+	struct text dump = end(fd);
+	assert_non_null(
+	    strstr(dump.at, "|[libc+0x10]  0 10 /gone/libc |[libc+0x40]  0 40 /gone/libc  1"));
+	assert_non_null(
+	    strstr(dump.at, "|[libc+0x10]  0 10 /gone/libc |[truncated: jit]  3 0   1"));
+	assert_non_null(strstr(
+	    dump.at, "|[libc+0x2f]  0 2f /gone/libc |[truncated: unwind rows being loaded]"));
+	assert_non_null(
+	    strstr(dump.at, "|[libc+0x10]  0 10 /gone/libc |[truncated: caller is no code]"));
+	assert_non_null(
+	    strstr(dump.at, "|[libc+0x50]  0 50 /gone/libc |[libc+0x2f]  0 2f /gone/libc "
+			    "|[truncated: unwind rows being loaded]"));
+	text_free(&dump);
+	close(fd);
+}
+
 static void a_child_that_was_gone_when_it_was_looked_for(void **state)
 {
 	(void)state;
@@ -185,6 +220,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(one_inside_execve, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(more_mappings_than_are_kept, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(code_in_a_memfd, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(walks_that_ended_early, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(
 		a_child_that_was_gone_when_it_was_looked_for, sim_setup, sim_teardown),
 	};

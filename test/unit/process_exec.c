@@ -306,7 +306,7 @@ static void two_programs_in_one_place(void **state)
 	program(51);
 	is_nobodys(child(51, "new", 3), FIXED);
 	struct record_sample r = child_sample(51, "new", 3);
-	r.kernel_frames = 0;
+	r.in_user = 1;
 	is_of(process_of(table, &r), FIXED, "/gone/new");
 	is_of(child(51, "new", 3), FIXED, "/gone/new");
 	// What the old program had there is not known.
