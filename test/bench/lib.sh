@@ -157,5 +157,42 @@ measure() {
 	[ "$tool" != perf ] || row[$name,bpf]='-' row[$name,per]='-'
 	row[$name,size]="$(mb "$(stat -Lc %s "$(binary "$tool")")") ($(mb "$(with_libraries "$(binary "$tool")")"))"
 }
+# unwinding SECONDS: beside programs without frame pointers; fills row[walk,...].
+unwinding() {
+	local t0 before
+	cat >"$tmp/omit.c" <<-'END'
+	#include <stdlib.h>
+	static volatile unsigned long sink;
+	__attribute__((noinline)) static void leaf(int n) { for (int i = 0; i < n; i++) sink += i; }
+	static int compare(const void *a, const void *b) { leaf(50); return *(const int *)a - *(const int *)b; }
+	__attribute__((noinline)) static int deep(int d) { int r = d ? deep(d - 1) : (leaf(20000), 1); sink += r; return r + 1; }
+	int main(void) { static int v[2000]; for (;;) { deep(30); for (int i = 0; i < 2000; i++) v[i] = rand(); qsort(v, 2000, sizeof(*v), compare); } }
+	END
+	gcc -O2 -fomit-frame-pointer -fno-optimize-sibling-calls -o "$tmp/omit" "$tmp/omit.c" || exit 1
+	for c in 1 2 3; do
+		printf '#include <algorithm>\n#include <map>\n#include <regex>\n#include <string>\nint main() { std::map<std::string, std::regex> m; m["%s"] = std::regex("a|b"); return (int)m.size(); }\n' $c >"$tmp/$c.cpp"
+	done
+	"$tmp/omit" & begun+=($!)
+	(while :; do for c in 1 2 3; do g++ -O2 -c -o "$tmp/$c.o" "$tmp/$c.cpp"; done; done) & begun+=($!)
+	group walk ''
+	before=$(programs)
+	start telegen
+	sleep "$1"
+	read -r run per < <(jq -rn --argjson a "$before" --argjson b "$(programs)" '($a | map(.id)) as $old | [$b[] | select(.id as $i | $old | index($i) | not)]
+		| (map(.run_time_ns) | add // 0) as $t | (map(.run_cnt) | add // 0) as $n | "\($t) \(if $n > 0 then $t / $n / 1000 else 0 end)"')
+	metrics >"$tmp/walk.metrics"
+	stop
+	value() { awk -v m="telegen_$1" 'index($0, m " ") == 1 { v = $NF } END { printf "%.0f", v }' "$tmp/walk.metrics"; }
+	walked=$(awk -F'"' '/^telegen_kernel_total/ { v[$2] = substr($3, 3) } END {
+		split("complete,max_stack_depth,unreadable stack,unwind rows being loaded,unwind.memory full,jit,no unwind info,caller is no code,unsupported unwind rule,register of a caller,frame pointer lost,stack does not grow,unwind rows replaced,32-bit", e, ",")
+		for (i in e) n += v[e[i]]
+		printf "%d %.1f %.2f %.2f %.2f", n, n ? v["frames"] / n : 0, n ? 100 * v["complete"] / n : 0, n ? 100 * v["unwind rows being loaded"] / n : 0, n ? 100 * (v["unreadable stack"] + v["jit"]) / n : 0 }' "$tmp/walk.metrics")
+	read -r row[walk,samples] row[walk,frames] row[walk,complete] row[walk,loading] row[walk,apart] <<<"$walked"
+	row[walk,per]=$(printf '%.1f' "$per")
+	row[walk,rows]=$(value unwind_rows) row[walk,windows]=$(value unwind_windows)
+	row[walk,bytes]=$(awk -v b="$(value unwind_row_bytes)" -v n="$(value unwind_rows)" 'BEGIN { printf "%.2f", n ? b / n : 0 }')
+	row[walk,memory]=$(mb "$(value unwind_bytes)")
+	row[walk,build]=$(awk -v t="$(value unwind_build_nanoseconds_total)" -v n="$(value unwind_built_rows_total)" 'BEGIN { printf "%.1f", n ? t / n / 10 : 0 }')
+}
 binary() { case $1 in telegen) echo "$telegen" ;; perf) ls /usr/bin/perf_* 2>/dev/null | tail -n 1 | grep . || command -v perf ;; *) command -v "$1" ;; esac; }
 with_libraries() { { echo "$1"; ldd "$1" 2>/dev/null | awk '$3 ~ /^\// { print $3 }'; } | xargs stat -Lc %s | awk '{ n += $1 } END { print n }'; }
