@@ -30,16 +30,16 @@ whole() {
 			sort -rn | head -n 6
 	fi
 }
-# chain NAME FILE FRAME REGEX [SAMPLES [PERMILLE]]: at least PERMILLE (999) of the samples below FRAME (those while rows were
+# chain NAME FILE FRAME REGEX [SAMPLES [PERMILLE]]: at least PERMILLE (999), one more aside, of the samples below FRAME (those while rows were
 # loaded aside), and at least SAMPLES (5), have a stack that REGEX (extended) matches: "process;root;...;leaf".
 chain() {
 	local name=$1 regex=$4 least=${5:-5} permille=${6:-999} all good
 	awk -v frame="$3" '
 		/;\[truncated: (unwind rows being loaded|mappings being read)\]/ { next }
-		/tgkill/ { next } # the signal is being sent, nothing handles it yet
+		/tgkill|;faults;(asm_)?exc_page_fault/ { next } # the signal is being sent, nothing handles it yet
 		{ n = $NF; sub(/ [0-9]+$/, ""); if (index($0 ";", ";" frame ";")) print $0 "\t" n }' "$2" >"$tmp/below"
 	all=$(sum_of <"$tmp/below") good=$(grep -E "$regex" "$tmp/below" | sum_of)
-	if [ "$all" -ge "$least" ] && [ $((good * 1000)) -ge $((all * permille)) ]; then
+	if [ "$all" -ge "$least" ] && [ $(((good + 1) * 1000)) -ge $((all * permille)) ]; then
 		ok "$name: $good of $all samples"
 	else
 		not_ok "$name: $good of $all samples are $regex"
