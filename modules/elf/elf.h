@@ -67,8 +67,7 @@ bool elf_debug_matches(int fd, int debug_fd);
 int elf_lookup_memory(const void *image, size_t size, const uint64_t *addresses, uint32_t count,
     void (*found)(void *arg, uint32_t index, const struct elf_symbol *symbol), void *arg);
 
-// Where a file says how to come from a frame to its caller, for whoever reads that; offsets and
-// sizes lie inside the file. 0 or -errno as elf_facts.
+// Where a file says how to come from a frame to its caller: parts that lie inside the file.
 struct elf_part {
 	uint64_t offset, size, vaddr; // in the file; size 0: not there
 };
@@ -83,14 +82,13 @@ struct elf_frames {
 	struct elf_part exec[ELF_EXEC_MAX]; // executable segments
 	uint64_t low, high; // executable code lies in [low, high), link-time addresses
 };
-// FD, or where it is -1 the IMAGE in memory.
+// FD, or where it is -1 the IMAGE in memory. 0 or -errno as elf_facts.
 int elf_frames(int fd, const void *image, size_t size, struct elf_frames *frames);
 
-// How deep the stack is in Go's functions, all of which its pclntab has.
-struct elf_go_function {
-	uint64_t start, end; // link-time addresses
-	const char *name;    // its first 63 bytes if it may be assembly, else NULL
-	bool top, switches;  // marked (since Go 1.17): a stack's first; sets sp to what is not told
+struct elf_go_function { // all of Go's are in its pclntab, stripped or not
+	uint64_t start, end;
+	const char *name;   // its first 63 bytes if it may be assembly, else NULL
+	bool top, switches; // marked (since Go 1.17): a stack's first; sets sp to what is not told
 };
 struct elf_go *elf_go_new(int fd); // FD is borrowed; NULL + errno
 void elf_go_free(struct elf_go *g);
@@ -98,6 +96,5 @@ void elf_go_free(struct elf_go *g);
 int elf_go_find(struct elf_go *g, uint64_t budget_ns, uint64_t *start, uint64_t *end);
 // The first that ends behind ADDRESS, valid until the next call. 1, 0 none, -errno.
 int elf_go_function(struct elf_go *g, uint64_t address, struct elf_go_function *f);
-// Of it, from its start on: up to *END sp lies DEPTH bytes below where it was when the function was
-// entered. 1, 0 nothing is told of what is left, -errno.
+// Of it, from its start on: up to *END sp lies DEPTH bytes lower than at entry. 1, 0, -errno.
 int elf_go_depth(struct elf_go *g, uint64_t *end, int32_t *depth);

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define PIECE 4096u	       // of the table, read at once
-#define DEPTHS_MAX (64u << 10) // of one function
+#define DEPTHS_MAX (16u << 10) // of one function; the most that was seen are 793
 #define NAME_SIZE 64	       // of a function; longer ones are cut
 
 // What was read last of a part of the table.

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // A Go function, as the assembler makes it, and how deep its stack is, in bytes:
 //
-//   amd64 since 1.21  | push rbp | mov rbp, rsp | sub rsp, n | ... | add rsp, n | pop rbp | ret |
-//   ...
-//                     0          8                           n+8                8         0     n+8
-//   amd64 before      | sub rsp, n | mov [rsp+n-8], rbp | lea rbp, [rsp+n-8] | ... | mov | add |
-//   ret
-//                     0            n                                                           0
-//   arm64             | str x30, [sp, -n]! | stur x29, [sp, -8] | sub x29, sp, 8 | ...
-//                     0                    n
+//   amd64 since 1.21: push rbp | mov rbp, rsp | sub rsp, n | ... | add rsp, n | pop rbp | ret
+//                   0          8                           n+8                8         0
+//   amd64 before: sub rsp, n | mov [rsp+n-8], rbp | lea rbp, [rsp+n-8] | ... | mov | add | ret
+//               0            n                                                           0
+//   arm64: str x30, [sp, -n]! | stur x29, [sp, -8] | sub x29, sp, 8 | ... | ldp | add | ret
+//        0                    n                                                       0
 //
 // Where the depth is not 0 the caller's frame pointer is saved, if the first instructions save it.
 // The stack pointer leads on with no need of it but where a function changes to another stack:
@@ -22,7 +20,8 @@
 #include <string.h>
 
 #define FUNCTIONS_AT_ONCE 16 // some 50 us
-#define LOOK_BEFORE 8	     // bytes of code looked at around the end of a prologue
+#define DEPTHS_AT_ONCE 1024
+#define LOOK_BEFORE 8 // bytes of code looked at around the end of a prologue
 #define LOOK_BEHIND 24
 #define SWITCH_MAX 1024 // bytes of a function in which a change of stacks is looked for
 
@@ -48,6 +47,7 @@ struct work {
 	struct rows *rows;
 	uint64_t window, from, to; // what is told goes into [from, to)
 	struct elf_go_function f;
+	uint32_t depths; // told
 	enum role role;
 	uint64_t switched; // from there on it runs on another stack; UINT64_MAX: nowhere
 	bool begun;	   // the prologue was seen
@@ -181,8 +181,10 @@ static void look_arm64(struct work *w, const uint8_t *code, uint64_t at)
 		w->saved = at;
 	else if ((before & PUSH_LR_MASK) == PUSH_LR && word_at(code) == STUR_FP)
 		w->saved = at + 4;
-	if (w->saved != UINT64_MAX)
+	if (w->saved != UINT64_MAX) {
 		w->framed = w->saved + 4; // sub x29, sp, 8
+		w->restored = 4;
+	}
 }
 
 static int look_at_prologue(struct work *w, uint64_t at, int32_t depth)
@@ -219,11 +221,8 @@ static uint8_t switch_size(bool arm64, const uint8_t *code)
 	if (code[1] != 0x8b || (rex & 4) || (modrm >> 3 & 7) != 4)
 		return 0;
 	// mov rsp, register or memory
-	return mod == 3 ? 3
-			: (uint8_t)(3 + (rm == 4) +
-				    (mod == 1		      ? 1
-					: mod == 2 || rm == 5 ? 4
-							      : 0));
+	uint8_t displacement = mod == 1 ? 1 : mod == 2 || (mod == 0 && rm == 5) ? 4 : 0;
+	return mod == 3 ? 3 : (uint8_t)(3 + (rm == 4) + displacement);
 }
 
 static int find_switch(struct work *w)
@@ -286,7 +285,11 @@ static enum role role_of(const struct elf_go_function *f)
 static struct rule rule_of(const struct work *w, int32_t depth, bool saved)
 {
 	struct rule r = {.kind = RULE_SP, .cfa = depth, .how = HOW_FP_SAME};
-	if (depth < 0 || depth > INT32_MAX - 8)
+	// syscall.rawVforkSyscall takes the return address off the stack: the frame pointer leads
+	// on from its caller.
+	if (depth < 0)
+		return (struct rule){.kind = RULE_FRAME};
+	if (depth > INT32_MAX - 8)
 		return (struct rule){.kind = RULE_UNSUPPORTED};
 	if (!w->go->arm64) {
 		r.cfa = depth + 8;
@@ -334,6 +337,7 @@ static int add_depths(struct work *w)
 	int32_t depth = 0, told;
 	int r;
 	while ((r = elf_go_depth(w->go->elf, &next, &told)) == 1) {
+		w->depths++;
 		int err = end > at ? add_depth(w, at, end, depth, !told) : 0;
 		if (!err && !w->begun && told > 0)
 			err = look_at_prologue(w, end, told);
@@ -377,7 +381,8 @@ static int add_function(struct work *w)
 
 int go_add(struct go *g, struct rows *rows, uint64_t start, uint64_t *at, uint64_t end)
 {
-	for (unsigned i = 0; i < FUNCTIONS_AT_ONCE && *at < end; i++) {
+	uint32_t depths = 0;
+	for (unsigned i = 0; i < FUNCTIONS_AT_ONCE && *at < end && depths < DEPTHS_AT_ONCE; i++) {
 		struct work w = {.go = g, .rows = rows, .window = start, .from = *at, .to = end};
 		int r = elf_go_function(g->elf, *at, &w.f);
 		if (r <= 0)
@@ -386,6 +391,7 @@ int go_add(struct go *g, struct rows *rows, uint64_t start, uint64_t *at, uint64
 		if (err)
 			return err;
 		*at = w.f.end < end ? w.f.end : end;
+		depths += w.depths;
 	}
 	return 0;
 }

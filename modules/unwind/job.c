@@ -103,7 +103,9 @@ static int find_go(struct rows_job *job)
 	if (r) {
 		go_free(s->go);
 		s->go = NULL;
+		return 1;
 	}
+	s->gap = rows_source_gap(s);
 	return 1;
 }
 

@@ -96,6 +96,13 @@ static uint64_t code_size(const struct elf_frames *f)
 	return size;
 }
 
+enum rule_kind rows_source_gap(const struct source *s)
+{
+	uint64_t others = code_size(&s->elf) - (s->go_end - s->go_start);
+	bool little = !s->part_count || s->elf.eh_frame.size < others / TOO_LITTLE;
+	return little ? RULE_FRAME : RULE_NONE;
+}
+
 // Finds the parts that describe the file, DEBUG's where it has none itself.
 static int find_parts(struct source *s, int debug_fd)
 {

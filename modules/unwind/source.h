@@ -40,6 +40,8 @@ struct source {
 
 // The part's bytes.
 void rows_source_open(const struct source_part *s, struct part *part);
+// What `gap` is in a Go program once it is known which code is Go's.
+enum rule_kind rows_source_gap(const struct source *s);
 // N bytes at OFFSET of the file. 0 or -errno.
 int rows_source_read(const struct source *s, uint64_t offset, void *to, uint32_t n);
 // The first landmark in [from, to) (link-time addresses), a window at most. 1 found, 0 not, -errno.

@@ -86,8 +86,7 @@ static int file(const char *path, bool bench)
 	else if (bench)
 		printf("%s: %" PRIu64 " rows in %" PRIu64 " windows, %" PRIu64
 		       " bytes (%.2f a row, %" PRIu64 " a window at most); %.1f ms, %.1f per "
-						      "100,000 rows, longest step %.2f; %" PRIu64
-		       " KiB while at it\n",
+		       "100,000 rows, longest step %.2f; %" PRIu64 " KiB while at it\n",
 		    path, f.rows, f.windows, f.bytes, f.rows ? (double)f.bytes / f.rows : 0, f.most,
 		    f.ns / 1e6, f.rows ? f.ns / 10.0 / f.rows : 0, f.longest / 1e6, f.peak >> 10);
 	return r;

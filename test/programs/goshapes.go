@@ -141,7 +141,7 @@ func library(n int) {
 	x.Mul(x, x).Mod(x, new(big.Int).SetBytes(c[:])).Exp(x, big.NewInt(65537), big.NewInt(1000003))
 	sink += uint64(a[0]) + uint64(b[0]) + uint64(d[0]) + uint64(crc32.ChecksumIEEE(data)) + x.Uint64()
 	sink += uint64(bytes.Count(data, []byte("a"))) + uint64(bytes.IndexByte(data, '}')) + uint64(len(fmt.Sprint(value, words)))
-	in := []reflect.Value{reflect.ValueOf(n), reflect.ValueOf(uint64(n))}
+	in := []reflect.Value{reflect.ValueOf(n % 30), reflect.ValueOf(uint64(n))}
 	sink += reflect.ValueOf(deep).Call(in)[0].Uint()
 	sink += uint64(time.Now().UnixNano()) + uint64(time.Since(time.Now())) + uint64(syscall.Getpid())
 }
