@@ -14,6 +14,18 @@
 	X(RECORDS_BAD, "telegen_records_bad_total", COUNTER, "kernel records that made no sense")  \
 	X(MMAP_LOST, "telegen_mmap_events_lost_total", COUNTER,                                    \
 	    "mapping events that the kernel dropped; mappings are read again when missed")         \
+	X(STACKS_KERNEL_CUT, "telegen_stacks_kernel_cut_total", COUNTER,                           \
+	    "kernel stacks deeper than kernel.perf_event_max_stack")                               \
+	X(STACKS_EXECVE, "telegen_stacks_execve_total", COUNTER,                                   \
+	    "user stacks inside execve, where what the callers were is gone")                      \
+	X(STACKS_READING, "telegen_stacks_mappings_read_total", COUNTER,                           \
+	    "user stacks of processes whose many mappings were still being read")                  \
+	X(STACKS_UNKNOWN, "telegen_stacks_mappings_unknown_total", COUNTER,                        \
+	    "user stacks of processes that were gone before their mappings were known")            \
+	X(STACKS_UNTOLD, "telegen_stacks_mapping_untold_total", COUNTER,                           \
+	    "user stacks that came to a mapping too new for the walker")                           \
+	X(STACKS_NOT_CODE, "telegen_stacks_not_code_total", COUNTER,                               \
+	    "user stacks, walked without mappings, with a return address that is no code")         \
 	X(PROCESSES, "telegen_processes", GAUGE, "processes known")                                \
 	X(PROCESSES_FULL, "telegen_processes_full_total", COUNTER,                                 \
 	    "processes not kept because the table was full")                                       \

@@ -5,8 +5,22 @@
 #include "sink.h"
 #include "../base/base.h"
 #include "../kernel/kernel.h"
+#include "../path/path.h"
 
 #include <string.h>
+
+// The same tables name the frames in profiles and the counters in /metrics.
+static void say_ends(struct text *t)
+{
+	const char *label, *text;
+	text_puts(t, "\nA stack that does not reach its start says why in its outermost frame:\n");
+	for (int end = WALK_END_COMPLETE + 1; end < WALK_END_COUNT; end++)
+		text_printf(t, "  [truncated: %s]  %s\n",
+		    kernel_counter_label((enum kernel_counter)KERNEL_WALK(end)),
+		    kernel_counter_text((enum kernel_counter)KERNEL_WALK(end)));
+	for (uint32_t i = 0; path_end(i, &label, &text); i++)
+		text_printf(t, "  [truncated: %s]  %s\n", label, text);
+}
 
 int command_check(int argc, char **argv)
 {
@@ -20,6 +34,7 @@ int command_check(int argc, char **argv)
 	    possible ? "CPU profiles of the whole node are possible here."
 		     : "CPU profiles are not possible here; `telegen run --source FILE.rec` shows "
 		       "a recording.");
+	say_ends(&t);
 	status = write_text(&t);
 	text_free(&t);
 	return status ? status : possible ? EXIT_DONE : EXIT_FORBIDDEN;

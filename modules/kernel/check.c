@@ -81,8 +81,16 @@ static int try_programs(void)
 	return error;
 }
 
+static int try_helper(enum bpf_prog_type type, enum bpf_func_id helper)
+{
+	return kernel_has_helper(type, helper) ? 0 : -ENOSYS;
+}
+
 static int try_kallsyms(void)
 {
+	// BPF is asked for names where it can be.
+	if (try_helper(BPF_PROG_TYPE_SYSCALL, BPF_FUNC_snprintf) == 0)
+		return 0;
 	char line[128];
 	FILE *f = fopen("/proc/kallsyms", "re");
 	bool shown =
@@ -211,20 +219,14 @@ static int try_statistics(void)
 	return n == 1 && c == '1' ? 0 : -ENODATA;
 }
 
-static int try_helper(enum bpf_func_id helper)
-{
-	int has = libbpf_probe_bpf_helper(BPF_PROG_TYPE_PERF_EVENT, helper, NULL);
-	return has == 1 ? 0 : has < 0 ? has : -ENOSYS;
-}
-
 static int try_loop(void)
 {
-	return try_helper(BPF_FUNC_loop);
+	return try_helper(BPF_PROG_TYPE_PERF_EVENT, BPF_FUNC_loop);
 }
 
 static int try_task_registers(void)
 {
-	return try_helper(BPF_FUNC_task_pt_regs);
+	return try_helper(BPF_PROG_TYPE_PERF_EVENT, BPF_FUNC_task_pt_regs);
 }
 
 static const struct probe probes[] = {
@@ -243,8 +245,8 @@ static const struct probe probes[] = {
     {"hardware cycle counter", try_cycles, false,
 	"none here (a virtual machine?): the CPU clock is used, which does not see code with "
 	"interrupts off"},
-    {"kernel symbols (/proc/kallsyms)", try_kallsyms, false,
-	"where BPF cannot be asked (before Linux 5.14) kernel frames are [kernel]: set "
+    {"names of kernel functions", try_kallsyms, false,
+	"kernel frames are [kernel]: before Linux 5.14 /proc/kallsyms must show addresses: set "
 	"kernel.kptr_restrict=0, or run with CAP_SYSLOG"},
     {"mapped files of deleted paths (map_files)", try_map_files, false,
 	"programs that were replaced on disk stay unnamed: needs CAP_SYS_ADMIN or "
@@ -273,11 +275,5 @@ int kernel_check(struct text *out)
 		if (error && p->needed && !result)
 			result = error;
 	}
-	text_puts(
-	    out, "A user stack that does not reach its start says why in its outermost frame:\n");
-	for (int end = WALK_END_COMPLETE + 1; end < WALK_END_COUNT; end++)
-		text_printf(out, "     [truncated: %s]: %s\n",
-		    kernel_counter_label((enum kernel_counter)KERNEL_WALK(end)),
-		    kernel_counter_text((enum kernel_counter)KERNEL_WALK(end)));
 	return out->error ? out->error : result;
 }

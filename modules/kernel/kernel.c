@@ -90,28 +90,31 @@ static void set_sizes(struct kernel *k)
 	table_sizes(k);
 }
 
-static bool has_helper(enum bpf_prog_type type, enum bpf_func_id helper)
+bool kernel_has_helper(int type, int helper)
 {
 	// Of a program type that it has not, libbpf finds no complaint about the helper.
-	return libbpf_probe_bpf_prog_type(type, NULL) == 1 &&
-	       libbpf_probe_bpf_helper(type, helper, NULL) == 1;
+	return libbpf_probe_bpf_prog_type((enum bpf_prog_type)type, NULL) == 1 &&
+	       libbpf_probe_bpf_helper((enum bpf_prog_type)type, (enum bpf_func_id)helper, NULL) ==
+		   1;
 }
 
 // What the kernel lets us do it is asked; its version says nothing of what was ported back.
 static void choose_programs(struct kernel *k)
 {
 	struct telegen_bpf *b = k->bpf;
-	k->steps = k->options.no_loop || !has_helper(BPF_PROG_TYPE_PERF_EVENT, BPF_FUNC_loop);
+	k->steps =
+	    k->options.no_loop || !kernel_has_helper(BPF_PROG_TYPE_PERF_EVENT, BPF_FUNC_loop);
 	bpf_program__set_autoload(b->progs.cpu_tick, !k->steps);
 	bpf_program__set_autoload(b->progs.cpu_tick_steps, k->steps);
 	bpf_program__set_autoload(b->progs.cpu_more_steps, k->steps);
 	bpf_map__set_autocreate(b->maps.more, k->steps);
-	b->rodata->use_task_btf = !k->options.no_loop && has_helper(BPF_PROG_TYPE_PERF_EVENT,
+	b->rodata->use_task_btf = !k->options.no_loop && kernel_has_helper(BPF_PROG_TYPE_PERF_EVENT,
 							     BPF_FUNC_get_current_task_btf);
 	b->rodata->use_task_regs =
-	    b->rodata->use_task_btf && has_helper(BPF_PROG_TYPE_PERF_EVENT, BPF_FUNC_task_pt_regs);
+	    b->rodata->use_task_btf &&
+	    kernel_has_helper(BPF_PROG_TYPE_PERF_EVENT, BPF_FUNC_task_pt_regs);
 	bpf_program__set_autoload(b->progs.task_fork, k->options.only_listed);
-	k->names = has_helper(BPF_PROG_TYPE_SYSCALL, BPF_FUNC_snprintf);
+	k->names = kernel_has_helper(BPF_PROG_TYPE_SYSCALL, BPF_FUNC_snprintf);
 	bpf_program__set_autoload(b->progs.name_kernel, k->names);
 }
 

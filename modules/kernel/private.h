@@ -77,6 +77,8 @@ uint32_t perf_cpu_list(const char *file, uint8_t *online, uint32_t max);
 
 // kernel.c
 bool kernel_pids_are_foreign(void);
+// Has this kernel HELPER for programs of TYPE (libbpf's numbers)?
+bool kernel_has_helper(int type, int helper);
 uint64_t map_cost(int fd); // bytes
 
 // table.c

@@ -76,6 +76,9 @@ struct path_totals {	    // since path_start
 	uint64_t filtered;  // came up but were not wanted
 };
 void path_totals(const struct path *p, struct path_totals *totals);
+// Walk: why a stack may end early beyond what the walker in the kernel tells (WALK_ENDS): the label
+// in its frame `[truncated: LABEL]`, and a sentence. False behind the last.
+bool path_end(uint32_t i, const char **label, const char **text);
 bool path_scanned(const struct path *p); // the first scan is through
 
 // Everything that comes in is also written to TAPE (borrowed) with the facts to name it. What

@@ -79,10 +79,35 @@ static uint32_t frame_of_place(
 	return profile_add_frame(p->current, &f);
 }
 
-// Why the walk ended, in words; NULL where it came to the start of the thread.
-static const char *walk_mark(uint32_t end)
+// Why a stack ends early beyond what the walker knows.
+enum end {
+	END_NONE,
+	END_KERNEL_CUT,
+	END_EXECVE,
+	END_READING,
+	END_UNKNOWN,
+	END_UNTOLD,
+	END_NOT_CODE
+};
+static const struct {
+	const char *label;
+	enum count count;
+} ends[] = {
+    [END_KERNEL_CUT] = {"kernel stack", COUNT_STACKS_KERNEL_CUT},
+    [END_EXECVE] = {"execve", COUNT_STACKS_EXECVE},
+    [END_READING] = {"mappings being read", COUNT_STACKS_READING},
+    [END_UNKNOWN] = {"mappings not known", COUNT_STACKS_UNKNOWN},
+    [END_UNTOLD] = {"mapping not told yet", COUNT_STACKS_UNTOLD},
+    [END_NOT_CODE] = {"caller in no mapping", COUNT_STACKS_NOT_CODE},
+};
+
+bool path_end(uint32_t i, const char **label, const char **text)
 {
-	return end <= WALK_END_COMPLETE ? NULL : kernel_counter_label(KERNEL_WALK(end));
+	if (i >= sizeof(ends) / sizeof(*ends) - 1)
+		return false;
+	*label = ends[i + 1].label;
+	*text = count_help(ends[i + 1].count);
+	return true;
 }
 
 static uint32_t put_truncated(struct path *p, const char *why, uint32_t *out)
@@ -93,30 +118,42 @@ static uint32_t put_truncated(struct path *p, const char *why, uint32_t *out)
 	return 1;
 }
 
+// The mark at the root end of a stack, if it wants one: OWN, or what the walker said.
+static uint32_t put_end(struct path *p, enum end own, uint32_t walk_end, uint32_t *out)
+{
+	if (own) {
+		count_add(ends[own].count, 1);
+		return put_truncated(p, ends[own].label, out);
+	}
+	if (walk_end <= WALK_END_COMPLETE)
+		return 0;
+	return put_truncated(p, kernel_counter_label(KERNEL_WALK(walk_end)), out);
+}
+
 // The user part of the stack into OUT, and at its root end a mark where the walk did not get there.
 static uint32_t user_frames_of(
     struct path *p, struct process *process, const struct record_sample *r, uint32_t *out)
 {
 	uint32_t n = 0, leaf = PLACE_NONE;
-	// What the walker had not been told yet and is code by now: a library that was just loaded.
-	bool news = r->walk_end == WALK_END_NOT_CODE && r->need & NEED_MAPPING;
-	const char *mark = walk_mark(news ? WALK_END_LOADING : r->walk_end);
+	bool by_fp = r->walk_end == WALK_END_LOADING || r->walk_end == WALK_END_FULL;
+	bool not_code = r->walk_end == WALK_END_NOT_CODE;
+	// Code by now that the walker had not been told of: a library that was just loaded.
+	enum end end = not_code && r->need & NEED_MAPPING ? END_UNTOLD : END_NONE;
 	for (uint32_t i = 0; i < r->user_frames; i++) {
 		uint64_t frame = r->frames[r->kernel_frames + i];
 		uint64_t address = frame & ((1ull << FRAME_PAYLOAD_BITS) - 1);
 		bool is_return = i > 0 && frame >> FRAME_PAYLOAD_BITS != FRAME_EXACT;
 		struct place place = process_place(p->processes, process, address - is_return);
 		if (place.kind == PLACE_PENDING) {
-			mark = "mappings being read";
+			end = END_READING;
 			break;
 		}
 		// A caller that is no code: the frame pointer was none. What follows is noise.
 		// Where the leaf is in no mapping either, it is the mappings that are not known.
 		if (i > 0 && place.kind == PLACE_UNMAPPED) {
-			if (leaf == PLACE_UNMAPPED)
-				mark = "mappings not known";
-			else if (r->walk_end != WALK_END_LOADING && r->walk_end != WALK_END_FULL)
-				mark = walk_mark(WALK_END_NOT_CODE);
+			end = leaf == PLACE_UNMAPPED ? END_UNKNOWN
+			      : by_fp || not_code    ? END_NONE
+						     : END_NOT_CODE;
 			break;
 		}
 		leaf = i ? leaf : place.kind;
@@ -129,13 +166,11 @@ static uint32_t user_frames_of(
 		if (!process->in_exec || place.kind != PLACE_UNMAPPED)
 			out[n++] = frame_of_place(p, process, &place);
 		if (process->in_exec) { // what its callers were went with the old stack
-			mark = "execve";
+			end = END_EXECVE;
 			break;
 		}
 	}
-	if (mark)
-		n += put_truncated(p, mark, out + n);
-	return n;
+	return n + put_end(p, end, r->walk_end, out + n);
 }
 
 // Frames leaf first: the kernel part, then the user part.
@@ -149,7 +184,7 @@ static uint32_t frames_of(
 		out[n++] = frame_of_place(p, process, &place);
 	}
 	if (r->kernel_cut && r->kernel_frames)
-		out[n++] = profile_add_mark(p->current, "[truncated: kernel stack]");
+		n += put_end(p, END_KERNEL_CUT, WALK_END_NONE, out + n);
 	n += user_frames_of(p, process, r, out + n);
 	if (!n)
 		out[n++] = profile_add_mark(p->current, "[no stack]");

@@ -168,6 +168,8 @@ static void walks_that_ended_early(void **state)
 	fakeproc_add(
 	    48, 1, "walk", 700, "7f0000002000-7f0000003000 r-xp 00000000 08:01 5 /gone/libc\n");
 	begin(fd);
+	uint64_t untold = count_get(COUNT_STACKS_UNTOLD),
+		 not_code = count_get(COUNT_STACKS_NOT_CODE);
 	uint64_t code[] = {LIBC, LIBC + 0x20}, noise[] = {LIBC, 0x5555};
 	// Where a signal came no call lies before.
 	uint64_t exact[] = {LIBC, (LIBC + 0x30) | (uint64_t)FRAME_EXACT << FRAME_PAYLOAD_BITS};
@@ -177,6 +179,10 @@ static void walks_that_ended_early(void **state)
 	feed_walk(48, 1, 700, "walk", noise, 2, WALK_END_NOT_CODE, NEED_MAPPING);
 	uint64_t fresh[] = {LIBC + 0x40, LIBC + 0x20};
 	feed_walk(48, 1, 700, "walk", fresh, 2, WALK_END_NOT_CODE, NEED_MAPPING); // code by now
+	assert_int_equal(count_get(COUNT_STACKS_UNTOLD), untold + 1);
+	assert_int_equal(count_get(COUNT_STACKS_NOT_CODE), not_code);
+	feed_walk(48, 1, 700, "walk", noise, 2, WALK_END_COMPLETE, 0); // nobody had looked
+	assert_int_equal(count_get(COUNT_STACKS_NOT_CODE), not_code + 1);
 	uint64_t bad = count_get(COUNT_RECORDS_BAD);
 	feed_walk(48, 1, 700, "walk", code, 1, WALK_END_COUNT, 0);
 	assert_int_equal(count_get(COUNT_RECORDS_BAD), bad + 1);
@@ -190,10 +196,30 @@ static void walks_that_ended_early(void **state)
 	assert_non_null(
 	    strstr(dump.at, "|[libc+0x10]  0 10 /gone/libc |[truncated: caller is no code]"));
 	assert_non_null(
+	    strstr(dump.at, "|[libc+0x10]  0 10 /gone/libc |[truncated: caller in no mapping]"));
+	assert_non_null(
 	    strstr(dump.at, "|[libc+0x50]  0 50 /gone/libc |[libc+0x2f]  0 2f /gone/libc "
-			    "|[truncated: unwind rows being loaded]"));
+			    "|[truncated: mapping not told yet]"));
 	text_free(&dump);
 	close(fd);
+}
+
+// What `telegen check` lists are the marks, each once.
+static void ends_have_words(void **state)
+{
+	(void)state;
+	const char *label, *text, *other;
+	uint32_t n = 0;
+	for (; path_end(n, &label, &text); n++) {
+		assert_true(*label && strlen(text) > 20);
+		for (int end = WALK_END_COMPLETE; end < WALK_END_COUNT; end++)
+			assert_string_not_equal(
+			    label, kernel_counter_label((enum kernel_counter)KERNEL_WALK(end)));
+		for (uint32_t i = 0; i < n; i++)
+			if (path_end(i, &other, &text))
+				assert_string_not_equal(label, other);
+	}
+	assert_int_equal(n, END_NOT_CODE);
 }
 
 static void a_child_that_was_gone_when_it_was_looked_for(void **state)
@@ -220,6 +246,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(one_inside_execve, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(more_mappings_than_are_kept, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(code_in_a_memfd, sim_setup, sim_teardown),
+	    cmocka_unit_test(ends_have_words),
 	    cmocka_unit_test_setup_teardown(walks_that_ended_early, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(
 		a_child_that_was_gone_when_it_was_looked_for, sim_setup, sim_teardown),
