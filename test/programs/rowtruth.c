@@ -28,11 +28,11 @@ static struct {
 	uint64_t regs[33];
 } machine;
 
-#define STARTS_MAX 4 // row starts in such code
+static Elf *elf;
 static bool go;
 
 static struct {
-	uint64_t compared, different, unsupported, lost, gaps, starts;
+	uint64_t compared, different, unsupported, lost, gaps;
 	uint64_t rows, rules, windows, signals, ns, longest, peak;
 } sum;
 
@@ -163,8 +163,41 @@ static struct place ra_by_rule(const struct rule *r, uint64_t cfa, struct place 
 	}
 }
 
-// True where RULE says of PC what FRAME does.
-static bool agrees(const struct rule *r, Dwarf_Frame *frame, uint64_t pc, bool signal)
+// Are these N bytes in FILE's code at link-time address AT?
+static bool code_is(uint64_t at, const uint8_t *bytes, size_t n)
+{
+	GElf_Phdr p;
+	for (int i = 0; gelf_getphdr(elf, i, &p); i++) {
+		if (p.p_type != PT_LOAD || at < p.p_vaddr || at - p.p_vaddr >= p.p_filesz)
+			continue;
+		int64_t offset = (int64_t)(p.p_offset + (at - p.p_vaddr));
+		Elf_Data *d = elf_getdata_rawchunk(elf, offset, n, ELF_T_BYTE);
+		return d && d->d_size == n && !memcmp(d->d_buf, bytes, n);
+	}
+	return false;
+}
+
+// glibc's trampoline below makecontext's functions describes itself as if somebody had called it.
+static bool is_trampoline(uint64_t at)
+{
+	static const uint8_t x86[] = {
+	    0xf3, 0x0f, 0x1e, 0xfa, // endbr64, where it is built with that
+	    0x48, 0x89, 0xdc,	    // mov %rbx, %rsp
+	    0x48, 0x8b, 0x3c, 0x24, // mov (%rsp), %rdi
+	    0x48, 0x85, 0xff,	    // test %rdi, %rdi
+	};
+	static const uint8_t arm[] = {
+	    0x1f, 0x20, 0x03, 0xd5, // nop
+	    0xe0, 0x03, 0x13, 0xaa, // mov x0, x19
+	};
+	if (machine.arm)
+		return code_is(at, arm, sizeof(arm));
+	return code_is(at, x86, sizeof(x86)) || code_is(at, x86 + 4, sizeof(x86) - 4);
+}
+
+// True where RULE says of PC what FRAME does, which begins at FROM.
+static bool agrees(
+    const struct rule *r, Dwarf_Frame *frame, uint64_t from, uint64_t pc, bool signal)
 {
 	Dwarf_Op *ops;
 	size_t n;
@@ -172,9 +205,9 @@ static bool agrees(const struct rule *r, Dwarf_Frame *frame, uint64_t pc, bool s
 	struct place ra = place_by_libdw(frame, machine.ra, pc, 0);
 	if (r->kind == RULE_SIGNAL)
 		return signal;
-	// makecontext's trampoline describes itself as if somebody had called it; we know its code.
+	// Returned to, so that its row begins a byte before it.
 	if (r->kind == RULE_STOP)
-		return ra.kind == LOST || sum.starts++ < STARTS_MAX;
+		return ra.kind == LOST || is_trampoline(from) || is_trampoline(pc + 1);
 	if (r->kind == RULE_UNSUPPORTED) {
 		if (getenv("VERBOSE"))
 			printf("# unsupported at %" PRIx64 "\n", pc);
@@ -221,7 +254,7 @@ static void compare(const struct rows *r, uint64_t start, uint64_t end, Dwarf_CF
 			dwarf_frame_info(frame, &from, &to, &signal);
 			described = to;
 			sum.compared++;
-			same = agrees(&rule, frame, pc, signal);
+			same = agrees(&rule, frame, from, pc, signal);
 			if (to < next)
 				next = to;
 		}
@@ -316,7 +349,7 @@ static void know_machine(const GElf_Ehdr *e)
 		machine.regs[i] = memory(i + 1) & ~7ull;
 }
 
-static void find_code(Elf *elf, const GElf_Ehdr *e, uint64_t *low, uint64_t *high)
+static void find_code(const GElf_Ehdr *e, uint64_t *low, uint64_t *high)
 {
 	*low = UINT64_MAX;
 	*high = 0;
@@ -353,7 +386,7 @@ int main(int argc, char **argv)
 	const char *path = argv[optind], *separate = argv[optind + 1];
 	int fd = open(path, O_RDONLY), debug_fd = separate ? open(separate, O_RDONLY) : -1;
 	elf_version(EV_CURRENT);
-	Elf *elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+	elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
 	GElf_Ehdr ehdr;
 	if (!elf || !gelf_getehdr(elf, &ehdr))
 		return fprintf(stderr, "rowtruth: cannot read %s\n", path), 2;
@@ -361,7 +394,7 @@ int main(int argc, char **argv)
 	struct elf_frames facts;
 	go = elf_frames(fd, NULL, 0, &facts) == 0 && facts.go;
 	uint64_t low, high, begin = clock_cpu();
-	find_code(elf, &ehdr, &low, &high);
+	find_code(&ehdr, &low, &high);
 	struct source *source = open_source(fd, debug_fd, linear, image);
 	sum.ns += clock_cpu() - begin;
 	if (!source)
