@@ -318,23 +318,54 @@ static const struct option *match(char *arg, const char *takes, const char **nam
 	return NULL;
 }
 
-static int unknown(const char *verb, const char *arg)
+// The long name of an option that the command takes which ARG may be meant for, or NULL.
+static const char *nearest(const char *arg, const char *takes)
 {
-	char hint[64];
+	char name[32];
+	const char *found = NULL;
+	unsigned least = 3;
+	text_copy(
+	    name, strcspn(arg, "=") < sizeof(name) ? strcspn(arg, "=") + 1 : sizeof(name), arg);
+	for (const struct option *o = options; o < options + OPTION_COUNT; o++) {
+		const char *candidate = o->names[1] ? o->names[1] : o->names[0];
+		unsigned distance = is_taken(o, takes) && candidate[1] == '-' && name[1] == '-'
+					? text_distance(name, candidate, least)
+					: least;
+		if (distance < least) {
+			least = distance;
+			found = candidate;
+		}
+	}
+	return found;
+}
+
+static int unknown(const char *verb, const char *arg, const char *takes)
+{
+	char hint[128];
 	bool option = *arg == '-' && arg[1];
-	snprintf(hint, sizeof(hint), "%s: see `telegen %.16s --help`",
-	    option ? "no such option" : "not expected here", verb);
+	const char *meant = option ? nearest(arg, takes) : NULL;
+	if (meant)
+		snprintf(hint, sizeof(hint), "no such option; the nearest is %s", meant);
+	else if (!option && *arg && strchr(takes, 'x'))
+		snprintf(hint, sizeof(hint),
+		    "not expected here: a command stands behind --, as in `telegen %.16s -- sleep "
+		    "10`",
+		    verb);
+	else
+		snprintf(hint, sizeof(hint), "%s: see `telegen %.16s --help`",
+		    option ? "no such option" : "not expected here", verb);
 	return usage(verb, *arg ? arg : "\"\"", NULL, hint);
 }
 
-// A flag of the configuration, whose value may be the next argument; unknown ones with a dot in
-// them are left to config_load, which tells the nearest key.
-static int take_flag(struct arguments *a, const char *verb, char **argv, int *at, int argc)
+// A flag of the configuration, whose value may be the next argument; unknown ones that look like
+// one are left to config_load, which tells the nearest key.
+static int take_flag(
+    struct arguments *a, const char *takes, const char *verb, char **argv, int *at, int argc)
 {
 	const char *arg = argv[*at];
 	int n = config_flag(arg);
-	if (n <= 0 && !strchr(arg, '.'))
-		return unknown(verb, arg);
+	if (n <= 0 && (!strpbrk(arg, ".=") || nearest(arg, takes)))
+		return unknown(verb, arg, takes);
 	int status = add_flag(a, verb, arg);
 	if (status || n != 2)
 		return status;
@@ -353,9 +384,9 @@ static int take_argument(struct arguments *a, const char *takes, char **argv, in
 	if (o)
 		return take(a, o->id, verb, name, value || !o->value ? value : argv[*at]);
 	if (arg[0] == '-' && arg[1] == '-' && arg[2] && !strchr(takes, '!'))
-		return take_flag(a, verb, argv, at, argc);
+		return take_flag(a, takes, verb, argv, at, argc);
 	if ((arg[0] == '-' && arg[1]) || !strchr(takes, '2') || a->rest_count == 2)
-		return unknown(verb, arg);
+		return unknown(verb, arg, takes);
 	a->rest[a->rest_count++] = arg;
 	return 0;
 }

@@ -19,13 +19,15 @@ const struct command commands[] = {
 	"The suffix of FILE says the format: .pb.gz (pprof), .html (a flame graph in one file),\n"
 	".folded, .json (speedscope), .rec (a recording, for --source); profile.pb.gz unless "
 	"told.\n"
-	"A COMMAND is profiled with all that it starts, until it ends.\n"},
+	"A COMMAND is profiled with all that it starts, until it ends; that it failed is told, "
+	"and\n"
+	"the exit status is telegen's own.\n"},
     {"top", command_top, "ptFin", "[SELECTION] [-t TYPE] [-F HZ] [-d TIME] [-n COUNT]",
 	"hottest functions and processes, live", NULL},
     {"convert", command_convert, "bo2", "IN [--base OTHER] -o OUT",
 	"between formats; with --base a differential flame graph",
 	"IN and OTHER are pprof or recordings, - is standard input. The suffix of OUT says the\n"
-	"format: .pb.gz .html .folded .json.\n"},
+	"format: .pb.gz .html .folded .json. Large profiles take a larger --memory_limit.\n"},
     {"check", command_check, "!", "", "what this machine permits, what is missing, what to do",
 	"Exit status 3 where CPU profiles are not possible.\n"},
     {"config", command_config, "f", "[--defaults|--example|--man|--OPTION=VALUE...]",

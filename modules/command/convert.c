@@ -31,6 +31,10 @@ static int check_arguments(const struct arguments *a)
 					: "the input is missing");
 		return EXIT_USAGE;
 	}
+	if (file_sink_is_directory(a->output)) {
+		log_error("convert: -o: %s: a directory: name a file in it", a->output);
+		return EXIT_USAGE;
+	}
 	if (strcmp(a->output, "-") && export_format_of(a->output, &format) < 0) {
 		log_error("convert: -o: %s: the suffix says the format: .pb.gz .html .folded .json",
 		    a->output);
@@ -66,7 +70,7 @@ int command_convert(int argc, char **argv)
 		log_error(
 		    "convert: --base: %s: measures something else than %s", a.base, a.rest[0]);
 	else if (p && (base || !a.base))
-		status = write_profile(p, base, a.output, a.rest[0]);
+		status = write_profile(p, base, a.output, a.rest[0], config, false);
 	profile_free(p);
 	profile_free(base);
 	config_free(config);

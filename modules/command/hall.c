@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hall.h"
 #include "command.h"
+#include "reach.h"
 #include "selection.h"
 
 #include <errno.h>
@@ -374,6 +375,7 @@ int hall_start(
 	if (error)
 		return error == -EPERM || error == -EACCES ? EXIT_FORBIDDEN : EXIT_FAILED;
 	log_info("registered profiler: cpu");
+	reach_say(h->proc, h->options.pids, h->options.pid_count);
 	error = path_start(h->path, h->kernel);
 	if (!error && !h->options.pid_count && filter_asks(h->filter)) {
 		h->look = loop_timer(h->loop, LOOK_NS, LOOK_NS, on_look, h);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "input.h"
+#include "limit.h"
 #include "replay.h"
 #include "../base/base.h"
 #include "../export/export.h"
 #include "../tape/tape.h"
+#include "../wire/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +16,8 @@
 #include <unistd.h>
 
 #define PROFILE_BYTES_MAX (256ull << 20) // unpacked
-#define MEMORY_MAX (1ull << 30)
+#define NEED_TIMES 4 // memory to read a profile in, by what was measured: 2 to 3 times its size
+#define NEED_MORE (8ull << 20)
 #define WRITER_WAIT_MS 10000
 #define HEAD_SIZE 512
 #define READS "convert reads pprof profiles (.pb.gz, .pprof) and recordings (.rec)"
@@ -136,12 +139,16 @@ static int open_input(struct input *in, const char *path)
 
 // ---- Reading
 
+static bool is_packed(const struct input *in)
+{
+	return in->head_size > 1 && in->head[0] == 0x1f && in->head[1] == 0x8b; // RFC 1952
+}
+
 static void say_why(const struct input *in, const struct import_job *job, int error)
 {
-	bool packed = in->head_size > 1 && in->head[0] == 0x1f && in->head[1] == 0x8b; // RFC 1952
 	const char *why = job && *import_why(job) ? import_why(job) : strerror(-error);
 	const char *kind = kind_of(in);
-	if (error == -EBADMSG && (!packed || !strncmp(why, "not ", 4)))
+	if (error == -EBADMSG && (!is_packed(in) || !strncmp(why, "not ", 4)))
 		say(in, kind ? kind : why);
 	else if (error == -EFBIG)
 		log_error("%s: larger than %llu MiB, the most that a profile may have", in->name,
@@ -156,6 +163,8 @@ static int feed(const struct input *in, struct import_job *job)
 	int error = import_feed(job, in->head, in->head_size);
 	if (!error && S_ISREG(in->st.st_mode) && (uint64_t)in->st.st_size > PROFILE_BYTES_MAX)
 		return -EFBIG;
+	if (!error && S_ISREG(in->st.st_mode) && (uint64_t)in->st.st_size > mem_limit_get())
+		return -ENOMEM;
 	while (!error) {
 		ssize_t n = read(in->fd, buffer, sizeof(buffer));
 		if (n < 0 && errno == EINTR)
@@ -167,9 +176,61 @@ static int feed(const struct input *in, struct import_job *job)
 	return error;
 }
 
-static struct profile *read_pprof(const struct input *in)
+static int count(void *arg, const void *bytes, size_t n)
 {
-	mem_limit(MEMORY_MAX);
+	(void)bytes;
+	*(uint64_t *)arg += n;
+	return 0;
+}
+
+// The bytes of the file unpacked, for which it is read once more; 0 where it cannot be.
+static int unpacked_size(const struct input *in, uint64_t *size)
+{
+	char buffer[65536];
+	ssize_t n = 0;
+	int error = 0;
+	*size = 0;
+	if (!S_ISREG(in->st.st_mode))
+		return 0;
+	*size = is_packed(in) ? 0 : (uint64_t)in->st.st_size;
+	struct wire_sink counter = {count, size};
+	struct wire_gunzip *z = *size ? NULL : wire_gunzip_new(&counter, PROFILE_BYTES_MAX);
+	for (off_t at = 0; z && !error; at += n) {
+		n = pread(in->fd, buffer, sizeof(buffer), at);
+		if (n <= 0)
+			break;
+		error = wire_gunzip_feed(z, buffer, (size_t)n);
+	}
+	wire_gunzip_free(z);
+	*size = n < 0 || error ? 0 : *size;
+	return error;
+}
+
+static void say_no_memory(const struct input *in, const struct config *config)
+{
+	uint64_t size;
+	char done[64] = "reading it";
+	if (unpacked_size(in, &size) == -EFBIG) {
+		say_why(in, NULL, -EFBIG);
+		return;
+	}
+	if (size)
+		snprintf(done, sizeof(done), "%lu MB unpacked: reading that", (size >> 20) + 1);
+	limit_say(config, in->name, done, size ? size * NEED_TIMES + NEED_MORE : 0);
+}
+
+// Samples that found no memory: a profile that has lost them is not what was asked for.
+static bool has_lost(const struct profile *p)
+{
+	const struct profile_sample *lost = profile_sample(p, 0);
+	bool any = false;
+	for (uint32_t v = 0; v < profile_header_of(p)->value_count; v++)
+		any |= lost->values[v] != 0;
+	return any;
+}
+
+static struct profile *read_pprof(const struct input *in, const struct config *config)
+{
 	struct import_job *job = import_new(ACCOUNT_COMMAND, PROFILE_BYTES_MAX);
 	struct profile *p = NULL;
 	int error = job ? feed(in, job) : -ENOMEM;
@@ -177,9 +238,15 @@ static struct profile *read_pprof(const struct input *in)
 		more = import_step(job, 100 * NS_PER_MS);
 	if (!error)
 		p = import_take(job);
-	if (!p)
-		say_why(in, job, error ? error : -ENOMEM);
+	if (p && has_lost(p)) {
+		profile_free(p);
+		p = NULL;
+	}
+	if (!p && error && error != -ENOMEM)
+		say_why(in, job, error);
 	import_free(job);
+	if (!p && (!error || error == -ENOMEM))
+		say_no_memory(in, config);
 	return p;
 }
 
@@ -187,10 +254,11 @@ struct profile *input_profile(const char *path, const struct config *config)
 {
 	struct input in;
 	struct profile *p = NULL;
+	limit_hold(config);
 	if (open_input(&in, path) < 0) {
 		// The line is written.
 	} else if (!tape_is(in.head, in.head_size)) {
-		p = read_pprof(&in);
+		p = read_pprof(&in, config);
 	} else if (!S_ISREG(in.st.st_mode)) {
 		say(&in, "a recording in a pipe: put it into a file");
 	} else {

@@ -6,6 +6,6 @@ struct config;
 struct profile;
 
 // The profile in PATH ("-": standard input), sealed; the caller's. NULL after a line on stderr that
-// names the file, what is wrong with it and the way out. Waits for what comes through a pipe, but
-// not for somebody to open its other end.
+// names the file, what is wrong with it and the way out. It is held in CONFIG's memory_limit, which
+// stays in force. Waits for what comes through a pipe, but not for somebody to open its other end.
 struct profile *input_profile(const char *path, const struct config *config);

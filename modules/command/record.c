@@ -6,6 +6,7 @@
 #include "replay.h"
 #include "sink.h"
 #include "targets.h"
+#include "terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,18 +98,32 @@ static void on_replayed(void *arg, int result)
 	loop_stop(r->hall.loop);
 }
 
+// LINE in place of the one before.
+static void show(const char *line)
+{
+	int lines, columns;
+	terminal_size(STDERR_FILENO, &lines, &columns);
+	fprintf(stderr, "\r%*s\r%s", columns > 80 ? 79 : columns - 1, "", line);
+}
+
 static void on_progress(void *arg)
 {
 	struct record_run *r = arg;
 	struct path_totals t;
 	uint64_t now = clock_now(), due = r->arguments->duration_ns;
-	char left[32] = "";
+	char line[160], left[32] = "";
+	int lines, columns;
+	terminal_size(STDERR_FILENO, &lines, &columns);
 	path_totals(r->hall.path, &t);
-	if (due && r->began_ns + due > now)
+	if (r->ending)
+		text_copy(left, sizeof(left), ", naming what was taken");
+	else if (due && r->began_ns + due > now)
 		snprintf(
 		    left, sizeof(left), ", %.0f s left", (double)(r->began_ns + due - now) / 1e9);
-	fprintf(stderr, "\r%.0f s, %lu samples, %lu lost%s   ", (double)(now - r->began_ns) / 1e9,
-	    t.delivered, t.lost, left);
+	snprintf(line, sizeof(line), "%.0f s\t, %lu samples\t, %lu lost\t%s",
+	    (double)(now - r->began_ns) / 1e9, t.delivered, t.lost, left);
+	terminal_fit(line, columns - 1);
+	show(line);
 }
 
 static void on_window(void *arg, const struct profile *p)
@@ -215,10 +230,21 @@ static int capture(struct record_run *r)
 	}
 	loop_run(r->hall.loop);
 	if (r->progress)
-		fprintf(stderr, "\r%*s\r", 79, "");
+		show("");
 	return 0;
 }
 
+static void say_killed(const char *command, int signo)
+{
+	const char *name = sigabbrev_np(signo); // of real-time signals none has one
+	if (name)
+		log_warn("record: %s was killed by SIG%s", command, name);
+	else
+		log_warn("record: %s was killed by signal %d", command, signo);
+}
+
+// That the command failed is told and not passed on: the capture may be good, and 1, 2 and 3 would
+// be taken for what they mean of ours.
 static void say_child(const struct record_run *r)
 {
 	int wait_status;
@@ -227,10 +253,9 @@ static void say_child(const struct record_run *r)
 		log_info(
 		    "record: %s goes on as process %d", r->arguments->command[0], (int)r->child);
 	else if (got > 0 && WIFSIGNALED(wait_status))
-		log_info("record: %s was ended by signal %d", r->arguments->command[0],
-		    WTERMSIG(wait_status));
+		say_killed(r->arguments->command[0], WTERMSIG(wait_status));
 	else if (got > 0 && WEXITSTATUS(wait_status))
-		log_info("record: %s ended with status %d", r->arguments->command[0],
+		log_warn("record: %s exited with %d", r->arguments->command[0],
 		    WEXITSTATUS(wait_status));
 }
 
@@ -269,7 +294,8 @@ static int write_result(struct record_run *r)
 		profile_seal(r->merged.profile);
 		snprintf(stacks, sizeof(stacks), "%u stacks; ",
 		    profile_stack_count(r->merged.profile) - 1);
-		status = write_profile(r->merged.profile, NULL, r->output, "telegen record");
+		status = write_profile(r->merged.profile, NULL, r->output, "telegen record",
+		    r->hall.options.config, true);
 	}
 	say_child(r);
 	if (status)
@@ -371,6 +397,10 @@ static int run(struct record_run *r, struct config *config)
 static int check_output(const char *output, const char *source)
 {
 	enum export_format format;
+	if (file_sink_is_directory(output)) {
+		log_error("record: -o: %s: a directory: name a file in it", output);
+		return EXIT_USAGE;
+	}
 	if (is_tape(output) && source) {
 		log_error(
 		    "record: -o: %s: what comes from a recording is one already: copy it", output);

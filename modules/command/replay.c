@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A recording through the whole path, and windows into one profile.
 #include "replay.h"
+#include "limit.h"
 #include "hall.h"
 
 #include <errno.h>
@@ -117,13 +118,13 @@ struct profile *replay_profile(const char *path, const struct config *config)
 	else
 		loop_run(r.hall.loop);
 	hall_close(&r.hall);
-	if (!status && merged_incomplete(&r.merged))
-		log_warn(
-		    "%s: memory_limit: not all of it found memory: raise it with --memory_limit",
-		    path);
-	if (!status && !r.windows)
+	limit_hold(config); // the hall had a budget of its own
+	bool whole = !status && !merged_incomplete(&r.merged);
+	if (!status && !whole)
+		limit_say(config, path, "replaying it", 0);
+	else if (!status && !r.windows)
 		log_error("%s: the recording holds no sample", path);
-	if (!status && r.windows)
+	if (whole && r.windows)
 		return r.merged.profile;
 	profile_free(r.merged.profile);
 	return NULL;

@@ -17,7 +17,7 @@ bool merged_incomplete(
     const struct merged *m); // some samples are there as lost, for want of memory
 
 // The whole recording at PATH as one profile, not yet sealed; the caller's. NULL after a line on
-// stderr.
+// stderr. CONFIG's memory_limit is in force then.
 struct profile *replay_profile(const char *path, const struct config *config);
 // Says on stderr what RESULT, as path_replay gives it, means for the recording that H has replayed.
 struct hall;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sink.h"
 #include "command.h"
+#include "limit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,24 +14,6 @@ static bool is_special(const char *path)
 {
 	struct stat st;
 	return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
-}
-
-int file_sink_check(const char *path)
-{
-	char directory[sizeof(((struct file_sink *)0)->path)];
-	const char *slash = strrchr(path, '/');
-	if (!strcmp(path, "-"))
-		return 0;
-	if (strlen(path) >= sizeof(directory))
-		return -ENAMETOOLONG;
-	if (is_special(path)) {
-		int fd = open(path, O_PATH | O_CLOEXEC | O_DIRECTORY);
-		if (fd >= 0)
-			close(fd);
-		return fd >= 0 ? -EISDIR : access(path, W_OK) < 0 ? -errno : 0;
-	}
-	text_copy(directory, slash ? (size_t)(slash - path) + 2 : 2, slash ? path : ".");
-	return access(directory, W_OK | X_OK) < 0 ? -errno : 0;
 }
 
 int file_sink_open(struct file_sink *s, const char *path, unsigned mode)
@@ -101,23 +84,62 @@ int file_sink_close(struct file_sink *s, int error)
 	return error;
 }
 
-int write_profile(
-    const struct profile *p, const struct profile *base, const char *path, const char *title)
+bool file_sink_is_directory(const char *path)
 {
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int file_sink_check(const char *path)
+{
+	char directory[sizeof(((struct file_sink *)0)->path)];
+	const char *slash = strrchr(path, '/');
+	if (!strcmp(path, "-"))
+		return 0;
+	if (strlen(path) >= sizeof(directory))
+		return -ENAMETOOLONG;
+	if (file_sink_is_directory(path))
+		return -EISDIR;
+	if (is_special(path))
+		return access(path, W_OK) < 0 ? -errno : 0;
+	text_copy(directory, slash ? (size_t)(slash - path) + 2 : 2, slash ? path : ".");
+	if (access(directory, W_OK | X_OK) < 0)
+		return -errno;
+	// Some file systems (/proc, NFS of another's root) refuse only when it is done.
+	struct file_sink s;
+	int error = file_sink_open(&s, path, 0600);
+	return error ? error : (file_sink_close(&s, -ECANCELED), 0);
+}
+
+int write_profile(const struct profile *p, const struct profile *base, const char *path,
+    const char *title, const struct config *config, bool partly)
+{
+	const char *name = strcmp(path, "-") ? path : "standard output";
 	enum export_format format = EXPORT_FOLDED;
 	struct file_sink s;
+	bool short_of_memory = false;
 	if (strcmp(path, "-"))
 		export_format_of(
 		    path, &format); // the suffix was checked when the argument was read
 	int error = file_sink_open(&s, path, 0644);
 	if (!error) {
+		uint64_t refused = count_get(COUNT_MEM_REFUSED);
 		struct wire_sink sink = file_sink_sink(&s);
-		error = file_sink_close(&s, export_all(p, base, format, title, &sink));
+		error = export_all(p, base, format, title, &sink);
+		short_of_memory = !error && count_get(COUNT_MEM_REFUSED) != refused;
+		error = file_sink_close(&s, short_of_memory && !partly ? -ENOMEM : error);
 	}
+	if (!error && short_of_memory)
+		log_warn("%s: memory_limit: stacks without memory are [rest: ...]: raise it with "
+			 "--memory_limit",
+		    name);
 	if (!error || (error == -EPIPE && !strcmp(path, "-"))) // who reads the pipe has seen enough
 		return 0;
-	log_error("%s: %s: nothing was kept of it; choose another place with -o",
-	    strcmp(path, "-") ? path : "standard output", strerror(-error));
+	if (error == -ENOMEM)
+		limit_say(config, name, "writing it", 0);
+	else
+		log_error("%s: %s: nothing was kept of it; choose another place with -o", name,
+		    strerror(-error));
 	return EXIT_FAILED;
 }
 

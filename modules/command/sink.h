@@ -25,10 +25,14 @@ int file_sink_close(struct file_sink *s, int error);
 
 // Whether a file may be made at PATH at all, before work is done for it: 0 or -errno.
 int file_sink_check(const char *path);
+bool file_sink_is_directory(const char *path);
 
 // Encodes P into PATH by its suffix ("-": folded) and says what failed on stderr. 0 or EXIT_FAILED.
-int write_profile(
-    const struct profile *p, const struct profile *base, const char *path, const char *title);
+// Where CONFIG's memory_limit is too small for it, that is a failure; but with PARTLY only a
+// warning, and what found no memory stands in the file as "[rest: N stacks]", if that does.
+struct config;
+int write_profile(const struct profile *p, const struct profile *base, const char *path,
+    const char *title, const struct config *config, bool partly);
 // Writes T to the standard output; says what failed on stderr. 0 or EXIT_FAILED.
 struct text;
 int write_text(const struct text *t);

@@ -4,16 +4,17 @@
 #include "command.h"
 #include "hall.h"
 #include "targets.h"
+#include "terminal.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define WINDOW_NS (2 * NS_PER_S)
+#define NARROW 40 // columns, below which a name gets the place of the second figure
 
 // Totals by key: a function's name in the profile, or a process.
 struct row {
@@ -97,14 +98,6 @@ static bool add_sample(const struct profile *p, uint32_t index, uint32_t v, stru
 	return true;
 }
 
-static void terminal_size(int *lines, int *columns)
-{
-	struct winsize w;
-	bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_row > 8;
-	*lines = known ? w.ws_row : 40;
-	*columns = known && w.ws_col > 30 ? w.ws_col : 100;
-}
-
 // At most COLUMNS characters of a name that anybody may have given: what a terminal would take for
 // a command, and what is no UTF-8, is shown as '?'.
 static void put_name(const char *s, int columns)
@@ -130,8 +123,10 @@ static void print_processes(
 	qsort(rows->at, rows->count, sizeof(*rows->at), by_self);
 	for (int i = 0; i < (int)rows->count && i < most; i++) {
 		const struct row *r = &rows->at[i];
-		printf("%7.1f  %8u  ", seconds > 0 ? (double)r->self / 1e7 / seconds : 0, r->pid);
-		put_name(profile_name(p, r->name), columns - 20);
+		printf("%7.1f  ", seconds > 0 ? (double)r->self / 1e7 / seconds : 0);
+		if (columns >= NARROW)
+			printf("%8u  ", r->pid);
+		put_name(profile_name(p, r->name), columns - (columns >= NARROW ? 20 : 10));
 	}
 }
 
@@ -142,9 +137,28 @@ static void print_functions(
 	qsort(rows->at, rows->count, sizeof(*rows->at), by_self);
 	for (int i = 0; i < (int)rows->count && i < most; i++) {
 		const struct row *r = &rows->at[i];
-		printf("%7.1f  %7.1f  ", (double)r->self * share, (double)r->total * share);
-		put_name(profile_name(p, r->name), columns - 19);
+		printf("%7.1f  ", (double)r->self * share);
+		if (columns >= NARROW)
+			printf("%7.1f  ", (double)r->total * share);
+		put_name(profile_name(p, r->name), columns - (columns >= NARROW ? 19 : 10));
 	}
+}
+
+// The first line behind the name, as much of it as fits.
+static void print_summary(
+    const struct top *t, const struct profile *p, const int64_t *values, int columns)
+{
+	char line[256];
+	struct path_totals totals;
+	const struct profile_header *h = profile_header_of(p);
+	double seconds = (double)h->duration_ns / 1e9;
+	path_totals(t->hall.path, &totals);
+	snprintf(line, sizeof(line),
+	    "  cpu %.2f cores\t in %.1f s\t, %ld samples\t; %lu lost so far\t  memory %.1f MB",
+	    seconds > 0 ? (double)values[h->default_value] / 1e9 / seconds : 0, seconds, values[0],
+	    totals.lost, (double)mem_total() / 1e6);
+	terminal_fit(line, columns);
+	puts(line);
 }
 
 static void print(
@@ -152,25 +166,22 @@ static void print(
 {
 	int lines, columns;
 	int64_t values[PROFILE_VALUES_MAX];
-	struct path_totals totals;
 	const struct profile_header *h = profile_header_of(p);
 	const char *bold = t->color ? "\033[1m" : "", *plain = t->color ? "\033[0m" : "";
 	double seconds = (double)h->duration_ns / 1e9;
-	terminal_size(&lines, &columns);
-	path_totals(t->hall.path, &totals);
+	terminal_size(STDOUT_FILENO, &lines, &columns);
 	profile_totals(p, values);
 	int64_t total = values[h->default_value];
 	if (t->terminal)
 		fputs("\033[H\033[2J", stdout);
-	printf("%stelegen top%s  cpu %.2f cores over %.1f s, %ld samples; %lu lost so far  memory "
-	       "%.1f MB\n",
-	    bold, plain, seconds > 0 ? (double)total / 1e9 / seconds : 0, seconds, values[0],
-	    totals.lost, (double)mem_total() / 1e6);
-	int most = (lines - 7) / 3;
-	printf("\n%s%7s  %8s  %s%s\n", bold, "CPU %", "PID", "PROCESS", plain);
+	printf("%stelegen top%s", bold, plain);
+	print_summary(t, p, values, columns - (int)strlen("telegen top"));
+	int most = lines > 10 ? (lines - 7) / 3 : 1;
+	bool wide = columns >= NARROW;
+	printf("\n%s%7s  %s%s%s\n", bold, "CPU %", wide ? "     PID  " : "", "PROCESS", plain);
 	print_processes(p, processes, seconds, most, columns);
-	printf("\n%s%7s  %7s  %s%s\n", bold, "SELF %", "TOTAL %", "FUNCTION", plain);
-	print_functions(p, functions, total, lines - 8 - most, columns);
+	printf("\n%s%7s  %s%s%s\n", bold, "SELF %", wide ? "TOTAL %  " : "", "FUNCTION", plain);
+	print_functions(p, functions, total, lines > 10 ? lines - 8 - most : 1, columns);
 	putchar('\n');
 	fflush(stdout);
 }

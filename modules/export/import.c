@@ -80,6 +80,22 @@ static int check_begin(struct import_job *j, uint8_t tag)
 	    j, -EBADMSG, "not a pprof profile: none begins with the byte 0x%02x", tag);
 }
 
+// Grown by a quarter at a time: doubled, a profile of half of the memory that there is would not
+// fit.
+static int reserve(struct text *t, size_t more)
+{
+	size_t need = t->len + more + 1, cap = t->cap + t->cap / 4;
+	if (need <= t->cap)
+		return 0;
+	cap = cap < need ? need : cap;
+	char *at = mem_resize(t->account, t->at, cap);
+	if (!at)
+		return -ENOMEM;
+	t->at = at;
+	t->cap = cap;
+	return 0;
+}
+
 static int take(void *arg, const void *bytes, size_t n)
 {
 	struct import_job *j = arg;
@@ -88,7 +104,8 @@ static int take(void *arg, const void *bytes, size_t n)
 		return error;
 	if (j->raw.len + n > j->bytes_max)
 		return -EFBIG;
-	return text_add(&j->raw, bytes, n);
+	error = reserve(&j->raw, n);
+	return error ? error : text_add(&j->raw, bytes, n);
 }
 
 static int feed(struct import_job *j, const void *bytes, size_t n)
@@ -134,6 +151,11 @@ static int fed(struct import_job *j)
 	j->gunzip = NULL;
 	if (!error && !j->raw.len)
 		return import_fail(j, -EBADMSG, "it is empty");
+	char *at = error ? NULL : mem_resize(j->raw.account, j->raw.at, j->raw.len + 1);
+	if (at) { // what it had beyond is for the tables
+		j->raw.at = at;
+		j->raw.cap = j->raw.len + 1;
+	}
 	return error;
 }
 

@@ -6,9 +6,12 @@
 #include "../process/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,12 +19,12 @@
 #define TICKS_PER_S 100 // USER_HZ, of /proc/PID/stat
 #define SLACK_S 2	// a file's time is that of the last clock tick, and clocks are set
 
-// PATTERN with every {pid} replaced.
+// PATTERN with every {pid} or <pid> replaced.
 static int expand(const char *pattern, uint32_t pid, char *path, size_t size)
 {
 	size_t n = 0;
 	while (*pattern && n < size) {
-		if (!strncmp(pattern, "{pid}", 5)) {
+		if (!strncmp(pattern, "{pid}", 5) || !strncmp(pattern, "<pid>", 5)) {
 			n += (size_t)snprintf(path + n, size - n, "%u", pid);
 			pattern += 5;
 		} else {
@@ -66,6 +69,39 @@ static int open_one(
 	return fd;
 }
 
+// What stands at PATH itself, a symbolic link too: its mode, 0: unknown.
+static mode_t kind_of(int root_fd, const char *path)
+{
+	struct open_how how = {
+	    .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+	    .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+	struct stat st;
+	int fd = (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+	mode_t mode = fd >= 0 && fstat(fd, &st) == 0 ? st.st_mode & S_IFMT : 0;
+	if (fd >= 0)
+		close(fd);
+	return mode;
+}
+
+// Why PATH is not read, in words; NULL: nothing is there, which is the rule.
+static const char *reason(int root_fd, const char *path, int error)
+{
+	mode_t kind = error == -ENOENT || error == -EINVAL ? kind_of(root_fd, path) : 0;
+	if (error == -ENOENT)
+		return S_ISLNK(kind) ? "a symbolic link that leads nowhere" : NULL;
+	if (error == -EINVAL)
+		return S_ISFIFO(kind)  ? "a FIFO, not a file"
+		       : S_ISDIR(kind) ? "a directory, not a file"
+		       : S_ISLNK(kind) ? "a symbolic link to what is no file"
+				       : "not a file";
+	if (error == -ELOOP)
+		return "a symbolic link that goes round in a circle";
+	if (error == -EPERM)
+		return "it belongs neither to the process's user nor to root";
+	return error == -ESTALE ? "it is older than the process" : strerror(-error);
+}
+
 int perfmap_open(const struct process *p, const char *const *paths, char *path, size_t size,
     struct map_seen *seen, uint64_t *bytes)
 {
@@ -79,10 +115,10 @@ int perfmap_open(const struct process *p, const char *const *paths, char *path, 
 			got = open_one(p, path, seen, bytes);
 		if (got >= 0)
 			return got;
-		if (got != -ENOENT)
+		const char *why = reason(p->root_fd, path, got);
+		if (why)
 			log_seldom(LOG_LEVEL_INFO,
-			    "%s of process %u: %s: its JIT code stays unnamed", path, p->pid,
-			    strerror(-got));
+			    "%s of process %u: %s: its JIT code stays unnamed", path, p->pid, why);
 		fd = got;
 		pattern = paths && *paths ? *paths++ : NULL;
 	}

@@ -203,9 +203,17 @@ static void what_is_not_there_is_told(void **state)
 {
 	(void)state;
 	refused("-Q", "-Q such help");
-	refused("--no-such-thing=1", "--no-such-thing=1 such help");
-	refused("--commm x", "--commm such help");
-	refused("one two three", "three expected help");
+	refused("--no-such-thing 1", "--no-such-thing such help");
+	refused("--commm x", "--commm such nearest --comm");
+	refused("--containr=x", "--containr=x such nearest --container");
+	refused("one two three", "three expected -- command");
+	// What looks like an option of the configuration is told about by who knows those.
+	assert_int_equal(parse(ALL, "--memory_limt=48MB"), 0);
+	assert_int_equal(got.flag_count, 1);
+	assert_int_equal(parse("d!", "--duraton=1s"), EXIT_USAGE);
+	assert_non_null(strstr(said, "--duration"));
+	assert_int_equal(parse("b2", "one two three"), EXIT_USAGE);
+	assert_non_null(strstr(said, "help"));
 	refused("''  '' ''", "\"\" expected");
 	static const char *const lonely[] = {"-p", "--comm", "--container", "--cgroup", "-t", "-F",
 	    "-d", "-o", "--source", "--base", "-n", "-c", "--config"};

@@ -331,6 +331,27 @@ static void memory_fails(void **state)
 	    mem_used(ACCOUNT_EXPORT) + mem_used(ACCOUNT_WIRE) + mem_used(ACCOUNT_PROFILE), 0);
 }
 
+// What is unpacked takes little more than its size, and none more once the tables are made.
+static void what_is_fed_is_kept_tightly(void **state)
+{
+	(void)state;
+	struct profile *p = profiles_node(10000, 6);
+	struct text t = TEXT(ACCOUNT_BASE);
+	profiles_export(p, NULL, EXPORT_PPROF, &t);
+	struct import_job *j = import_new(ACCOUNT_PROFILE, 64 << 20);
+	for (size_t at = 0; at < t.len; at += 256) {
+		assert_int_equal(import_feed(j, t.at + at, t.len - at < 256 ? t.len - at : 256), 0);
+		assert_true(j->raw.cap <= j->raw.len + j->raw.len / 4 + 4096);
+	}
+	assert_true(j->raw.len > 100000);
+	while (import_step(j, 0) == 1 && j->phase < IMPORT_KEEP)
+		;
+	assert_int_equal(j->raw.cap, j->raw.len + 1);
+	import_free(j);
+	text_free(&t);
+	profile_free(p);
+}
+
 static void slices_are_short(void **state)
 {
 	(void)state;
@@ -369,6 +390,7 @@ int main(void)
 	    cmocka_unit_test(deep_stacks_are_cut),
 	    cmocka_unit_test(damage_is_survived),
 	    cmocka_unit_test(memory_fails),
+	    cmocka_unit_test(what_is_fed_is_kept_tightly),
 	    cmocka_unit_test(slices_are_short),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

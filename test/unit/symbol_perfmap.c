@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "../../modules/symbol/perfmap.c"
@@ -393,6 +394,8 @@ static void files_that_are_no_maps(void **state)
 	assert_int_equal(expand(patterns[0], 4711, path, 16), -ENAMETOOLONG);
 	assert_int_equal(expand(patterns[2], 4711, path, sizeof(path)), 0);
 	assert_string_equal(path, "/tmp/4711.map");
+	assert_int_equal(expand("/tmp/<pid>.map", 4711, path, sizeof(path)), 0);
+	assert_string_equal(path, "/tmp/4711.map");
 	unlink(map_path);
 	snprintf(other, sizeof(other), "%s/tmp/7.map", root);
 	write_map("", "w");
@@ -405,6 +408,63 @@ static void files_that_are_no_maps(void **state)
 	assert_string_equal(found, "/tmp/7.map");
 	close(fd);
 	unlink(other);
+}
+
+static void what_is_no_map_is_called_by_its_name(void **state)
+{
+	(void)state;
+	unlink(map_path);
+	const char *path = "/tmp/perf-7.map";
+	assert_null(reason(process.root_fd, path, -ENOENT));
+	assert_int_equal(mkfifo(map_path, 0644), 0);
+	assert_string_equal(reason(process.root_fd, path, -EINVAL), "a FIFO, not a file");
+	unlink(map_path);
+	assert_int_equal(mkdir(map_path, 0755), 0);
+	assert_string_equal(reason(process.root_fd, path, -EINVAL), "a directory, not a file");
+	rmdir(map_path);
+	assert_int_equal(symlink("/nowhere", map_path), 0);
+	assert_string_equal(
+	    reason(process.root_fd, path, -ENOENT), "a symbolic link that leads nowhere");
+	unlink(map_path);
+	assert_int_equal(symlink("/tmp", map_path), 0);
+	assert_string_equal(
+	    reason(process.root_fd, path, -EINVAL), "a symbolic link to what is no file");
+	unlink(map_path);
+	assert_int_equal(symlink("perf-7.map", map_path), 0);
+	assert_string_equal(
+	    reason(process.root_fd, path, -ELOOP), "a symbolic link that goes round in a circle");
+	unlink(map_path);
+	assert_string_equal(reason(process.root_fd, path, -EPERM),
+	    "it belongs neither to the process's user nor to root");
+	assert_string_equal(reason(process.root_fd, path, -ESTALE), "it is older than the process");
+	assert_string_equal(reason(process.root_fd, path, -EACCES), "Permission denied");
+	assert_string_equal(reason(process.root_fd, path, -EINVAL), "not a file");
+}
+
+// The line itself, once: at most one a minute is written.
+static void it_is_told(void **state)
+{
+	(void)state;
+	struct got got[1];
+	struct ask ask = {.got = got};
+	uint64_t address = 0x1010;
+	char said[512] = "";
+	unlink(map_path);
+	assert_int_equal(symlink("/nowhere", map_path), 0);
+	int saved = dup(2), to = memfd_create("stderr", MFD_CLOEXEC);
+	dup2(to, 2);
+	log_set_level(LOG_LEVEL_INFO);
+	int error = ask_map(&ask, &address, 1);
+	log_set_level(LOG_LEVEL_ERROR);
+	dup2(saved, 2);
+	assert_true(pread(to, said, sizeof(said) - 1, 0) > 0);
+	close(saved);
+	close(to);
+	unlink(map_path);
+	assert_int_equal(error, -ENOENT);
+	assert_string_equal(said,
+	    "telegen: /tmp/perf-7.map of process 4711: a symbolic link that leads nowhere: its "
+	    "JIT code stays unnamed\n");
 }
 
 static void garbage_is_counted_and_bounded(void **state)
@@ -460,6 +520,7 @@ int main(void)
 {
 	log_set_level(LOG_LEVEL_ERROR);
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(it_is_told), // first: others have it said too
 	    cmocka_unit_test(every_producers_lines),
 	    cmocka_unit_test(the_latest_line_wins),
 	    cmocka_unit_test(bytecode_names_only_what_nothing_else_does),
@@ -469,6 +530,7 @@ int main(void)
 	    cmocka_unit_test(a_map_written_anew_is_read_anew),
 	    cmocka_unit_test(a_map_that_changes_under_the_reading_gives_no_wrong_name),
 	    cmocka_unit_test(files_that_are_no_maps),
+	    cmocka_unit_test(what_is_no_map_is_called_by_its_name),
 	    cmocka_unit_test(garbage_is_counted_and_bounded),
 	    cmocka_unit_test(every_allocation_may_fail),
 	};
