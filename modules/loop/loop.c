@@ -4,58 +4,39 @@
 //   prepare (lowest priority)  how long may the poll sleep? ends the turn before
 //   poll                       sleeps until a descriptor, a signal or the alarm
 //   turn_begin (highest)       the turn's clock starts
-//   descriptors, signals       libev's pending events
-//   turn_work (lowest)         due timers, then one step of one slice
+//   descriptors, signals       libev's pending events: descriptors only line up
+//   turn_work (lowest)         ready descriptors, due timers, then one step of one slice
 //
-// Timers stand in one list by due time and follow clock_now(), so that a test's fake clock moves
-// them too and a period never drifts; libev has a single timer, the alarm, for the first of them.
-#include "loop.h"
-#include "../base/base.h"
+// Many of them in one turn would make it long. So each of the three begins nothing more once its
+// part of the turn is over; what is left keeps its place and is the first of the next turn.
+//
+//   0 ... WATCHES_NS ... TIMERS_NS ...... TURN_NS . TURN_LONG_NS
+//   |descriptors        |timers     |slice     |
+//
+// libev has a single timer, the alarm, for the first of ours.
+#include "private.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <ev.h>
 #include <fcntl.h>
 #include <signal.h>
 
 #define TURN_LONG_NS NS_PER_MS
-#define NEVER UINT64_MAX
-
-struct loop {
-	struct ev_loop *ev;
-	ev_prepare prepare;
-	ev_check begin, work;
-	ev_timer alarm;
-	uint64_t alarm_ns;	// what the alarm is set to, clock_now() time; NEVER: it is not
-	uint64_t turn_ns;	// our CPU time when the turn began; 0 between turns
-	uint64_t turn;		// counts turns
-	struct timer *timers;	// armed, the first due first
-	struct slice *slices;	// the next to step first
-	struct slice *last;	// of slices
-	struct slice *stepping; // inside its own step or done
-	uint32_t alive;		// watches, timers and slices not yet freed
-	bool stop;
-};
+#define WATCHES_NS (250 * NS_PER_US)
+#define TURN_NS (800 * NS_PER_US)
+#define SLICE_LEAST_NS (100 * NS_PER_US)
 
 struct watch {
 	struct loop *loop;
 	void (*on_fd)(void *arg, int events);
 	void (*on_signal)(void *arg, int signo);
 	void *arg;
+	int ready; // events it is not yet told of; it is in the queue where there are any
+	struct watch *next, *prev;
 	union {
 		ev_io io;
 		ev_signal signal;
 	};
-};
-
-struct timer {
-	struct loop *loop;
-	struct timer *next, *prev;
-	bool armed;
-	uint64_t due_ns, period_ns;
-	uint64_t turn; // in which it was armed: it does not run in that one
-	void (*fn)(void *arg);
-	void *arg;
 };
 
 struct slice {
@@ -94,6 +75,11 @@ static void turn_end(struct loop *loop)
 	loop->turn_ns = 0;
 }
 
+uint64_t loop_ran(struct loop *loop)
+{
+	return loop->ran_ns = clock_cpu() - loop->turn_ns;
+}
+
 static void set_alarm(struct loop *loop, uint64_t due_ns)
 {
 	uint64_t now = clock_now();
@@ -111,7 +97,7 @@ static void on_prepare(struct ev_loop *ev, ev_prepare *w, int events)
 	(void)ev;
 	(void)events;
 	turn_end(loop);
-	uint64_t due = loop->slices ? 0 : loop->timers ? loop->timers->due_ns : NEVER;
+	uint64_t due = loop->slices || loop->ready ? 0 : timers_due(loop);
 	if (due == loop->alarm_ns)
 		return;
 	if (due != NEVER) {
@@ -137,48 +123,39 @@ static void turn_begin(struct ev_loop *ev, ev_check *w, int events)
 	(void)ev;
 	(void)events;
 	loop->turn_ns = clock_cpu();
+	loop->ran_ns = 0;
 	loop->turn++;
 }
 
-static void timer_unlink(struct timer *t)
+static void watch_unlink(struct watch *w)
 {
-	if (!t->armed)
+	if (!w->ready)
 		return;
-	*(t->prev ? &t->prev->next : &t->loop->timers) = t->next;
-	if (t->next)
-		t->next->prev = t->prev;
-	t->armed = false;
+	*(w->prev ? &w->prev->next : &w->loop->ready) = w->next;
+	*(w->next ? &w->next->prev : &w->loop->ready_last) = w->prev;
+	w->ready = 0;
 }
 
-// A walk over the list: there are a few dozen timers (at most one per connection), most of them
-// armed again and again.
-static void timer_link(struct timer *t, uint64_t due_ns)
+static void watch_ready(struct watch *w, int events)
 {
-	struct loop *loop = t->loop;
-	struct timer *before = NULL, *after = loop->timers;
-	for (; after && after->due_ns <= due_ns; before = after, after = after->next)
-		;
-	t->due_ns = due_ns;
-	t->turn = loop->turn;
-	t->prev = before;
-	t->next = after;
-	*(before ? &before->next : &loop->timers) = t;
-	if (after)
-		after->prev = t;
-	t->armed = true;
+	struct loop *loop = w->loop;
+	if (!w->ready) {
+		w->next = NULL;
+		w->prev = loop->ready_last;
+		*(w->prev ? &w->prev->next : &loop->ready) = w;
+		loop->ready_last = w;
+	}
+	w->ready |= events;
 }
 
-static void run_timers(struct loop *loop)
+static void run_watches(struct loop *loop)
 {
-	uint64_t now = clock_now();
-	for (struct timer *t; (t = loop->timers) && t->due_ns <= now && t->turn != loop->turn;) {
-		timer_unlink(t);
-		// Armed before it runs, so that it may free or set itself. Periods that were missed
-		// are left out, the rhythm stays.
-		if (t->period_ns)
-			timer_link(
-			    t, t->due_ns + ((now - t->due_ns) / t->period_ns + 1) * t->period_ns);
-		t->fn(t->arg);
+	uint64_t so_far = loop->ran_ns;
+	for (struct watch *w; (w = loop->ready) && so_far < WATCHES_NS;) {
+		int events = w->ready;
+		watch_unlink(w);
+		w->on_fd(w->arg, events);
+		so_far = loop_ran(loop);
 	}
 }
 
@@ -207,12 +184,15 @@ static void slice_unlink(struct slice *s)
 static void run_slice(struct loop *loop)
 {
 	struct slice *s = loop->slices;
-	if (!s)
+	uint64_t so_far = loop->ran_ns;
+	uint64_t budget = so_far + SLICE_LEAST_NS < TURN_NS ? TURN_NS - so_far : SLICE_LEAST_NS;
+	loop->passed_over = s && so_far >= TURN_NS && !loop->passed_over;
+	if (!s || loop->passed_over)
 		return;
 	slice_unlink(s);
 	slice_append(s);
 	loop->stepping = s;
-	int result = s->step(s->arg, LOOP_SLICE_NS);
+	int result = s->step(s->arg, budget < LOOP_SLICE_NS ? budget : LOOP_SLICE_NS);
 	if (loop->stepping && result <= 0) {
 		slice_unlink(s);
 		if (s->done)
@@ -227,7 +207,8 @@ static void turn_work(struct ev_loop *ev, ev_check *w, int events)
 	struct loop *loop = w->data;
 	(void)ev;
 	(void)events;
-	run_timers(loop);
+	run_watches(loop);
+	timers_run(loop);
 	run_slice(loop);
 }
 
@@ -302,7 +283,7 @@ static void on_io(struct ev_loop *ev, ev_io *io, int events)
 	int seen = events & EV_ERROR
 		       ? LOOP_READ | LOOP_WRITE
 		       : (events & EV_READ ? LOOP_READ : 0) | (events & EV_WRITE ? LOOP_WRITE : 0);
-	w->on_fd(w->arg, seen);
+	watch_ready(w, seen);
 }
 
 static void on_signal(struct ev_loop *ev, ev_signal *signal, int events)
@@ -344,6 +325,10 @@ struct watch *loop_watch(
 void watch_set(struct watch *w, int events)
 {
 	int wanted = (events & LOOP_READ ? EV_READ : 0) | (events & LOOP_WRITE ? EV_WRITE : 0);
+	int ready = w->ready & events;
+	if (!ready)
+		watch_unlink(w);
+	w->ready = ready;
 	if (ev_is_active(&w->io) && (w->io.events & (EV_READ | EV_WRITE)) == wanted)
 		return;
 	ev_io_stop(w->loop->ev, &w->io);
@@ -360,6 +345,7 @@ void watch_free(struct watch *w)
 		ev_signal_stop(w->loop->ev, &w->signal);
 	else
 		ev_io_stop(w->loop->ev, &w->io);
+	watch_unlink(w);
 	w->loop->alive--;
 	mem_free(w);
 }
@@ -377,37 +363,6 @@ struct watch *loop_signal(struct loop *loop, int signo, void (*fn)(void *arg, in
 	w->signal.data = w;
 	ev_signal_start(loop->ev, &w->signal);
 	return w;
-}
-
-struct timer *loop_timer(
-    struct loop *loop, uint64_t first_ns, uint64_t period_ns, void (*fn)(void *arg), void *arg)
-{
-	struct timer *t = mem_alloc(ACCOUNT_LOOP, sizeof(*t));
-	if (!t)
-		return NULL;
-	t->loop = loop;
-	t->fn = fn;
-	t->arg = arg;
-	loop->alive++;
-	timer_set(t, first_ns, period_ns);
-	return t;
-}
-
-void timer_set(struct timer *t, uint64_t first_ns, uint64_t period_ns)
-{
-	uint64_t now = clock_now();
-	timer_unlink(t);
-	t->period_ns = period_ns;
-	timer_link(t, first_ns < NEVER - 1 - now ? now + first_ns : NEVER - 1);
-}
-
-void timer_free(struct timer *t)
-{
-	if (!t)
-		return;
-	timer_unlink(t);
-	t->loop->alive--;
-	mem_free(t);
 }
 
 struct slice *loop_slice(struct loop *loop, int (*step)(void *arg, uint64_t budget_ns),

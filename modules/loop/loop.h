@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one event loop (libev; this room is the only one that knows it). One thread runs it; nothing
 // called from it may take longer than about 1 ms: longer jobs are slices. Every turn is timed in CPU time
-// (COUNT_TURN_MAX_NS, COUNT_TURNS_LONG).
+// (COUNT_TURN_MAX_NS, COUNT_TURNS_LONG); what has no place in it any more waits in its order for the next.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

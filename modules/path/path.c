@@ -8,8 +8,8 @@
 #define DRAIN_MIN_NS (10 * NS_PER_MS)
 #define DRAIN_MAX_NS (200 * NS_PER_MS)
 #define DRAIN_BITE 2
-#define DRAIN_TURN_NS (250 * NS_PER_US) // a slice may run in the same turn
-#define RING_BYTES (256u << 10)		// as the kernel room has it
+#define DRAIN_TURN_NS (200 * NS_PER_US)	 // a slice may run in the same turn
+#define RING_BYTES (256u << 10)		 // as the kernel room has it
 #define UNWIND_LOOK_NS (100 * NS_PER_MS) // what rests or waits in the tables goes on
 #define CPU_RESCAN_NS (60 * NS_PER_S)
 
@@ -32,11 +32,11 @@ struct path *path_new(const struct path_options *options)
 	    .arg = p,
 	};
 	p->processes = processes_new(&po);
-	if (!p->processes || take_window_new(p) < 0) {
+	if (!p->processes || take_window_new(p, clock_now()) < 0) {
 		path_free(p);
 		return errno = ENOMEM, NULL;
 	}
-	p->drain_ns = DRAIN_MAX_NS;
+	p->drain_ns = DRAIN_MIN_NS; // the first samples are waited for
 	return p;
 }
 
@@ -112,7 +112,10 @@ bool path_drain(struct path *p)
 static void on_drain(void *arg)
 {
 	struct path *p = arg;
+	uint64_t began = clock_now();
 	bool more = path_drain(p);
+	if (!more && p->close_at && began >= p->close_at + SETTLE_NS)
+		ship_drained(p);
 	ship_close_if_wanted(p);
 	if (p->unwind && clock_now() - p->unwind_ns >= UNWIND_LOOK_NS) {
 		p->unwind_ns = clock_now();
@@ -132,7 +135,7 @@ static void on_drain(void *arg)
 	p->drain_ns = p->drain_ns < DRAIN_MIN_NS   ? DRAIN_MIN_NS
 		      : p->drain_ns > DRAIN_MAX_NS ? DRAIN_MAX_NS
 						   : p->drain_ns;
-	timer_set(p->drain_timer, p->drain_ns, 0);
+	timer_set(p->drain_timer, p->close_at ? SETTLE_NS : p->drain_ns, 0);
 }
 
 // A storm of new programs: their mappings do not wait for the timer.

@@ -38,6 +38,14 @@ struct path {
 	uint32_t kernel_mapping;
 	struct map kernel_functions; // address -> enum kernel_function (loading.c)
 	uint64_t window_began, window_wall;
+	// When it ends, while what was sampled until then is still drained; 0: it goes on. Times
+	// of clock_now(), as the kernel's are:
+	//
+	//   |window_began ------ current ------ close_at| SETTLE_NS |
+	//                                     taken ->  s  s     s     <- the first of the next
+	//                                                             window seals this one
+	uint64_t close_at;
+	uint64_t stopped_ns; // sampling ended
 	struct path_totals totals;
 	uint64_t counters[KERNEL_COUNTER_COUNT]; // as of the last close
 
@@ -58,7 +66,7 @@ struct path {
 	struct timer *drain_timer, *window_timer, *cpu_timer;
 	struct slice *scan_slice, *ship_slice, *replay_slice, *finish_slice, *read_slice,
 	    *unwind_slice;
-	uint64_t unwind_ns; // when the tables were last looked after
+	uint64_t unwind_ns;		  // when the tables were last looked after
 	uint64_t drain_ns, drained_bytes; // since the kernel's ring was last empty
 	bool scanned;
 	bool finishing; // no more samples come: once shipped, `current` is NULL
@@ -78,9 +86,10 @@ struct path {
 };
 
 // path.c
-bool path_drain(struct path *p); // takes some of what the kernel has: true where there is more
+bool path_drain(struct path *p);  // takes some of what the kernel has: true where there is more
+#define SETTLE_NS (2 * NS_PER_MS) // after it no sample is still on its way into the ring
 // take.c
-int take_window_new(struct path *p);
+int take_window_new(struct path *p, uint64_t began_ns); // time of clock_now()
 // loading.c
 int take_is_loading(void *arg, const struct record_sample *r);
 // learn.c
@@ -91,7 +100,8 @@ void learn_busy(void *arg);
 void learn_unwind(struct path *p, const struct record *r); // a mapping event, an exec, an exit
 // ship.c
 void naming_free(struct naming *n);
-void ship_close(struct path *p); // seals the current window, or notes that it is wanted
+void ship_close(struct path *p);   // ends the current window now, or notes that it is wanted
+void ship_drained(struct path *p); // all that was sampled until `close_at` has been taken
 void ship_close_if_wanted(struct path *p);
 void ship_seal(struct path *p, uint64_t wall_ns, uint64_t duration_ns);
 void ship_named(struct path *p); // replay: names have passed

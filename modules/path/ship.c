@@ -198,12 +198,12 @@ static bool is_nothing(const struct path *p)
 void ship_seal(struct path *p, uint64_t wall_ns, uint64_t duration_ns)
 {
 	struct profile *old = p->current;
-	p->close_wanted = false;
-	add_losses(p);
+	uint64_t end = p->close_at ? p->close_at : clock_now();
+	p->close_at = 0;
 	p->phase = is_nothing(p) ? SHIP_MERGE : SHIP_NAME;
 	if (p->finishing) {
 		p->current = NULL; // the last one
-	} else if (take_window_new(p) < 0) {
+	} else if (take_window_new(p, end) < 0) {
 		// The window goes on; what finds no memory in it is counted there.
 		log_seldom(
 		    LOG_LEVEL_WARN, "memory_limit: no memory for a new window: this one goes on");
@@ -215,28 +215,44 @@ void ship_seal(struct path *p, uint64_t wall_ns, uint64_t duration_ns)
 	if (p->phase == SHIP_NAME)
 		count_add(COUNT_WINDOWS, 1);
 	tape_put_window(p, wall_ns, duration_ns);
-	p->closed_ns = clock_now();
+	p->closed_ns = end;
 	p->sealed = old;
 	ship_begin(p);
 }
 
+void ship_drained(struct path *p)
+{
+	ship_seal(p, p->window_wall, p->close_at - p->window_began);
+	processes_sweep(p->processes, clock_now());
+}
+
+// What was sampled until now belongs to this window and what comes after to the next, however late
+// the ring is drained. A sample that was on its way longer than SETTLE_NS is the next window's: of
+// each CPU at most one, as it takes no other meanwhile. Losses are counted now.
 void ship_close(struct path *p)
 {
 	if (!p->current)
 		return; // all is shipped
-	if (p->sealed || p->ship_slice) {
+	if (p->sealed || p->ship_slice || (p->close_at && !p->finishing)) {
 		if (!p->close_wanted)
 			count_add(COUNT_WINDOWS_LATE, 1);
 		p->close_wanted = true;
 		return;
 	}
+	p->close_wanted = false;
 	if (p->options.offline) { // the end of a tape that was cut
 		uint64_t first = p->tape_first_ns, last = p->tape_last_ns;
 		ship_seal(p, p->tape_wall, last > first ? last - first : 0);
 		return;
 	}
-	ship_seal(p, p->window_wall, clock_now() - p->window_began);
-	processes_sweep(p->processes, clock_now());
+	add_losses(p);
+	p->close_at = clock_now();
+	if (p->finishing) // all is drained
+		p->close_at = p->stopped_ns > p->window_began ? p->stopped_ns : p->window_began;
+	if (p->finishing || !p->kernel)
+		ship_drained(p);
+	else if (p->drain_timer)
+		timer_set(p->drain_timer, SETTLE_NS, 0);
 }
 
 void ship_close_if_wanted(struct path *p)
@@ -295,6 +311,7 @@ void path_finish(struct path *p, void (*done)(void *arg), void *arg)
 	p->finished_arg = arg;
 	if (p->kernel)
 		kernel_stop(p->kernel);
+	p->stopped_ns = clock_now();
 	timer_free(p->drain_timer);
 	timer_free(p->window_timer);
 	timer_free(p->cpu_timer);

@@ -9,7 +9,7 @@
 #define STACK_MAX (KERNEL_FRAMES_MAX + FRAMES_MAX + 2) // frames and marks
 #define VALUE_MAX (1000 * NS_PER_S) // of one sample; a thousand times the longest period
 
-int take_window_new(struct path *p)
+int take_window_new(struct path *p, uint64_t began_ns)
 {
 	struct profile *fresh = profile_new(ACCOUNT_PROFILE, profile_type_find("cpu"));
 	if (!fresh)
@@ -18,8 +18,8 @@ int take_window_new(struct path *p)
 	p->current = fresh;
 	map_clear(&p->mappings);
 	p->kernel_mapping = 0;
-	p->window_began = clock_now();
-	p->window_wall = clock_wall();
+	p->window_began = began_ns;
+	p->window_wall = clock_wall() - (clock_now() - began_ns);
 	return 0;
 }
 
@@ -292,6 +292,8 @@ void path_record(void *arg, const struct record *r)
 	bool taped;
 	count_add(COUNT_RECORDS, 1);
 	p->drained_bytes += r->size;
+	if (p->close_at && r->time_ns > p->close_at)
+		ship_drained(p);
 	if (r->kind == RECORD_SAMPLE) {
 		taped = take_sample(p, (const struct record_sample *)r);
 	} else {

@@ -48,7 +48,9 @@ struct query {
 	enum export_format format;
 	struct span span, base_span; // base_span.to 0: no base
 	struct wish wish;
-	uint64_t late; // of clock_now: no longer waits then
+	uint64_t late;	  // of clock_now: no longer waits then
+	uint64_t wait_ns; // how long it is to be sampled
+	bool cut;	  // a window has ended where the query begins
 	bool flushed, begun, full;
 	char type[32], title[128];
 };
@@ -271,6 +273,20 @@ static uint64_t flush(struct serve *s)
 	return s->flushed_wall;
 }
 
+// What was sampled before the request is another window's. That one may end a little after the
+// request, when the one before it was still being shipped; the time that was asked for begins where
+// it ended.
+static void look_for_cut(struct query *q)
+{
+	uint64_t end = newest(q), wall = clock_wall();
+	if (q->cut || q->flushed || end + 2 * EDGE_NS < q->span.from)
+		return;
+	q->cut = true;
+	uint64_t gone = wall > end ? wall - end : 0;
+	q->span.from = end + EDGE_NS; // the edge: it may seem to end a little late
+	timer_set(q->timer, q->wait_ns > gone ? q->wait_ns - gone : 1, 0);
+}
+
 static bool is_covered(const struct query *q)
 {
 	return newest(q) + EDGE_NS >= q->span.to || clock_now() >= q->late;
@@ -295,6 +311,8 @@ void query_look(struct serve *s)
 {
 	// One that finds no memory ends at once and may end others: the list is begun anew.
 	for (struct query *q = s->queries; q;) {
+		if (q->state == WAITING)
+			look_for_cut(q);
 		bool ripe = q->state == WAITING && q->flushed && is_covered(q);
 		if (ripe)
 			queue(q);
@@ -469,12 +487,11 @@ void query_pprof(struct serve *s, struct http_request *r, const char *type)
 		answer_still(q, seconds * NS_PER_S);
 		return;
 	}
-	q->timer = loop_timer(s->options.loop, seconds * NS_PER_S, 0, on_timer, q);
+	q->wait_ns = seconds * NS_PER_S;
+	q->timer = loop_timer(s->options.loop, q->wait_ns, 0, on_timer, q);
 	if (!q->timer) {
 		give_up(q, -ENOMEM);
 		return;
 	}
-	// What was sampled before the request is another window's. The edge: that one may seem to
-	// end a little late.
 	q->span.from = flush(s) + EDGE_NS;
 }

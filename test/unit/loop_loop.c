@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "../../modules/loop/loop.c"
+#include "../../modules/loop/timer.c"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -270,6 +271,117 @@ static void turns_are_timed_without_the_waiting(void **state)
 	timer_free(t);
 }
 
+static void step_long(void *arg)
+{
+	note("t");
+	take_long(arg);
+}
+
+static void watch_long(void *arg, int events)
+{
+	struct pipe_end *p = arg;
+	on_pipe(p, events);
+	now += 100 * NS_PER_US;
+}
+
+static int slice_budgets(void *arg, uint64_t budget_ns)
+{
+	*(uint64_t *)arg = budget_ns;
+	note("s");
+	return 1;
+}
+
+// However many are ready, a turn stays short, each has its turn, and none is forgotten.
+static void a_turn_is_short_and_everybody_has_a_turn(void **state)
+{
+	(void)state;
+	enum { MANY = 40 };
+	struct pipe_end p[MANY];
+	uint64_t takes = 150 * NS_PER_US, budget = 0, before = count_get(COUNT_TURNS_LONG);
+	for (int i = 0; i < MANY; i++) { // each of them ready all the time
+		pipe_open(&p[i]);
+		p[i].watch = loop_watch(loop, p[i].fd[1], LOOP_WRITE, watch_long, &p[i]);
+	}
+	struct timer *timers[5];
+	for (int i = 0; i < 5; i++)
+		timers[i] = loop_timer(loop, 0, 0, step_long, &takes);
+	struct slice *s = loop_slice(loop, slice_budgets, NULL, &budget);
+	count_set(COUNT_TURN_MAX_NS, 0);
+	loop_turn(loop);
+	assert_string_equal(story, "wwwts"); // 300 us, 450 us
+	assert_int_equal(budget, 350 * NS_PER_US);
+	loop_turn(loop);
+	assert_string_equal(story, "wwwtswwwts");
+	for (int i = 0; i < 11; i++)
+		loop_turn(loop);
+	for (int i = 0; i < MANY; i++) // 39 in 13 turns
+		assert_in_range(p[i].seen, 0, 1);
+	for (int i = 0; i < 13; i++)
+		loop_turn(loop);
+	for (int i = 0; i < MANY; i++)
+		assert_in_range(p[i].seen, 1, 2);
+	assert_int_equal(count_get(COUNT_TURNS_LONG), before);
+	assert_in_range(count_get(COUNT_TURN_MAX_NS), 1, NS_PER_MS);
+	// One that takes all of it keeps the slice waiting for one turn, not for two.
+	takes = 900 * NS_PER_US;
+	for (int i = 0; i < MANY; i++)
+		watch_set(p[i].watch, 0);
+	for (int i = 0; i < 5; i++)
+		timer_set(timers[i], 0, 0);
+	*story = 0;
+	for (int i = 0; i < 5; i++)
+		loop_turn(loop);
+	assert_string_equal(story, "ttsttst");
+	slice_free(s);
+	for (int i = 0; i < 5; i++)
+		timer_free(timers[i]);
+	for (int i = 0; i < MANY; i++) {
+		watch_free(p[i].watch);
+		close(p[i].fd[0]);
+		close(p[i].fd[1]);
+	}
+}
+
+// A watch that waits in the line is paused, changed or freed: it is told nothing of before.
+static void what_waits_in_the_line_may_go(void **state)
+{
+	(void)state;
+	struct pipe_end p[6];
+	for (int i = 0; i < 6; i++) {
+		pipe_open(&p[i]);
+		p[i].watch = loop_watch(loop, p[i].fd[1], LOOP_WRITE, watch_long, &p[i]);
+	}
+	loop_turn(loop);
+	int told = 0, left = 0;
+	for (int i = 0; i < 6; i++)
+		told += p[i].seen;
+	assert_int_equal(told, 3);
+	assert_non_null(loop->ready);
+	for (int i = 0; i < 6; i++) {
+		if (p[i].seen)
+			continue;
+		if (left == 0)
+			watch_set(p[i].watch, 0);
+		else if (left == 1)
+			watch_set(p[i].watch, LOOP_READ);
+		else
+			watch_free(p[i].watch);
+		if (left++ == 2)
+			p[i].watch = NULL;
+	}
+	assert_null(loop->ready);
+	assert_null(loop->ready_last);
+	for (int i = 0; i < 4; i++)
+		loop_turn(loop);
+	for (int i = 0, n = 0; i < 6; i++) {
+		n += p[i].seen > 0;
+		assert_true(i < 5 || n == 3);
+		watch_free(p[i].watch);
+		close(p[i].fd[0]);
+		close(p[i].fd[1]);
+	}
+}
+
 static void stop(void *arg)
 {
 	(void)arg;
@@ -406,6 +518,8 @@ int main(void)
 	    TEST(slices_take_turns_one_step_a_turn_behind_descriptors),
 	    TEST(slices_may_be_freed_at_any_time),
 	    TEST(turns_are_timed_without_the_waiting),
+	    TEST(a_turn_is_short_and_everybody_has_a_turn),
+	    TEST(what_waits_in_the_line_may_go),
 	    TEST(an_idle_loop_sleeps),
 	    TEST(slices_do_not_wait_for_timers),
 	    TEST(signals_come_through_the_loop),

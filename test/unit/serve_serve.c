@@ -26,7 +26,9 @@ static struct {
 	struct history *history;
 	struct serve *serve;
 	uint64_t now, wall;
-	uint64_t window_began, late_ns; // LATE_NS: how long a flushed window takes to come
+	// LATE_NS: how long a flushed window takes to come; BUSY_NS: by how much the next one ends
+	// later than asked, because the one before is still being shipped
+	uint64_t window_began, late_ns, busy_ns;
 	uint64_t coming, coming_began, coming_end;
 	int state;
 	unsigned flushes, remote;
@@ -74,9 +76,10 @@ static void close_window(void *arg)
 {
 	(void)arg;
 	t.flushes++;
-	t.coming = t.now + t.late_ns;
+	t.coming = t.now + t.busy_ns + t.late_ns;
 	t.coming_began = t.window_began;
-	t.coming_end = t.window_began = t.wall;
+	t.coming_end = t.window_began = t.wall + t.busy_ns;
+	t.busy_ns = 0;
 }
 
 static int health_state(void *arg, char *why, size_t size)
@@ -576,6 +579,27 @@ static void profiles_to_come(void **state)
 	stop();
 }
 
+// The seconds begin when the window of before has ended, and are then as many as were asked for.
+static void a_late_beginning(void **state)
+{
+	(void)state;
+	start(&(struct serve_options){0});
+	turn(7 * NS_PER_S);
+	t.late_ns = 200 * NS_PER_MS;
+	t.busy_ns = 600 * NS_PER_MS;
+	int fd = dial();
+	say_to(fd, "/debug/pprof/profile?seconds=1", "");
+	uint64_t asked = t.now;
+	assert_int_equal(hear(fd, 5 * NS_PER_MS), 200);
+	assert_in_range(t.now - asked, 1800 * NS_PER_MS, 1900 * NS_PER_MS);
+	struct profile *p = import_answer();
+	assert_in_range(
+	    profile_header_of(p)->time_ns, WALL + 7600 * NS_PER_MS, WALL + 7620 * NS_PER_MS);
+	assert_in_range(profile_header_of(p)->duration_ns, 1000 * NS_PER_MS, 1010 * NS_PER_MS);
+	profile_free(p);
+	stop();
+}
+
 static void many_wait(void **state)
 {
 	(void)state;
@@ -702,6 +726,7 @@ int main(void)
 	    cmocka_unit_test(tokens),
 	    cmocka_unit_test(flames),
 	    cmocka_unit_test(profiles_to_come),
+	    cmocka_unit_test(a_late_beginning),
 	    cmocka_unit_test(many_wait),
 	    cmocka_unit_test(slow_reader),
 	    cmocka_unit_test(no_memory),

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+// When windows end: a kernel of the test's own hands up samples late, as a ring does that is
+// drained now and then. Each sample is in the window in which it was taken.
+#include "../../modules/path/path.c"
+#include "path_sim.h"
+
+#define RING 1000
+
+// The kernel: samples that wait in the ring, the oldest first.
+static struct kernel {
+	uint64_t times[RING];
+	uint32_t count, next;
+	uint64_t counters[KERNEL_COUNTER_COUNT];
+	int wake[2];
+	bool stopped;
+} ring;
+
+static struct {
+	uint64_t wall, duration;
+	int64_t samples;
+} windows[64];
+static int closed;
+
+int kernel_drain(struct kernel *k, int max)
+{
+	int n = 0;
+	for (; n < max && k->next < k->count; n++) {
+		uint64_t user[] = {0x400010}, ago = now - k->times[k->next++];
+		now -= ago;
+		wall -= ago;
+		feed_stack(100, 1, 5, "feeder", user, 1);
+		now += ago;
+		wall += ago;
+	}
+	return n;
+}
+
+int kernel_wake_fd(const struct kernel *k)
+{
+	return k->wake[0];
+}
+
+void kernel_woken(struct kernel *k)
+{
+	(void)k;
+}
+
+unsigned kernel_ring_use(const struct kernel *k)
+{
+	return (k->count - k->next) * 100 / RING;
+}
+
+void kernel_stop(struct kernel *k)
+{
+	k->stopped = true;
+}
+
+int kernel_rescan_cpus(struct kernel *k)
+{
+	(void)k;
+	return 0;
+}
+
+int kernel_counters(struct kernel *k, uint64_t counters[KERNEL_COUNTER_COUNT])
+{
+	memcpy(counters, k->counters, sizeof(k->counters));
+	return 0;
+}
+
+const char *kernel_counter_label(enum kernel_counter c)
+{
+	return c == KERNEL_LOST_RING ? "ring full" : "other";
+}
+
+int kernel_want(struct kernel *k, uint32_t pid, int want)
+{
+	(void)k, (void)pid, (void)want;
+	return 0;
+}
+
+int kernel_name(struct kernel *k, const uint64_t *addresses, uint32_t count,
+    void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name,
+	const char *module),
+    void *arg)
+{
+	(void)k, (void)addresses, (void)count, (void)named, (void)arg;
+	return -EOPNOTSUPP;
+}
+
+static void on_closed(void *arg, const struct profile *p)
+{
+	int64_t totals[PROFILE_VALUES_MAX];
+	profile_totals(p, totals);
+	windows[closed].wall = profile_header_of(p)->time_ns;
+	windows[closed].duration = profile_header_of(p)->duration_ns;
+	windows[closed++].samples = totals[0];
+	sim_on_window(arg, p);
+}
+
+static void open_all(void)
+{
+	ring = (struct kernel){.count = 0};
+	closed = 0;
+	assert_int_equal(pipe(ring.wake), 0);
+	assert_true(sim_make());
+	sim.path->options.on_window = on_closed;
+	assert_int_equal(path_start(sim.path, &ring), 0);
+	sim_turns();
+}
+
+static void close_all(void)
+{
+	sim_close();
+	close(ring.wake[0]);
+	close(ring.wake[1]);
+	assert_int_equal(
+	    mem_used(ACCOUNT_PATH) + mem_used(ACCOUNT_PROFILE) + mem_used(ACCOUNT_PROCESS), 0);
+}
+
+static void pass(uint64_t ns)
+{
+	now += ns;
+	wall += ns;
+}
+
+static void sampled(uint64_t ago_ns)
+{
+	assert_true(ring.count < RING);
+	ring.times[ring.count++] = now - ago_ns;
+}
+
+// As many turns as it takes to be at rest, without any time that passes.
+static void turns(void)
+{
+	for (int i = 0; i < 200; i++)
+		loop_turn(sim.loop);
+}
+
+static void done(void *arg)
+{
+	++*(int *)arg;
+}
+
+static void finish(void)
+{
+	int over = 0;
+	path_finish(sim.path, done, &over);
+	for (int i = 0; i < 20000 && !over; i++)
+		loop_turn(sim.loop);
+	assert_int_equal(over, 1);
+	assert_true(ring.stopped);
+}
+
+static void a_sample_is_of_the_window_in_which_it_was_taken(void **state)
+{
+	(void)state;
+	open_all();
+	uint64_t began = now, wall_began = wall;
+	pass(NS_PER_S);
+	for (uint64_t i = 1; i <= 30; i++) // in the ring, not drained yet
+		sampled(i * 10 * NS_PER_MS);
+	path_flush(sim.path);
+	pass(300 * NS_PER_US);
+	sampled(400 * NS_PER_US); // was being walked when the window ended
+	sampled(100 * NS_PER_US); // of the next one
+	sampled(100 * NS_PER_US);
+	pass(3 * NS_PER_MS);
+	turns();
+	assert_int_equal(closed, 1);
+	assert_int_equal(windows[0].samples, 31);
+	assert_int_equal(windows[0].wall, wall_began);
+	assert_int_equal(windows[0].duration, NS_PER_S);
+	assert_int_equal(sim.path->window_began, began + NS_PER_S);
+	assert_int_equal(sim.path->window_wall, wall_began + NS_PER_S);
+	pass(NS_PER_S - 3300 * NS_PER_US);
+	path_flush(sim.path);
+	pass(3 * NS_PER_MS); // nothing was sampled meanwhile
+	turns();
+	assert_int_equal(closed, 2);
+	assert_int_equal(windows[1].samples, 2);
+	assert_int_equal(windows[1].duration, NS_PER_S);
+	finish();
+	totals_match();
+	close_all();
+}
+
+// The end stands still however long the ring takes; what is asked for meanwhile comes after.
+static void a_slow_ring_moves_no_end(void **state)
+{
+	(void)state;
+	open_all();
+	pass(NS_PER_S);
+	for (uint64_t i = 1; i <= 200; i++)
+		sampled(NS_PER_MS);
+	path_flush(sim.path);
+	pass(NS_PER_MS);
+	on_drain(sim.path);
+	assert_int_equal(closed, 0); // one may still be on its way
+	assert_true(sim.path->close_at && ring.next == ring.count);
+	pass(500 * NS_PER_MS);
+	path_flush(sim.path); // another end is wanted
+	turns();
+	assert_int_equal(closed, 1);
+	assert_int_equal(windows[0].samples, 200);
+	assert_int_equal(windows[0].duration, NS_PER_S);
+	sampled(100 * NS_PER_MS);
+	pass(3 * NS_PER_MS);
+	turns();
+	assert_int_equal(closed, 2);
+	assert_int_equal(windows[1].samples, 1);
+	assert_int_equal(windows[1].duration, 501 * NS_PER_MS);
+	finish();
+	totals_match();
+	close_all();
+}
+
+static void losses_are_of_the_window_in_which_they_happened(void **state)
+{
+	(void)state;
+	open_all();
+	pass(NS_PER_S);
+	sim.fed += ring.counters[KERNEL_LOST_RING] = 7;
+	path_flush(sim.path);
+	sim.fed += 5;
+	ring.counters[KERNEL_LOST_RING] += 5;
+	pass(3 * NS_PER_MS);
+	turns();
+	assert_int_equal(windows[0].samples, 7);
+	finish();
+	assert_int_equal(closed, 2);
+	assert_int_equal(windows[1].samples, 5);
+	totals_match();
+	close_all();
+}
+
+// Ended while a window is waiting for its last samples, at any moment of it.
+static void an_end_within_an_end(void **state)
+{
+	(void)state;
+	for (int way = 0; way < 4; way++) {
+		open_all();
+		pass(NS_PER_S);
+		sampled(NS_PER_MS);
+		path_flush(sim.path);
+		pass(NS_PER_MS);
+		sampled(NS_PER_MS / 2);
+		if (way & 1)
+			path_flush(sim.path);
+		if (way & 2)
+			loop_turn(sim.loop);
+		uint64_t stopped = now;
+		finish();
+		assert_int_equal(closed, 2);
+		assert_int_equal(windows[0].samples, 1);
+		assert_int_equal(windows[1].samples, 1);
+		assert_int_equal(windows[0].duration, NS_PER_S);
+		assert_int_equal(sim.path->stopped_ns, stopped);
+		assert_int_equal(windows[1].duration, NS_PER_MS);
+		totals_match();
+		close_all();
+	}
+	open_all(); // and nothing came after it
+	pass(NS_PER_S);
+	path_flush(sim.path);
+	pass(NS_PER_MS);
+	finish();
+	assert_int_equal(closed, 1);
+	assert_int_equal(windows[0].duration, NS_PER_S + NS_PER_MS);
+	close_all();
+}
+
+// Who has just started waits for the first sample; later there is no hurry while the ring is empty.
+static void the_first_sample_comes_soon(void **state)
+{
+	(void)state;
+	open_all();
+	pass(11 * NS_PER_MS);
+	turns(); // none yet
+	sampled(0);
+	for (int i = 0; i < 15; i++) {
+		pass(NS_PER_MS);
+		loop_turn(sim.loop);
+	}
+	assert_int_equal(ring.next, 1);
+	for (int i = 0; i < 3000; i++) {
+		pass(NS_PER_MS);
+		loop_turn(sim.loop);
+	}
+	assert_int_equal(sim.path->drain_ns, DRAIN_MAX_NS);
+	finish();
+	totals_match();
+	close_all();
+}
+
+// Windows end at any time beside samples that come up at any time: nothing is lost, nothing is
+// twice, and no window has more than its time allows.
+static void no_window_has_more_than_its_time(void **state)
+{
+	(void)state;
+	uint64_t seed = 7, due = 0;
+	open_all();
+	for (int i = 0; i < 20000; i++) {
+		seed = hash_mix(seed + 1);
+		pass(100 * NS_PER_US);
+		if (now >= due) { // one CPU, a sample each 10 ms
+			due = now + 10 * NS_PER_MS;
+			sampled(0);
+		}
+		if (ring.next == ring.count)
+			ring.next = ring.count = 0;
+		if (seed % 500 == 0 && closed < 60)
+			path_flush(sim.path);
+		loop_turn(sim.loop);
+	}
+	finish();
+	assert_true(closed > 20);
+	for (int i = 0; i < closed; i++)
+		assert_true(
+		    (uint64_t)windows[i].samples <= windows[i].duration / (10 * NS_PER_MS) + 1);
+	totals_match();
+	close_all();
+}
+
+int main(void)
+{
+	log_set_level(LOG_LEVEL_ERROR);
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(
+		a_sample_is_of_the_window_in_which_it_was_taken, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(a_slow_ring_moves_no_end, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(
+		losses_are_of_the_window_in_which_they_happened, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(an_end_within_an_end, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(the_first_sample_comes_soon, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(
+		no_window_has_more_than_its_time, sim_setup, sim_teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
