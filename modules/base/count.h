@@ -30,6 +30,8 @@
 	X(PROCESSES_FULL, "telegen_processes_full_total", COUNTER,                                 \
 	    "processes not kept because the table was full")                                       \
 	X(BINARIES, "telegen_binaries", GAUGE, "distinct mapped files known")                      \
+	X(BINARIES_UNLIKE, "telegen_binaries_unlike_total", COUNTER,                               \
+	    "mapped files that differ from another one with the same build-id")                    \
 	X(MAPS_READS, "telegen_maps_reads_total", COUNTER, "/proc/PID/maps files read")            \
 	X(MAPS_BAD, "telegen_maps_bad_lines_total", COUNTER, "maps lines that could not be read")  \
 	X(MAPPINGS_FULL, "telegen_mappings_full_total", COUNTER,                                    \

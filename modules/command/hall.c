@@ -159,18 +159,25 @@ static void unwind_metrics(const struct unwind *u, struct text *t)
 		const char *name, *kind, *help;
 		uint64_t value;
 	} rows[] = {
-	    {"bytes", "gauge", "memory of the unwind tables, within unwind.memory", f.bytes},
-	    {"chunks", "gauge", "chunks of unwind tables", f.chunks},
-	    {"windows", "gauge", "MiBs of code whose unwind rows are loaded", f.windows},
-	    {"rows", "gauge", "unwind rows loaded", f.rows},
-	    {"row_bytes", "gauge", "bytes of the unwind rows loaded", f.row_bytes},
-	    {"processes", "gauge", "processes whose mappings the walker has", f.processes},
-	    {"built_rows_total", "counter", "unwind rows built", f.built_rows},
+#define GAUGE(field, text) {.name = #field, .kind = "gauge", .help = text, .value = f.field}
+#define COUNTER(field, text)                                                                       \
+	{                                                                                          \
+		.name = #field "_total", .kind = "counter", .help = text, .value = f.field         \
+	}
+	    GAUGE(bytes, "memory of the unwind tables, within unwind.memory"),
+	    GAUGE(chunks, "chunks of unwind tables"),
+	    GAUGE(windows, "MiBs of code whose unwind rows are loaded"),
+	    GAUGE(rows, "unwind rows loaded"),
+	    GAUGE(row_bytes, "bytes of the unwind rows loaded"),
+	    GAUGE(processes, "processes whose mappings the walker has"),
+	    COUNTER(built_rows, "unwind rows built"),
 	    {"build_nanoseconds_total", "counter", "CPU time of building unwind rows", f.build_ns},
-	    {"loads_total", "counter", "MiBs of code whose unwind rows were loaded", f.loads},
-	    {"evicted_total", "counter", "of these, dropped to make room", f.evicted},
-	    {"refused_total", "counter", "of these, not loaded: unwind.memory was full", f.refused},
-	    {"failed_total", "counter", "of these, not to be had from their files", f.failed},
+	    COUNTER(loads, "MiBs of code whose unwind rows were loaded"),
+	    COUNTER(evicted, "of these, dropped to make room"),
+	    COUNTER(refused, "of these, not loaded: unwind.memory was full"),
+	    COUNTER(failed, "of these, not to be had from their files"),
+#undef COUNTER
+#undef GAUGE
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
 		text_printf(t,

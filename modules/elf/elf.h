@@ -26,6 +26,15 @@ int elf_facts(int fd, struct elf_facts *facts);
 // Link-time address of FILE_OFFSET (the executable PT_LOAD that holds it), or -ENOENT.
 int elf_vaddr(const struct elf_facts *facts, uint64_t file_offset, uint64_t *vaddr);
 
+// A checksum of a sample of FD's SIZE bytes: the tables that names and unwind rows come from, and
+// pages all over it. SECRET says which: who does not know it cannot make a file with the same sum
+// that differs in more than a small part. 0, -EBADMSG (it is shorter) or -errno. No allocation, at
+// most some seventy preads.
+struct elf_secret {
+	uint64_t place, point; // random
+};
+int elf_sample(int fd, uint64_t size, const struct elf_secret *secret, uint64_t *sum);
+
 // A function found (or the proof that there is none): the range [start, end) of link-time addresses
 // that the answer holds for.
 struct elf_symbol {
@@ -53,17 +62,16 @@ struct elf_lookup *elf_lookup_new(int fd, const uint64_t *addresses, uint32_t co
 int elf_lookup_step(struct elf_lookup *l, uint64_t budget_ns);
 void elf_lookup_free(struct elf_lookup *l);
 
-// Where the separate debug file may be: calls EACH with candidate absolute paths (by build-id, then
-// by .gnu_debuglink next to PATH, in .debug/, under /usr/lib/debug) until it returns non-zero. What
-// EACH returned last, 0 or -errno.
+// Calls EACH with the absolute paths where the separate debug file may be (by build-id, then by
+// .gnu_debuglink next to PATH, in .debug/, under /usr/lib/debug) until it returns non-zero: what it
+// returned last, 0 or -errno.
 int elf_debug_paths(
     int fd, const char *path, int (*each)(void *arg, const char *candidate), void *arg);
-// True if the two files may belong together: equal build-ids, or without them a .gnu_debuglink,
-// whose CRC32 a lookup compares in its slices before it uses the file (only up to 64 MiB, else
-// false).
+// May the two files belong together? By equal build-ids, or without them a .gnu_debuglink, whose
+// CRC32 a lookup compares in its slices before it uses the file (up to 64 MiB).
 bool elf_debug_matches(int fd, int debug_fd);
 
-// The same lookup in an ELF image in memory (the vdso). Not in slices: images up to 64 KiB only.
+// The same in an ELF image in memory (the vdso), at once: up to 64 KiB.
 int elf_lookup_memory(const void *image, size_t size, const uint64_t *addresses, uint32_t count,
     void (*found)(void *arg, uint32_t index, const struct elf_symbol *symbol), void *arg);
 

@@ -21,24 +21,57 @@ uint64_t build_id_hash(const struct processes *t, const uint8_t *id, size_t n)
 	return key_of(t, id, n, 'b');
 }
 
-static uint64_t mtime_of(const struct stat *st)
+static uint64_t time_of(const struct timespec *at)
 {
-	return (uint64_t)st->st_mtim.tv_sec * NS_PER_S + (uint64_t)st->st_mtim.tv_nsec;
+	return (uint64_t)at->tv_sec * NS_PER_S + (uint64_t)at->tv_nsec;
 }
 
-// One file, wherever it is seen. Anyone can write another file's build-id into his own, so the size
-// and where the code lies in it must be the same too.
-static uint64_t file_key(
-    const struct processes *t, const struct stat *st, const struct elf_facts *facts)
+// One file in one place.
+static uint64_t inode_key(const struct processes *t, const struct stat *st)
 {
-	if (facts->build_id_len) {
-		uint64_t id =
-		    build_id_hash(t, facts->build_id, facts->build_id_len) ^ (uint64_t)st->st_size;
-		return key_of(
-		    t, facts->exec, facts->exec_count * sizeof(*facts->exec), hash_mix(id));
-	}
-	uint64_t words[] = {st->st_dev, st->st_ino, (uint64_t)st->st_size, mtime_of(st)};
+	uint64_t words[] = {st->st_dev, st->st_ino, (uint64_t)st->st_size, time_of(&st->st_mtim)};
 	return key_of(t, words, sizeof(words), 's');
+}
+
+// One file, wherever it is seen: by its build-id, and as anyone can write another file's build-id
+// into his own, by its size, where the code lies in it, and a sample of its content. Where that
+// cannot be read, as where there is no build-id, it is one with itself only.
+static uint64_t content_key(
+    const struct processes *t, int fd, const struct stat *st, const struct elf_facts *facts)
+{
+	uint64_t sum;
+	if (!facts->build_id_len)
+		return inode_key(t, st);
+	int error = elf_sample(fd, (uint64_t)st->st_size, &t->secret, &sum);
+	if (error) {
+		log_seldom(LOG_LEVEL_DEBUG, "a file's content: %s: it is taken for no other's",
+		    strerror(-error));
+		return inode_key(t, st);
+	}
+	uint64_t words[] = {
+	    build_id_hash(t, facts->build_id, facts->build_id_len), (uint64_t)st->st_size, sum};
+	return key_of(t, facts->exec, facts->exec_count * sizeof(*facts->exec),
+	    key_of(t, words, sizeof(words), 'f'));
+}
+
+// As content_key, but a program that runs a thousand times is not read a thousand times: a file
+// with the times that it had is taken to be as it was. Who can hide a change from its times only
+// shows his own frames under another's names; before names are read for all, is_same looks again.
+static uint64_t file_key(
+    struct processes *t, int fd, const struct stat *st, const struct elf_facts *facts)
+{
+	uint64_t words[] = {st->st_dev, st->st_ino, (uint64_t)st->st_size, time_of(&st->st_mtim),
+	    time_of(&st->st_ctim)};
+	uint64_t seen = key_of(t, words, sizeof(words), 'c'), key;
+	if (!facts->build_id_len)
+		return inode_key(t, st);
+	if (map_get(&t->sampled, seen, &key))
+		return key;
+	key = content_key(t, fd, st, facts);
+	if (t->sampled.count > 2 * t->options.binaries_max)
+		map_clear(&t->sampled);
+	map_put(&t->sampled, seen, key); // a shortcut: may fail
+	return key;
 }
 
 static struct binary_entry *entry_of(struct processes *t, uint32_t id)
@@ -66,15 +99,35 @@ void binary_unpin(struct processes *t, struct binary_entry *b)
 	t->pinned--;
 }
 
-void binary_drop(struct processes *t, struct binary_entry *b)
+static uint64_t apart_key(const struct processes *t, uint64_t key, uint32_t mnt_ns)
+{
+	return key_of(t, &mnt_ns, sizeof(mnt_ns), hash_mix(key) ^ 'm');
+}
+
+// Of KEY, as processes in MNT_NS are to see it, or NULL.
+static struct binary_entry *find(struct processes *t, uint64_t key, uint32_t mnt_ns)
 {
 	uint64_t v;
-	binary_unpin(t, b);
+	bool found =
+	    map_get(&t->by_key, apart_key(t, key, mnt_ns), &v) || map_get(&t->by_key, key, &v);
+	return found ? entry_of(t, (uint32_t)v) : NULL;
+}
+
+// Nobody finds B any more.
+static void hide(struct processes *t, struct binary_entry *b)
+{
+	uint64_t v, key = b->apart ? apart_key(t, b->key, b->mnt_ns) : b->key;
 	if (b->build_id && map_get(&t->by_build_id, b->build_id, &v) && v == b->b.id)
 		map_remove(&t->by_build_id, b->build_id);
+	if (map_get(&t->by_key, key, &v) && v == b->b.id)
+		map_remove(&t->by_key, key);
+}
+
+void binary_drop(struct processes *t, struct binary_entry *b)
+{
+	binary_unpin(t, b);
+	hide(t, b);
 	map_remove(&t->binaries, b->b.id);
-	if (map_get(&t->by_key, b->key, &v) && v == b->b.id)
-		map_remove(&t->by_key, b->key);
 	mem_free(b);
 	count_set(COUNT_BINARIES, t->binaries.count);
 }
@@ -202,21 +255,43 @@ uint32_t binary_of_name(struct processes *t, const struct process_mapping *m)
 static void note_build_id(struct processes *t, struct binary_entry *b)
 {
 	uint64_t v;
+	bool fresh = !b->build_id;
 	b->build_id = 0;
-	if (!b->b.facts.build_id_len)
+	if (!b->b.facts.build_id_len || b->apart)
 		return;
 	b->build_id = build_id_hash(t, b->b.facts.build_id, b->b.facts.build_id_len);
 	if (t->by_build_id.count > 2 * t->options.binaries_max)
 		map_clear(&t->by_build_id); // the ambiguous outlive their binaries
 	bool other = map_get(&t->by_build_id, b->build_id, &v) && v != b->b.id;
 	map_put(&t->by_build_id, b->build_id, other ? AMBIGUOUS : b->b.id); // a shortcut: may fail
+	if (!other || !fresh)
+		return;
+	count_add(COUNT_BINARIES_UNLIKE, 1);
+	log_seldom(LOG_LEVEL_DEBUG, "%s: differs from another file with its build-id",
+	    names_get(t->paths, b->path));
+}
+
+static uint32_t used_by(struct binary_entry *b, const struct entry *e)
+{
+	b->shared |= b->b.last_pid && b->mnt_ns != e->p.mnt_ns;
+	return b->b.id;
+}
+
+// The file with M's build-id that was seen before, 0 where there is not one.
+static uint32_t seen_before(
+    struct processes *t, const struct entry *e, const struct process_mapping *m)
+{
+	uint64_t v;
+	if (!m->build_id || !map_get(&t->by_build_id, m->build_id, &v) || v == AMBIGUOUS)
+		return 0;
+	struct binary_entry *b = entry_of(t, (uint32_t)v);
+	return b ? used_by(b, e) : 0;
 }
 
 uint32_t binary_of(struct processes *t, struct entry *e, const struct process_mapping *m)
 {
 	struct stat st;
 	struct elf_facts facts;
-	uint64_t v;
 	// A copy: interned text moves when more is added.
 	char path[4096 + 64];
 	text_copy(path, sizeof(path), names_get(t->paths, m->path));
@@ -229,43 +304,46 @@ uint32_t binary_of(struct processes *t, struct entry *e, const struct process_ma
 	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
 		return 0; // for now
 	if (fd < 0) {
-		// Gone, but a file with this build-id was seen before.
-		if (m->build_id && map_get(&t->by_build_id, m->build_id, &v) && v != AMBIGUOUS)
-			return (uint32_t)v;
+		uint32_t gone = seen_before(t, e, m);
+		if (gone)
+			return gone;
 		count_add(COUNT_PIN_FAILED, 1);
 		return unread(t, m, path);
 	}
-	uint64_t key = file_key(t, &st, &facts);
-	struct binary_entry *b = map_get(&t->by_key, key, &v) ? entry_of(t, (uint32_t)v)
-							      : binary_add(t, 0, key, m->path);
+	uint64_t key = file_key(t, fd, &st, &facts);
+	struct binary_entry *b = find(t, key, e->p.mnt_ns);
+	if (!b)
+		b = binary_add(t, 0, key, m->path);
+	uint32_t id = b ? used_by(b, e) : 0;
 	if (!b || b->b.fd >= 0) {
 		close(fd);
-		return b ? b->b.id : 0;
+		return id;
 	}
 	b->b.facts = facts;
 	b->b.size = (uint64_t)st.st_size;
 	b->b.last_pid = e->p.pid;
-	b->mtime_ns = mtime_of(&st);
 	b->mnt_ns = e->p.mnt_ns;
 	b->path = m->path ? m->path : b->path;
 	b->used_ns = t->now_ns;
 	note_build_id(t, b);
 	pin(t, b, fd);
-	return b->b.id;
+	return id;
 }
 
-// A file that was overwritten in place has other symbols than when its facts were read.
-static bool unchanged(const struct binary_entry *b, const struct stat *st)
+// Is FD still, or again, the file that B is? One that was written to since, or another one at its
+// path, has other symbols.
+static bool is_same(const struct processes *t, const struct binary_entry *b, int fd)
 {
-	return (uint64_t)st->st_size == b->b.size && mtime_of(st) == b->mtime_ns;
+	struct elf_facts facts;
+	struct stat st;
+	return fstat(fd, &st) == 0 && elf_facts(fd, &facts) == 0 &&
+	       (inode_key(t, &st) == b->key || content_key(t, fd, &st, &facts) == b->key);
 }
 
 int binary_fd(struct processes *t, struct binary *binary)
 {
 	struct binary_entry *b = (struct binary_entry *)binary;
-	struct elf_facts facts;
-	struct stat st;
-	if (b->b.fd >= 0 && fstat(b->b.fd, &st) == 0 && unchanged(b, &st))
+	if (b->b.fd >= 0 && is_same(t, b, b->b.fd))
 		return b->b.fd;
 	binary_unpin(t, b);
 	if (t->options.offline || !b->b.facts.exec_count)
@@ -276,20 +354,36 @@ int binary_fd(struct processes *t, struct binary *binary)
 	int fd = root < 0 ? root : proc_open_beneath(root, path);
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &st) < 0 || elf_facts(fd, &facts) < 0 || file_key(t, &st, &facts) != b->key) {
+	if (!is_same(t, b, fd)) {
 		close(fd);
 		return -ESTALE;
 	}
-	b->mtime_ns = mtime_of(&st); // of a file with a build-id it may be a copy
 	pin(t, b, fd);
 	return fd;
 }
 
+// What lies beside a file in a container is that container's word alone: from now on B is what is
+// seen in there, and whoever maps the same file elsewhere gets another. Without memory for its key
+// the next in there gets another, too.
+static void keep_apart(struct processes *t, struct binary_entry *b)
+{
+	hide(t, b);
+	b->build_id = 0;
+	b->apart = true;
+	map_put(&t->by_key, apart_key(t, b->key, b->mnt_ns), b->b.id);
+}
+
 int binary_open_beside(struct processes *t, const struct binary *binary, const char *path)
 {
-	const struct binary_entry *b = (const struct binary_entry *)binary;
-	if (t->options.offline)
+	struct binary_entry *b = entry_of(t, binary->id);
+	uint32_t host = 0;
+	if (t->options.offline || !b)
 		return -ENOENT;
-	int root = root_of(t, b->b.last_pid, b->mnt_ns);
-	return root < 0 ? root : proc_open_beneath(root, path);
+	int error = proc_mount_ns(t->options.proc, 1, &host);
+	bool own = !b->shared && (error || b->mnt_ns != host);
+	int root = own ? root_of(t, b->b.last_pid, b->mnt_ns) : root_of(t, 1, host);
+	int fd = root < 0 ? root : proc_open_beneath(root, path);
+	if (fd >= 0 && own && !b->apart)
+		keep_apart(t, b);
+	return fd;
 }

@@ -6,7 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/auxv.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #define ATTACH_NS (100 * NS_PER_MS) // after the first record events come of every CPU
@@ -23,6 +23,17 @@ static void set_defaults(struct process_options *o)
 		o->grace_ns = 30 * NS_PER_S;
 }
 
+static int draw_secrets(struct processes *t)
+{
+	uint64_t random[3];
+	ssize_t got = getrandom(random, sizeof(random), 0);
+	if (got != sizeof(random))
+		return got < 0 ? -errno : -EIO;
+	t->seed = random[0];
+	t->secret = (struct elf_secret){.place = random[1], .point = random[2]};
+	return 0;
+}
+
 struct processes *processes_new(const struct process_options *options)
 {
 	struct processes *t = mem_alloc(ACCOUNT_PROCESS, sizeof(*t));
@@ -30,17 +41,16 @@ struct processes *processes_new(const struct process_options *options)
 		return NULL;
 	t->options = *options;
 	set_defaults(&t->options);
-	t->by_pid = t->by_id = t->binaries = t->by_key = t->by_build_id = MAP(ACCOUNT_PROCESS);
+	t->by_pid = t->by_id = t->binaries = t->by_key = t->by_build_id = t->sampled =
+	    MAP(ACCOUNT_PROCESS);
 	t->next_id = t->next_binary = options->offline ? UNTAUGHT_FIRST : 1;
 	for (int i = 0; i < ROOTS_MAX; i++)
 		t->roots[i].fd = -1;
-	const void *random = (const void *)getauxval(AT_RANDOM); // 16 bytes from the kernel
-	if (random)
-		memcpy(&t->seed, random, sizeof(t->seed));
 	t->paths = names_new(ACCOUNT_PROCESS);
-	if (!t->paths) {
+	int error = t->paths ? draw_secrets(t) : -ENOMEM;
+	if (error) {
 		processes_free(t);
-		return errno = ENOMEM, NULL;
+		return errno = -error, NULL;
 	}
 	return t;
 }
@@ -62,6 +72,7 @@ void processes_free(struct processes *t)
 	map_clear(&t->binaries);
 	map_clear(&t->by_key);
 	map_clear(&t->by_build_id);
+	map_clear(&t->sampled);
 	names_free(t->paths);
 	mem_free(t);
 }

@@ -31,44 +31,26 @@ static uint64_t closed_word(const struct pool *p, uint32_t i, bool later)
 	return p->words[i] & ~(later ? p->words[n + i] | p->words[2 * n + i] : 0);
 }
 
-// The end of a run that grows bit by bit, in either direction: true where it has reached COUNT.
-static bool run_grows(uint64_t word, uint32_t bit, uint32_t *run, uint32_t count)
+// The first COUNT blocks side by side, seen from the bottom or from the TOP.
+static uint32_t find(const struct pool *p, uint32_t count, bool top, bool later)
 {
-	*run = word >> bit & 1 ? 0 : *run + 1;
-	return *run == count;
-}
-
-static uint32_t find_low(const struct pool *p, uint32_t count, bool later)
-{
-	uint32_t run = 0;
-	for (uint32_t i = 0; i < words_of(p); i++) {
+	uint32_t run = 0, n = words_of(p);
+	for (uint32_t k = 0; k < n; k++) {
+		uint32_t i = top ? n - 1 - k : k;
 		uint64_t word = closed_word(p, i, later);
 		if (word == UINT64_MAX) {
 			run = 0;
-		} else if (!word && run + 64 < count) {
-			run += 64;
-		} else {
-			for (uint32_t bit = 0; bit < 64; bit++)
-				if (run_grows(word, bit, &run, count))
-					return i * 64 + bit + 1 - count;
+			continue;
 		}
-	}
-	return POOL_NONE;
-}
-
-static uint32_t find_high(const struct pool *p, uint32_t count, bool later)
-{
-	uint32_t run = 0;
-	for (uint32_t i = words_of(p); i-- > 0;) {
-		uint64_t word = closed_word(p, i, later);
-		if (word == UINT64_MAX) {
-			run = 0;
-		} else if (!word && run + 64 < count) {
+		if (!word && run + 64 < count) {
 			run += 64;
-		} else {
-			for (uint32_t bit = 64; bit-- > 0;)
-				if (run_grows(word, bit, &run, count))
-					return i * 64 + bit;
+			continue;
+		}
+		for (uint32_t b = 0; b < 64; b++) {
+			uint32_t bit = top ? 63 - b : b;
+			run = word >> bit & 1 ? 0 : run + 1;
+			if (run == count)
+				return i * 64 + bit - (top ? 0 : count - 1);
 		}
 	}
 	return POOL_NONE;
@@ -78,7 +60,7 @@ uint32_t pool_find(const struct pool *p, uint32_t count, bool top, bool later)
 {
 	if (!count || count > p->free + (later ? p->rest : 0))
 		return POOL_NONE;
-	return top ? find_high(p, count, later) : find_low(p, count, later);
+	return find(p, count, top, later);
 }
 
 // Sets or clears COUNT bits of a row of words.

@@ -32,7 +32,7 @@ static int each (void *arg, const char *candidate)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct elf_facts facts;
-	uint64_t vaddr = 0;
+	uint64_t vaddr = 0, sum;
 	// One file, written over: a new one for every input would be all that is measured.
 	static int fd = -1;
 	if (fd < 0 && (fd = memfd_create("fuzz", MFD_CLOEXEC)) < 0)
@@ -40,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (ftruncate(fd, 0) || pwrite(fd, data, size, 0) != (ssize_t)size)
 		abort();
 	elf_facts(fd, &facts);
+	elf_sample(fd, size, &(struct elf_secret){size, 1ull << 40}, &sum);
 	for (unsigned i = 0; i < ADDRESSES; i++)
 		addresses[i] = 0x10000 + i * 0xaa;
 	if (!elf_vaddr(&facts, 0x40, &vaddr) && vaddr >= addresses[ADDRESSES - 2])

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "../../modules/process/mapping.c"
+#include "process_fake.h"
 
 #define SPACE 512
 
@@ -158,6 +159,118 @@ static void names_of_memfds(void **state)
 	names_free(t.paths);
 }
 
+#define MAPS                                                                                       \
+	"10000-20000 r-xp 00000000 08:01 7 /gone/app\n20000-30000 r--p 00010000 08:01 7 "          \
+	"/gone/app\n"                                                                              \
+	"30000-50000 r-xp 00000000 00:00 0 \n7f0000000000-7f0000002000 r-xp 00000000 00:00 0 "     \
+	"[vdso]\n"
+
+// What is known of the process whose sample was taken last, in order and not overlapping.
+static const struct process_mapping *known(struct process *p, uint32_t count)
+{
+	uint32_t got = 99;
+	const struct process_mapping *m = process_mappings(table, p, &got);
+	assert_int_equal(got, count);
+	for (uint32_t i = 0; i < got; i++)
+		assert_true(m[i].start < m[i].end && (!i || m[i - 1].end <= m[i].start));
+	return m;
+}
+
+static void mappings_are_told_once_they_are_read(void **state)
+{
+	(void)state;
+	fakeproc_add(10, 1, "app", 700, MAPS);
+	struct process *p = sampled(10, 1, 700, "app", clock_now());
+	known(p, 0); // nobody asked for an address yet
+	assert_int_equal(process_place(table, p, 0x10010).kind, PLACE_OFFSET);
+	const struct process_mapping *m = known(p, 3);
+	assert_int_equal(m[0].start, 0x10000);
+	assert_int_equal(m[0].end, 0x20000);
+	assert_int_equal(m[0].kind, PLACE_FILE);
+	assert_int_equal(m[1].start, 0x30000);
+	assert_int_equal(m[1].kind, PLACE_ANON);
+	assert_int_equal(m[2].kind, PLACE_VDSO);
+	// Asking reads nothing, and opens nothing.
+	uint64_t reads = count_get(COUNT_MAPS_READS);
+	fakeproc_add(11, 1, "app", 700, MAPS);
+	p = sampled(11, 1, 700, "app", clock_now());
+	known(p, 0);
+	assert_int_equal(count_get(COUNT_MAPS_READS), reads);
+	// Of one whose memory cannot be seen there is nothing, but that is known.
+	fakeproc_add(12, 1, "app", 700, "");
+	p = sampled(12, 1, 700, "app", clock_now());
+	process_place(table, p, 0x10010);
+	known(p, 0);
+	assert_true(((struct entry *)p)->maps_read);
+}
+
+static void mappings_follow_the_events(void **state)
+{
+	(void)state;
+	uint64_t now = clock_now();
+	execed(20, "app", now);
+	mapped(20, 0x30000, 0x1000, 0, "/gone/b", NULL, 3, now);
+	mapped(20, 0x10000, 0x2000, 0, "/gone/a", NULL, 2, now);
+	struct process *p = sampled(20, 1, 700, "app", now + 1);
+	const struct process_mapping *m = known(p, 2);
+	assert_string_equal(names_get(table->paths, m[0].path), "/gone/a");
+	assert_string_equal(names_get(table->paths, m[1].path), "/gone/b");
+	// Over the middle of the first: its ends stay.
+	mapped(20, 0x10800, 0x400, 0x5000, "/gone/c", NULL, 4, now + 2);
+	m = known(p, 4);
+	assert_int_equal(m[0].end, 0x10800);
+	assert_int_equal(m[1].offset, 0x5000);
+	assert_int_equal(m[2].start, 0x10c00);
+	assert_int_equal(m[2].offset, 0xc00);
+	// Another program: what was is no more.
+	execed(20, "next", now + 3);
+	known(p, 0);
+	mapped(20, 0x50000, 0x1000, 0, "/gone/d", NULL, 5, now + 4);
+	assert_int_equal(known(p, 1)[0].start, 0x50000);
+}
+
+// The mappings of now are not those that a sample was taken under.
+static void mappings_of_another_time_are_not_told(void **state)
+{
+	(void)state;
+	uint64_t now = clock_now();
+	execed(30, "app", now);
+	mapped(30, 0x10000, 0x2000, 0, "/gone/a", NULL, 2, now);
+	struct process *p = sampled(30, 1, 700, "app", now - NS_PER_MS); // handed over late
+	known(p, 0);
+	p = sampled(30, 1, 700, "app", now + 1);
+	known(p, 1);
+	struct record_sample bare = sample(30, 1, 700, "app", now + 2); // inside execve
+	bare.exec_pages = 0;
+	known(process_of(table, &bare), 0);
+	known(sampled(30, 1, 700, "app", now + 3), 1);
+
+	execed(31, "kthread", now);
+	mapped(31, 0x10000, 0x2000, 0, "/gone/a", NULL, 2, now);
+	struct record_sample kernel = sample(31, 2, 700, "kthread", now + 1);
+	kernel.kernel_thread = 1;
+	known(process_of(table, &kernel), 0);
+}
+
+static void mappings_of_which_some_are_read_are_not_told(void **state)
+{
+	(void)state;
+	char *text = malloc(60000 * 80), *at = text;
+	for (uint32_t i = 0; i < 60000; i++)
+		at += sprintf(at, "%x-%x r-%cp 0 08:01 7 /gone/lib\n", 0x100000 + i * 0x1000,
+		    0x101000 + i * 0x1000, i % 8 ? '-' : 'x');
+	fakeproc_add(40, 1, "big", 700, text);
+	free(text);
+	struct process *p = sampled(40, 1, 700, "big", clock_now());
+	assert_int_equal(process_place(table, p, 0x100010).kind, PLACE_PENDING);
+	// What events tell meanwhile is some of it, too.
+	mapped(40, 0x1000, 0x1000, 0, "/gone/new", NULL, 8, clock_now());
+	do
+		known(p, 0);
+	while (processes_read(table, 500000));
+	known(p, 7501);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +279,11 @@ int main(void)
 	    cmocka_unit_test(a_full_table_has_gaps_but_nothing_wrong),
 	    cmocka_unit_test(kinds_by_path),
 	    cmocka_unit_test(names_of_memfds),
+	    cmocka_unit_test_setup_teardown(mappings_are_told_once_they_are_read, setup, teardown),
+	    cmocka_unit_test_setup_teardown(mappings_follow_the_events, setup, teardown),
+	    cmocka_unit_test_setup_teardown(mappings_of_another_time_are_not_told, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		mappings_of_which_some_are_read_are_not_told, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
