@@ -45,7 +45,7 @@ static struct map_slot *find(const struct map *m, uint64_t key)
 static int grow(struct map *m)
 {
 	uint32_t capacity = m->slots ? (m->mask + 1) * 2 : 16;
-	struct map bigger = {.mask = capacity - 1, .account = m->account, .count = m->count};
+	struct map bigger = {.mask = capacity - 1, .account = m->account};
 	bigger.slots = mem_alloc(m->account, capacity * sizeof(*bigger.slots));
 	if (!bigger.slots)
 		return -ENOMEM;
@@ -53,6 +53,7 @@ static int grow(struct map *m)
 	for (uint32_t i = 0; m->slots && i <= m->mask; i++)
 		if (m->slots[i].key != MAP_NONE)
 			*find(&bigger, m->slots[i].key) = m->slots[i];
+	bigger.count = m->count; // now: whoever made room for the new slots may have taken from M
 	mem_free(m->slots);
 	*m = bigger;
 	return 0;

@@ -58,11 +58,42 @@ static void a_failed_put_changes_nothing(void **state)
 	map_clear(&m);
 }
 
+// Whoever makes room for the map's new slots may do so by taking from it.
+static uint64_t take_two(void *arg, uint64_t need)
+{
+	(void)need;
+	map_remove(arg, 3);
+	map_remove(arg, 7);
+	mem_limit(0);
+	return 1;
+}
+
+static void it_may_shrink_while_it_grows(void **state)
+{
+	(void)state;
+	struct map m = MAP(ACCOUNT_BASE);
+	for (uint64_t key = 0; key < 12; key++)
+		assert_int_equal(map_put(&m, key, key), 0);
+	mem_on_squeeze(take_two, &m);
+	mem_limit(32 * sizeof(*m.slots) + 64); // enough for the new ones alone
+	assert_int_equal(map_put(&m, 12, 12), 0);
+	mem_on_squeeze(NULL, NULL);
+	mem_limit(0);
+	uint64_t value;
+	uint32_t there = 0;
+	for (uint64_t key = 0; key <= 12; key++)
+		there += map_get(&m, key, &value);
+	assert_int_equal(there, 11);
+	assert_int_equal(m.count, 11);
+	map_clear(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(same_as_an_array),
 	    cmocka_unit_test(a_failed_put_changes_nothing),
+	    cmocka_unit_test(it_may_shrink_while_it_grows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
