@@ -19,7 +19,8 @@
 	X(FULL, "unwind.memory full",                                                              \
 	    "user stacks walked by frame pointers because unwind.memory had no room for rows")     \
 	X(JIT, "jit", "user stacks that end in code made at run time without a frame pointer")     \
-	X(NO_ROWS, "no unwind info", "user stacks that end in code that no unwind row describes")  \
+	X(NO_ROWS, "no unwind info",                                                               \
+	    "user stacks through code without unwind rows; what called it is by frame pointer")    \
 	X(NOT_CODE, "caller is no code", \
 	    "user stacks with a return address that is no code, or is in a mapping not told yet")      \
 	X(UNSUPPORTED, "unsupported unwind rule", "user stacks that end at a rule of an unknown kind") \

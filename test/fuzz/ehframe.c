@@ -8,20 +8,10 @@
 
 #include "../../modules/unwind/job.c"
 #include "../unit/unwind_image.h"
+#include "rows.h"
 
 static struct image m;
 static struct entries e;
-
-static void check(const struct rows *r)
-{
-	if (!r->count || r->count > ROWS_MAX || r->rule_count > RULES_MAX)
-		abort();
-	for (uint32_t i = 0; i < r->count; i++)
-		if (r->row[i].at >= WINDOW_BYTES || r->row[i].rule >= r->rule_count ||
-		    (i &&
-			(r->row[i].at <= r->row[i - 1].at || r->row[i].rule == r->row[i - 1].rule)))
-			abort();
-}
 
 static void put_table(const uint8_t *table, uint32_t count)
 {

@@ -9,21 +9,11 @@
 #include "../unit/go_image.h"
 #undef TABLE_ADDRESS
 #include "../unit/unwind_image.h"
+#include "rows.h"
 
 #define CODE 256
 
 static struct image m;
-
-static void check(const struct rows *r)
-{
-	if (!r->count || r->count > ROWS_MAX || r->rule_count > RULES_MAX)
-		abort();
-	for (uint32_t i = 0; i < r->count; i++)
-		if (r->row[i].at >= WINDOW_BYTES || r->row[i].rule >= r->rule_count ||
-		    (i &&
-			(r->row[i].at <= r->row[i - 1].at || r->row[i].rule == r->row[i - 1].rule)))
-			abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -57,26 +57,6 @@ static void signals(void **state)
 	EXPECT(UNREADABLE, CODE(LEAF0), CODE(SIGNAL), EXACT | CODE(LEAF0), CODE(PAIR));
 }
 
-static void made_at_run_time(void **state)
-{
-	(void)state;
-	registers(0x700010, S(10), S(20));
-	put(S(20), S(30));
-	put(S(21), 0x700020);
-	put(S(30), 0);
-	put(S(31), CODE(STOP));
-	EXPECT(COMPLETE, 0x700010, 0x700020, CODE(STOP));
-	by_fp(2);
-	put(S(31), 0x99999999);
-	EXPECT(JIT, 0x700010, 0x700020);
-	put(S(31), 0);
-	EXPECT(JIT, 0x700010, 0x700020);
-	put(S(31), CODE(STOP));
-	put(S(20), 0);
-	EXPECT(JIT, 0x700010, 0x700020);
-	needs(0, 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
