@@ -3,9 +3,11 @@
 #include "arguments.h"
 #include "command.h"
 #include "input.h"
+#include "limit.h"
 #include "sink.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 // Whether P may be compared with BASE: both measure the same.
@@ -52,6 +54,65 @@ static int check_arguments(const struct arguments *a)
 	return EXIT_FAILED;
 }
 
+#define NEED_MORE (4ull << 20)
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+// Says what takes more than the limit (IN: reading that, NULL: writing), and the limit that does
+// for all that is to be done. Nothing of it may be held any more.
+static void say_no_memory(const struct arguments *a, const struct config *config, const char *in)
+{
+	const char *const paths[] = {a->rest[0], a->base};
+	enum export_format format = EXPORT_FOLDED;
+	struct export_need need[2] = {0};
+	char done[64] = "writing it";
+	bool known = true;
+	if (strcmp(a->output, "-"))
+		export_format_of(a->output, &format);
+	if (in)
+		text_copy(done, sizeof(done), "reading it");
+	for (int i = 0; i < 2 && paths[i]; i++) {
+		int error = input_need(paths[i], format, a->base, &need[i]);
+		known &= !error;
+		if (error == -EFBIG) {
+			input_say_large(paths[i]);
+			return;
+		}
+		if (in == paths[i] && need[i].unpacked)
+			snprintf(done, sizeof(done), "%lu MB unpacked: reading that",
+			    (need[i].unpacked >> 20) + 1);
+	}
+	uint64_t held = need[0].held + need[1].held;
+	uint64_t most = larger(need[0].reading, need[0].held + need[1].reading);
+	most = larger(most, held + need[0].writing + need[1].writing);
+	limit_say(config, in ? input_name(in) : sink_name(a->output), done,
+	    known ? most + most / 16 + NEED_MORE : 0);
+}
+
+static int convert(const struct arguments *a, const struct config *config)
+{
+	int error = 0, base_error = 0, status = EXIT_FAILED;
+	struct profile *p = input_profile(a->rest[0], config, &error);
+	struct profile *base = p && a->base ? input_profile(a->base, config, &base_error) : NULL;
+	if (p && base && !same_values(p, base))
+		log_error(
+		    "convert: --base: %s: measures something else than %s", a->base, a->rest[0]);
+	else if (p && (base || !a->base))
+		status = write_profile(p, base, a->output, a->rest[0], false);
+	profile_free(p);
+	profile_free(base);
+	if (error == -ENOMEM)
+		say_no_memory(a, config, a->rest[0]);
+	else if (base_error == -ENOMEM)
+		say_no_memory(a, config, a->base);
+	else if (status == -ENOMEM)
+		say_no_memory(a, config, NULL);
+	return status < 0 ? EXIT_FAILED : status;
+}
+
 int command_convert(int argc, char **argv)
 {
 	struct arguments a;
@@ -63,16 +124,7 @@ int command_convert(int argc, char **argv)
 	struct config *config = arguments_config(&a);
 	if (!config)
 		return EXIT_USAGE;
-	struct profile *p = input_profile(a.rest[0], config);
-	struct profile *base = p && a.base ? input_profile(a.base, config) : NULL;
-	status = EXIT_FAILED;
-	if (p && base && !same_values(p, base))
-		log_error(
-		    "convert: --base: %s: measures something else than %s", a.base, a.rest[0]);
-	else if (p && (base || !a.base))
-		status = write_profile(p, base, a.output, a.rest[0], config, false);
-	profile_free(p);
-	profile_free(base);
+	status = convert(&a, config);
 	config_free(config);
 	return status;
 }

@@ -16,8 +16,6 @@
 #include <unistd.h>
 
 #define PROFILE_BYTES_MAX (256ull << 20) // unpacked
-#define NEED_TIMES 4 // memory to read a profile in, by what was measured: 2 to 3 times its size
-#define NEED_MORE (8ull << 20)
 #define WRITER_WAIT_MS 10000
 #define HEAD_SIZE 512
 #define READS "convert reads pprof profiles (.pb.gz, .pprof) and recordings (.rec)"
@@ -124,8 +122,7 @@ static int read_head(struct input *in)
 static int open_input(struct input *in, const char *path)
 {
 	bool standard = !strcmp(path, "-");
-	*in = (struct input){
-	    .name = standard ? "standard input" : path, .path = standard ? NULL : path};
+	*in = (struct input){.name = input_name(path), .path = standard ? NULL : path};
 	// A FIFO is opened without waiting for its writer.
 	in->fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
 			  : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -151,8 +148,7 @@ static void say_why(const struct input *in, const struct import_job *job, int er
 	if (error == -EBADMSG && (!is_packed(in) || !strncmp(why, "not ", 4)))
 		say(in, kind ? kind : why);
 	else if (error == -EFBIG)
-		log_error("%s: larger than %llu MiB, the most that a profile may have", in->name,
-		    PROFILE_BYTES_MAX >> 20);
+		input_say_large(in->path ? in->path : "-");
 	else
 		log_error("%s: %s", in->name, why);
 }
@@ -176,47 +172,13 @@ static int feed(const struct input *in, struct import_job *job)
 	return error;
 }
 
-static int count(void *arg, const void *bytes, size_t n)
+static int keep_head(void *arg, const void *bytes, size_t n)
 {
-	(void)bytes;
-	*(uint64_t *)arg += n;
-	return 0;
-}
-
-// The bytes of the file unpacked, for which it is read once more; 0 where it cannot be.
-static int unpacked_size(const struct input *in, uint64_t *size)
-{
-	char buffer[65536];
-	ssize_t n = 0;
-	int error = 0;
-	*size = 0;
-	if (!S_ISREG(in->st.st_mode))
-		return 0;
-	*size = is_packed(in) ? 0 : (uint64_t)in->st.st_size;
-	struct wire_sink counter = {count, size};
-	struct wire_gunzip *z = *size ? NULL : wire_gunzip_new(&counter, PROFILE_BYTES_MAX);
-	for (off_t at = 0; z && !error; at += n) {
-		n = pread(in->fd, buffer, sizeof(buffer), at);
-		if (n <= 0)
-			break;
-		error = wire_gunzip_feed(z, buffer, (size_t)n);
-	}
-	wire_gunzip_free(z);
-	*size = n < 0 || error ? 0 : *size;
-	return error;
-}
-
-static void say_no_memory(const struct input *in, const struct config *config)
-{
-	uint64_t size;
-	char done[64] = "reading it";
-	if (unpacked_size(in, &size) == -EFBIG) {
-		say_why(in, NULL, -EFBIG);
-		return;
-	}
-	if (size)
-		snprintf(done, sizeof(done), "%lu MB unpacked: reading that", (size >> 20) + 1);
-	limit_say(config, in->name, done, size ? size * NEED_TIMES + NEED_MORE : 0);
+	struct input *in = arg;
+	size_t room = sizeof(in->head) - in->head_size;
+	memcpy(in->head + in->head_size, bytes, n < room ? n : room);
+	in->head_size += n < room ? n : room;
+	return n < room ? 0 : -ECANCELED;
 }
 
 // Samples that found no memory: a profile that has lost them is not what was asked for.
@@ -229,8 +191,25 @@ static bool has_lost(const struct profile *p)
 	return any;
 }
 
-static struct profile *read_pprof(const struct input *in, const struct config *config)
+// What it begins with, unpacked: text has bytes that a profile may begin with as well.
+static int check_content(const struct input *in)
 {
+	struct input content = *in;
+	content.head_size = 0;
+	struct wire_gunzip *z =
+	    is_packed(in) ? wire_gunzip_new(&(struct wire_sink){keep_head, &content}, UINT64_MAX)
+			  : NULL;
+	if (z)
+		wire_gunzip_feed(z, in->head, in->head_size); // damage is found later
+	wire_gunzip_free(z);
+	const char *kind = kind_of(z ? &content : in);
+	return kind ? say(in, kind) : 0;
+}
+
+static struct profile *read_pprof(const struct input *in, int *error_of)
+{
+	if ((*error_of = check_content(in)))
+		return NULL;
 	struct import_job *job = import_new(ACCOUNT_COMMAND, PROFILE_BYTES_MAX);
 	struct profile *p = NULL;
 	int error = job ? feed(in, job) : -ENOMEM;
@@ -245,26 +224,61 @@ static struct profile *read_pprof(const struct input *in, const struct config *c
 	if (!p && error && error != -ENOMEM)
 		say_why(in, job, error);
 	import_free(job);
-	if (!p && (!error || error == -ENOMEM))
-		say_no_memory(in, config);
+	*error_of = p ? 0 : error ? error : -ENOMEM;
 	return p;
 }
 
-struct profile *input_profile(const char *path, const struct config *config)
+// The file of PATH is read once more, if it is one.
+int input_need(const char *path, enum export_format format, bool based, struct export_need *need)
+{
+	char buffer[65536];
+	struct stat st;
+	ssize_t n = 0;
+	int fd = !strcmp(path, "-") ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+				    : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	bool file = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	struct export_need_job *job = file ? export_need_new(PROFILE_BYTES_MAX) : NULL;
+	int error = !file ? -EINVAL : !job ? -ENOMEM : 0;
+	for (off_t at = 0; !error && (n = pread(fd, buffer, sizeof(buffer), at)) > 0; at += n)
+		error = !at && tape_is(buffer, (size_t)n)
+			    ? -EINVAL
+			    : export_need_feed(job, buffer, (size_t)n);
+	if (!error)
+		error = n < 0 ? -errno : export_need(job, format, based, need);
+	export_need_free(job);
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
+void input_say_large(const char *path)
+{
+	log_error("%s: larger than %llu MiB, the most that a profile may have", input_name(path),
+	    PROFILE_BYTES_MAX >> 20);
+}
+
+const char *input_name(const char *path)
+{
+	return strcmp(path, "-") ? path : "standard input";
+}
+
+struct profile *input_profile(const char *path, const struct config *config, int *error)
 {
 	struct input in;
 	struct profile *p = NULL;
+	*error = -EINVAL;
 	limit_hold(config);
 	if (open_input(&in, path) < 0) {
 		// The line is written.
 	} else if (!tape_is(in.head, in.head_size)) {
-		p = read_pprof(&in, config);
+		p = read_pprof(&in, error);
 	} else if (!S_ISREG(in.st.st_mode)) {
 		say(&in, "a recording in a pipe: put it into a file");
 	} else {
 		p = replay_profile(in.path ? in.path : "/dev/stdin", config);
 		if (p)
 			profile_seal(p);
+		*error = p ? 0 : -EINVAL;
 	}
 	if (in.fd >= 0)
 		close(in.fd);

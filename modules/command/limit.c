@@ -23,8 +23,10 @@ void limit_say(const struct config *config, const char *name, const char *done, 
 		    name, done, limit >> 20);
 		return;
 	}
-	if (need <= limit)
+	bool known = need > limit;
+	if (!known)
 		need = 2 * limit;
-	log_error("%s: %s takes more than memory_limit, %lu MB: raise it: --memory_limit=%luMB",
-	    name, done, limit >> 20, ((need >> 20) + STEP_MB - 1) / STEP_MB * STEP_MB);
+	log_error("%s: %s takes more than memory_limit, %lu MB: raise it: --memory_limit=%luMB%s",
+	    name, done, limit >> 20, (((need - 1) >> 20) + STEP_MB) / STEP_MB * STEP_MB,
+	    known ? "" : " or more");
 }

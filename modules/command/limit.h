@@ -7,5 +7,5 @@ struct config;
 // From here on no more memory than CONFIG's memory_limit, or 3/4 of the cgroup's own limit.
 void limit_hold(const struct config *config);
 // Says on stderr that what is DONE ("reading it") to NAME takes more than the limit, and the way
-// out; NEED: about how many bytes would do, 0: not known.
+// out; NEED: how many bytes do, 0: not known.
 void limit_say(const struct config *config, const char *name, const char *done, uint64_t need);

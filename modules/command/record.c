@@ -3,6 +3,7 @@
 #include "arguments.h"
 #include "command.h"
 #include "hall.h"
+#include "limit.h"
 #include "replay.h"
 #include "sink.h"
 #include "targets.h"
@@ -294,8 +295,11 @@ static int write_result(struct record_run *r)
 		profile_seal(r->merged.profile);
 		snprintf(stacks, sizeof(stacks), "%u stacks; ",
 		    profile_stack_count(r->merged.profile) - 1);
-		status = write_profile(r->merged.profile, NULL, r->output, "telegen record",
-		    r->hall.options.config, true);
+		status = write_profile(r->merged.profile, NULL, r->output, "telegen record", true);
+	}
+	if (status == -ENOMEM) {
+		limit_say(r->hall.options.config, sink_name(r->output), "writing it", 0);
+		status = EXIT_FAILED;
 	}
 	say_child(r);
 	if (status)

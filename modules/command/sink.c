@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sink.h"
 #include "command.h"
-#include "limit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -111,10 +110,15 @@ int file_sink_check(const char *path)
 	return error ? error : (file_sink_close(&s, -ECANCELED), 0);
 }
 
-int write_profile(const struct profile *p, const struct profile *base, const char *path,
-    const char *title, const struct config *config, bool partly)
+const char *sink_name(const char *path)
 {
-	const char *name = strcmp(path, "-") ? path : "standard output";
+	return strcmp(path, "-") ? path : "standard output";
+}
+
+int write_profile(const struct profile *p, const struct profile *base, const char *path,
+    const char *title, bool partly)
+{
+	const char *name = sink_name(path);
 	enum export_format format = EXPORT_FOLDED;
 	struct file_sink s;
 	bool short_of_memory = false;
@@ -136,10 +140,9 @@ int write_profile(const struct profile *p, const struct profile *base, const cha
 	if (!error || (error == -EPIPE && !strcmp(path, "-"))) // who reads the pipe has seen enough
 		return 0;
 	if (error == -ENOMEM)
-		limit_say(config, name, "writing it", 0);
-	else
-		log_error("%s: %s: nothing was kept of it; choose another place with -o", name,
-		    strerror(-error));
+		return error;
+	log_error(
+	    "%s: %s: nothing was kept of it; choose another place with -o", name, strerror(-error));
 	return EXIT_FAILED;
 }
 

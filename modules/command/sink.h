@@ -28,11 +28,12 @@ int file_sink_check(const char *path);
 bool file_sink_is_directory(const char *path);
 
 // Encodes P into PATH by its suffix ("-": folded) and says what failed on stderr. 0 or EXIT_FAILED.
-// Where CONFIG's memory_limit is too small for it, that is a failure; but with PARTLY only a
-// warning, and what found no memory stands in the file as "[rest: N stacks]", if that does.
-struct config;
+// Where memory_limit is too small for it, that is -ENOMEM, of which the caller says what would do;
+// but with PARTLY only a warning, and what found no memory stands in the file as "[rest: N
+// stacks]", if that does.
 int write_profile(const struct profile *p, const struct profile *base, const char *path,
-    const char *title, const struct config *config, bool partly);
+    const char *title, bool partly);
+const char *sink_name(const char *path); // for messages
 // Writes T to the standard output; says what failed on stderr. 0 or EXIT_FAILED.
 struct text;
 int write_text(const struct text *t);

@@ -37,6 +37,19 @@ struct profile *import_take(struct import_job *job);		       // sealed; the call
 const char *import_why(const struct import_job *job);
 void import_free(struct import_job *job);
 
+// How much memory a pprof file takes, to be said where there was not enough: found from its bytes as they go by, in
+// little memory, some per cent off and rather too much. BASED: it is compared with another, or the other.
+struct export_need {
+	uint64_t unpacked; // bytes of the file
+	uint64_t reading, held, writing; // bytes of memory: at most while it is read; then; beside that while written
+};
+struct export_need_job;
+struct export_need_job *export_need_new(uint64_t bytes_max); // NULL + errno
+int export_need_feed(struct export_need_job *job, const void *bytes, size_t n); // as import_feed
+// After the last feed: 0 or -errno, then nothing is known.
+int export_need(const struct export_need_job *job, enum export_format format, bool based, struct export_need *need);
+void export_need_free(struct export_need_job *job);
+
 // A bounded directory of windows: DIRECTORY/cpu-20261123T101500Z-60s.pb.gz, written under a temporary name
 // (".tmp-...", removed at start), synchronised, then renamed; the oldest go when MAX_SIZE (0: none) would be passed.
 // Only files that are named so are ever removed. A failure is logged and counted, and leaves no file.

@@ -21,7 +21,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define NODES_MAX 200000
 #define MARK_BEGIN "/*telegen:data*/"
 #define MARK_END "/*:telegen*/"
 
@@ -47,8 +46,9 @@ struct flame_job {
 
 static int start_tree(struct flame_job *j, enum tree_processes processes)
 {
-	struct tree_options options = {
-	    .processes = processes, .counted = processes != TREE_BY_PID, .nodes_max = NODES_MAX};
+	struct tree_options options = {.processes = processes,
+	    .counted = processes != TREE_BY_PID,
+	    .nodes_max = FLAME_NODES_MAX};
 	return tree_start(&j->tree, j->job.p, j->job.base, &options);
 }
 

@@ -14,6 +14,7 @@
 #include "job.h"
 
 #define TREE_NONE UINT32_MAX
+#define FLAME_NODES_MAX 200000 // more than a page can draw
 
 enum tree_processes {
 	TREE_BY_PID,	   // each, by pid, name and container

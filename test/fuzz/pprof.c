@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pprof reader on any bytes: it ends, within memory, says why it refuses, and what it takes can
-// be written and read again with the same totals.
+// The pprof reader on any bytes: it ends, within memory, says why it refuses, what it takes can be
+// written and read again with the same totals, and how much memory that takes is known.
 #include "../../modules/export/import.c"
 
 #include "profiles.h"
@@ -33,12 +33,21 @@ static void must_be_the_same(const struct profile *p, const struct profile *q)
 	MUST(!memcmp(a, b, sizeof(a)));
 	MUST(profile_sample_count(p) >= profile_sample_count(q)); // without those of nothing
 }
+static void must_be_counted(const void *bytes, size_t n, bool read)
+{
+	struct export_need need;
+	struct export_need_job *j = export_need_new(1 << 20);
+	export_need_feed(j, bytes, n);
+	MUST(!export_need(j, EXPORT_HTML, true, &need) || !read); // an error of a feed stays
+	export_need_free(j);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct text t = TEXT(ACCOUNT_BASE);
 	struct profile *p = read_back(data, size, UINT64_MAX), *again;
+	must_be_counted(data, size, p);
 	if (p) {
 		again = read_back(data, size, 0);
 		must_be_the_same(p, again);

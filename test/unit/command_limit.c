@@ -33,9 +33,12 @@ static void what_would_do_is_told(void **state)
 	mem_limit(48 << 20);
 	assert_string_equal(say(&c, "reading it", 0),
 	    "telegen: error: x.pb.gz: reading it takes more than memory_limit, 48 MB: raise it: "
-	    "--memory_limit=96MB\n");
+	    "--memory_limit=96MB or more\n");
 	assert_string_equal(say(&c, "writing it", 30 << 20), // that much it had
 	    "telegen: error: x.pb.gz: writing it takes more than memory_limit, 48 MB: raise it: "
+	    "--memory_limit=96MB or more\n");
+	assert_string_equal(say(&c, "reading it", 96 << 20),
+	    "telegen: error: x.pb.gz: reading it takes more than memory_limit, 48 MB: raise it: "
 	    "--memory_limit=96MB\n");
 	assert_string_equal(say(&c, "reading it", 100 << 20),
 	    "telegen: error: x.pb.gz: reading it takes more than memory_limit, 48 MB: raise it: "
