@@ -39,6 +39,7 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	u64 start_boottime;
+	u32 parent_exec_id, self_exec_id; /* the low half: 64 bits since 5.7 */
 	char comm[16];
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;

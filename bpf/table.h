@@ -35,7 +35,7 @@ struct block {
 
 /*
  * How to come from a frame to its caller. CFA: the stack pointer as it was before the call.
- *   x86-64: the return address is at CFA-8. arm64: where `how` says.
+ *   The return address is where `how` says.
  */
 enum rule_kind {
 	RULE_NONE,     /* nothing describes this code */
@@ -51,7 +51,10 @@ enum rule_kind {
 	RULE_UNSUPPORTED, /* described in a way that is not among these */
 };
 
-/* Low half of `how`: the caller's frame pointer. High half: arm64's return address. */
+/*
+ * Low half of `how`: the caller's frame pointer. High half: the return address; x86-64: DWARF's
+ * number of a register that a leaf alone has it in (vfork), 0: it is at CFA-8.
+ */
 enum {
 	HOW_FP_SAME = 0,     /* as it is */
 	HOW_FP_AT_CFA = 1,   /* at CFA + fp * 8 */
@@ -61,6 +64,7 @@ enum {
 	HOW_RA_PAIR = 0x10,  /* arm64: 8 behind the saved frame pointer */
 	HOW_RA_ALONE = 0x20, /* arm64: at CFA + fp * 8, the frame pointer as it is */
 };
+#define HOW_RA_REGISTER(how) ((how) >> 4 & 15)
 struct rule {
 	s32 cfa;
 	s16 fp;	 /* in units of 8 bytes */
@@ -128,8 +132,10 @@ struct mapping {
 
 /*
  * Processes: open addressing, at most PROCESS_PROBES slots from process_hash on; a slot whose place
- * is 0 is free. mm_id tells programs apart that one process was, one after the other.
+ * is 0 is free. mm_id tells programs apart that one process was, one after the other; 1 to
+ * MM_EXECS are the programs that it executed, published before a sample told the mm_id.
  */
+#define MM_EXECS 255
 #define PROCESS_SLOTS 8192
 #define PROCESS_PROBES 8
 struct process_slot {

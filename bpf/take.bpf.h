@@ -32,6 +32,7 @@ const volatile u32 address_bits = 48;	   /* of user space; arm64 signs return ad
 const volatile u64 wake_gap_ns = 20000000; /* between two samples of a CPU that wake user space */
 
 #define WAKE_BURST 16
+#define WAKE_PRICE 4
 
 #define walk_read(w, to, size, from) (!bpf_probe_read_user(to, size, (const void *)(from)))
 #define walk_process(w, at) table_process((w)->pid, (w)->mm_id, at)
@@ -149,28 +150,41 @@ static __always_inline void walk_kernel(void *ctx, struct record_sample *s)
 }
 
 /*
+ * Are the mappings of the program that the process of LEADER runs, whose memory is MM, published?
+ * Then W walks by them. Where no sample of it came up yet, nobody in user space knows MM_ID.
+ */
+static __always_inline bool walk_by(struct walk *w, struct task_struct *leader, u32 pid, u32 mm_id)
+{
+	u64 place;
+	u32 execs = BPF_CORE_READ(leader, self_exec_id) - BPF_CORE_READ(leader, parent_exec_id);
+	if (!table_process(pid, mm_id, &place)) {
+		if (!execs || execs > MM_EXECS || !table_process(pid, execs, &place))
+			return false;
+		mm_id = execs;
+	}
+	w->pid = pid;
+	w->mm_id = mm_id;
+	return true;
+}
+
+/*
  * A child that was forked and has run no exec has its parent's mappings, until one of them maps
  * something. The same random place of the stack and as many executable pages say that they still
  * are. So a process that lives for one sample has a whole stack.
  */
-static __always_inline void walk_as_parent(struct walk *w, struct task_struct *task)
+static __always_inline void walk_by_published(struct walk *w, struct task_struct *task)
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	struct mm_struct *mm = BPF_CORE_READ(task, mm), *its;
-	u64 place;
-	if (!(BPF_CORE_READ(leader, flags) & PF_FORKNOEXEC) ||
-	    table_process(w->pid, w->mm_id, &place))
+	if (walk_by(w, leader, w->pid, w->mm_id) || !(BPF_CORE_READ(leader, flags) & PF_FORKNOEXEC))
 		return;
 	struct task_struct *parent = BPF_CORE_READ(leader, real_parent);
 	its = BPF_CORE_READ(parent, mm);
 	if (!its || BPF_CORE_READ(its, start_stack) != BPF_CORE_READ(mm, start_stack) ||
 	    BPF_CORE_READ(its, exec_vm) != BPF_CORE_READ(mm, exec_vm))
 		return;
-	u32 pid = (u32)BPF_CORE_READ(parent, tgid), mm_id = fold((u64)its);
-	if (table_process(pid, mm_id, &place)) {
-		w->pid = pid;
-		w->mm_id = mm_id;
-	}
+	walk_by(w, BPF_CORE_READ(parent, group_leader), (u32)BPF_CORE_READ(parent, tgid),
+	    fold((u64)its));
 }
 
 /* Where the walk over the user stack begins; false: there is nothing to be walked. */
@@ -182,7 +196,7 @@ static __always_inline bool begin_user(
 		return false;
 	w->frames_max = user_frames_max;
 	if (use_tables && mode == MODE_USER)
-		walk_as_parent(w, task);
+		walk_by_published(w, task);
 	walk_begin(w, use_tables && mode == MODE_USER);
 	if (mode == MODE_USER)
 		return true;
@@ -268,15 +282,36 @@ static __always_inline struct scratch *take_begin(void *ctx, const u64 *regs, u8
  * The sooner rows are there, the fewer stacks want them; and of one stack each walk misses only the
  * next part. So the first few samples may wake user space at once, then one in each wake_gap_ns.
  */
-static __always_inline bool may_wake(struct scratch *x, u64 now)
+static __always_inline bool may_wake(struct scratch *x, u64 now, u64 reserve, u64 price)
 {
 	u64 burst = WAKE_BURST * wake_gap_ns, least = now > burst ? now - burst : 0;
 	if (x->wake_ns < least)
 		x->wake_ns = least;
-	if (x->wake_ns > now)
+	if (x->wake_ns + reserve * wake_gap_ns > now)
 		return false;
-	x->wake_ns += wake_gap_ns;
+	x->wake_ns += price * wake_gap_ns;
 	return true;
+}
+
+/*
+ * A walk that lost its way may have gone by a mapping that was replaced, as where a library was
+ * opened at the address of one that was closed; the event that tells so waits in perf's ring. But
+ * code that no walk comes through is there for good: it wakes seldom, and never in place of others.
+ */
+static __always_inline bool wants_wake(struct scratch *x, u64 now)
+{
+	switch (x->walk.end) {
+	case WALK_END_LOADING:
+		return may_wake(x, now, 0, 1);
+	case WALK_END_NOT_CODE:
+	case WALK_END_NO_PROGRESS:
+	case WALK_END_UNREADABLE:
+	case WALK_END_FP_LOST:
+	case WALK_END_REPLACED:
+		return may_wake(x, now, WAKE_BURST / 2, WAKE_PRICE);
+	default:
+		return false;
+	}
 }
 
 static __always_inline void take_end(struct scratch *x)
@@ -292,7 +327,7 @@ static __always_inline void take_end(struct scratch *x)
 	count(KERNEL_FRAMES_FP, w->by_fp);
 	if (w->end != WALK_END_NONE)
 		count(KERNEL_WALK(w->end), 1);
-	if (w->loading == WALK_END_LOADING && may_wake(x, s->head.time_ns))
+	if (wants_wake(x, s->head.time_ns))
 		wake = BPF_RB_FORCE_WAKEUP;
 	u32 size = sizeof(*s) + 8 * ((u32)s->kernel_frames + s->user_frames);
 	s->head.size = size;

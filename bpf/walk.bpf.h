@@ -279,6 +279,13 @@ WALK bool find_cfa(struct walk *w, struct rule rule, u64 *cfa)
 	return true;
 }
 
+/* Of a leaf, or what a signal interrupted. */
+WALK bool ra_in_register(struct walk *w, struct rule rule)
+{
+	(void)w; /* where WALK_ARM64 does not ask it */
+	return WALK_ARM64 ? (rule.how & 0xf0) == HOW_RA_IN_LR : HOW_RA_REGISTER(rule.how);
+}
+
 /*
  * The caller's frame pointer into w->fp, where RULE says that it was saved, and the return address
  * into raw[1]. They mostly lie close together and are read at once: the calls cost more than the
@@ -289,6 +296,7 @@ WALK bool find_saved(struct walk *w, struct rule rule, u64 cfa)
 {
 	u32 how_fp = rule.how & 15, how_ra = rule.how & 0xf0;
 	bool saved = how_fp == HOW_FP_AT_CFA || how_fp == HOW_FP_AT_FP;
+	bool in_register = ra_in_register(w, rule);
 	if (how_fp == HOW_FP_AT_FP && !w->fp_known)
 		return !failed(w, WALK_END_FP_LOST);
 	u64 at = (how_fp == HOW_FP_AT_FP ? w->fp : cfa) + (u64)((s64)rule.fp * 8);
@@ -296,7 +304,7 @@ WALK bool find_saved(struct walk *w, struct rule rule, u64 cfa)
 	u64 size = ra_at + 8 - at;
 	if (how_fp != HOW_FP_SAME)
 		w->fp_known = 0;
-	if (saved && size >= 16 && size <= SAVED_BYTES && !(size & 7) &&
+	if (saved && !in_register && size >= 16 && size <= SAVED_BYTES && !(size & 7) &&
 	    walk_read(w, w->raw, (u32)size, at)) {
 		w->raw[1] = w->raw[size / 8 - 1];
 		w->fp = w->raw[0];
@@ -307,10 +315,11 @@ WALK bool find_saved(struct walk *w, struct rule rule, u64 cfa)
 		w->fp = w->raw[0];
 		w->fp_known = 1;
 	}
-	if (WALK_ARM64 && how_ra == HOW_RA_IN_LR) {
-		if (!(w->known >> ARM64_LR & 1))
+	if (in_register) {
+		u32 ra = WALK_ARM64 ? ARM64_LR : HOW_RA_REGISTER(rule.how);
+		if (!(w->known >> ra & 1))
 			return !failed(w, WALK_END_REGISTER);
-		w->raw[1] = w->reg[ARM64_LR];
+		w->raw[1] = w->reg[ra];
 	} else if (!walk_read(w, w->raw + 1, 8, ra_at)) {
 		return !lost(w, WALK_END_UNREADABLE);
 	}
@@ -338,8 +347,9 @@ WALK bool leave_signal(struct walk *w)
 /* A pair of frame pointer and return address where the frame pointer points to. */
 WALK bool frame_rule(struct walk *w, struct rule *rule)
 {
-	*rule =
-	    (struct rule){.cfa = 16, .fp = -2, .kind = RULE_FP, .how = HOW_FP_AT_CFA | HOW_RA_PAIR};
+	*rule = (struct rule){.cfa = 16, .fp = -2, .kind = RULE_FP, .how = HOW_FP_AT_CFA};
+	if (WALK_ARM64)
+		rule->how |= HOW_RA_PAIR;
 	if (!w->fp_known)
 		return !failed(w, WALK_END_FP_LOST);
 	if (!w->fp)
@@ -368,9 +378,8 @@ WALK bool leave(struct walk *w, struct rule rule)
 		return true;
 	if (!find_cfa(w, rule, &cfa))
 		return true;
-	/* A leaf of arm64 may have nothing on the stack. */
-	bool in_lr = WALK_ARM64 && (rule.how & 0xf0) == HOW_RA_IN_LR;
-	bool grows = cfa > w->sp || (in_lr && cfa == w->sp);
+	/* A leaf whose return address is in a register may have nothing on the stack. */
+	bool grows = cfa > w->sp || (ra_in_register(w, rule) && cfa == w->sp);
 	/* Go's frame pointers lead from the system's stack to a goroutine's, often below. */
 	if (!grows && (!frame || w->guess || ++w->switches > WALK_SWITCHES))
 		return lost(w, WALK_END_NO_PROGRESS);

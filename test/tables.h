@@ -84,6 +84,36 @@ static inline int tables_process(
 	return 0;
 }
 
+// What a walker compiled in user space sees of them: see bpf/walk.bpf.h.
+static inline struct process_slot *tables_slot(
+    struct tables *t, uint32_t pid, uint32_t mm_id, u64 *place)
+{
+	for (uint32_t i = 0; i < PROCESS_PROBES; i++) {
+		struct process_slot *s =
+		    t->processes + (process_hash(pid, mm_id) + i) % PROCESS_SLOTS;
+		if (s->place && s->pid == pid && s->mm_id == mm_id) {
+			*place = s->place;
+			return s;
+		}
+	}
+	return NULL;
+}
+
+static inline struct window *tables_window(struct tables *t, uint32_t index)
+{
+	return index < WINDOWS_MAX ? t->windows + index : NULL;
+}
+
+static inline void *tables_chunk(const struct tables *t, uint32_t chunk)
+{
+	return chunk < CHUNKS_MAX ? t->chunk[chunk] : NULL;
+}
+
+static inline struct block *tables_block(void *chunk, uint32_t index)
+{
+	return index < CHUNK_BLOCKS ? (struct block *)chunk + index : NULL;
+}
+
 static inline void tables_free(struct tables *t)
 {
 	while (t->chunks)

@@ -30,37 +30,10 @@ static inline bool walk_put(struct walk *w, uint32_t n, uint64_t frame)
 	return true;
 }
 
-static inline struct process_slot *walk_process(struct walk *w, u64 *place)
-{
-	const struct tables *t = user(w)->in->tables;
-	for (uint32_t i = 0; i < PROCESS_PROBES; i++) {
-		const struct process_slot *s =
-		    t->processes + (process_hash(w->pid, w->mm_id) + i) % PROCESS_SLOTS;
-		if (s->place && s->pid == w->pid && s->mm_id == w->mm_id) {
-			*place = s->place;
-			return (struct process_slot *)s;
-		}
-	}
-	return NULL;
-}
-
-static inline struct window *walk_window(struct walk *w, uint32_t index)
-{
-	const struct tables *t = user(w)->in->tables;
-	return index < WINDOWS_MAX ? (struct window *)t->windows + index : NULL;
-}
-
-static inline void *walk_chunk(struct walk *w, uint32_t chunk)
-{
-	const struct tables *t = user(w)->in->tables;
-	return chunk < CHUNKS_MAX ? t->chunk[chunk] : NULL;
-}
-
-static inline struct block *walk_block(struct walk *w, void *chunk, uint32_t index)
-{
-	(void)w;
-	return index < CHUNK_BLOCKS ? (struct block *)chunk + index : NULL;
-}
+#define walk_process(w, place) tables_slot(user(w)->in->tables, (w)->pid, (w)->mm_id, place)
+#define walk_window(w, index) tables_window(user(w)->in->tables, index)
+#define walk_chunk(w, chunk) tables_chunk(user(w)->in->tables, chunk)
+#define walk_block(w, chunk, index) tables_block(chunk, index)
 
 #include "../bpf/walk.bpf.h"
 

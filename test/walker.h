@@ -10,7 +10,7 @@
 #define WALKER_FRAMES 1024
 
 struct walker_input {
-	const struct tables *tables;
+	struct tables *tables;
 	bool arm64;
 	uint32_t pid, mm_id, frames_max;
 	uint64_t reg[33]; // by DWARF's numbers; arm64's pc is 32

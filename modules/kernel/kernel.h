@@ -36,9 +36,9 @@ int kernel_start(struct kernel *k, char *why, size_t why_size);
 void kernel_stop(struct kernel *k); // no more samples; what is in the ring can still be drained
 // Hands at most MAX records up. Returns how many; MAX means there may be more.
 int kernel_drain(struct kernel *k, int max);
-// Readable when so many mapping events wait that they should be drained at once, or a sample wanted
-// rows or mappings that the walker has not (200 times a second at most); borrowed. kernel_woken
-// makes it wait again.
+// Readable when a program or library was mapped, or a sample wanted rows or mappings that the
+// walker has not (200 times a second at most); borrowed. kernel_woken makes it wait again. Mappings
+// may come in storms: whoever waits for it does well to rest between two times.
 int kernel_wake_fd(const struct kernel *k);
 void kernel_woken(struct kernel *k);
 // How full the fullest ring was when the last drain began (of drains in pieces: the fullest of

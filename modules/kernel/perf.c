@@ -95,8 +95,9 @@ static int open_side(struct kernel *k, uint32_t cpu)
 	    .use_clockid = 1,
 	    .clockid = CLOCK_MONOTONIC,
 	    .watermark = 1,
-	    // The loop's timer drains; only a storm of programs fills this much before it comes.
-	    .wakeup_watermark = k->side_bytes / 4,
+	    // Each event wakes: until it is handed up, walks go by what was mapped before. Whoever
+	    // is woken rests before he waits again.
+	    .wakeup_watermark = 1,
 	    .disabled = 1,
 	};
 	int fd = event_open(&attr, cpu);

@@ -51,7 +51,7 @@ struct kernel {
 	uint8_t *event;	      // one perf record, made whole where it wraps
 	int left;	      // records that this drain may still hand up
 	unsigned ring_use;    // of the fullest ring, per cent
-	// epoll over the perf rings (readable when one is a quarter full) and the BPF ring (when a
+	// epoll over the perf rings (readable when one has something new) and the BPF ring (when a
 	// sample asked for it)
 	int wake_fd;
 	struct kernel_names *asked; // what name.c hands down and gets back

@@ -115,10 +115,14 @@ void learn_unwind(struct path *p, const struct record *r)
 	uint32_t pid = r->kind == RECORD_MMAP ? ((const struct record_mmap *)r)->pid
 					      : ((const struct record_task *)r)->pid;
 	const struct process *process = p->unwind ? process_by_pid(p->processes, pid) : NULL;
+	// Of a filter's processes it is not known before their first sample whether this is one.
+	bool any = !p->options.filter || !filter_asks(p->options.filter);
 	if (!process)
 		return;
 	if (r->kind == RECORD_MMAP)
 		unwind_changed(p->unwind, process);
+	else if (r->kind == RECORD_EXEC && any)
+		unwind_execed(p->unwind, process, r->time_ns);
 	else
 		unwind_gone(p->unwind, process);
 }

@@ -11,6 +11,7 @@
 #define DRAIN_TURN_NS (200 * NS_PER_US)	 // a slice may run in the same turn
 #define RING_BYTES (256u << 10)		 // as the kernel room has it
 #define UNWIND_LOOK_NS (100 * NS_PER_MS) // what rests or waits in the tables goes on
+#define WAKE_REST_NS (5 * NS_PER_MS)
 #define CPU_RESCAN_NS (60 * NS_PER_S)
 
 struct path *path_new(const struct path_options *options)
@@ -108,12 +109,12 @@ bool path_drain(struct path *p)
 	return n >= DRAIN_BITE;
 }
 
-// The fuller the ring was, the sooner the next time.
-static void on_drain(void *arg)
+// The fuller the ring was, the sooner the next time; in MOST_NS at the latest.
+static void drain(struct path *p, uint64_t most_ns)
 {
-	struct path *p = arg;
 	uint64_t began = clock_now();
-	bool more = path_drain(p);
+	bool more = p->more = path_drain(p);
+	p->drained_ns = clock_now();
 	if (!more && p->close_at && began >= p->close_at + SETTLE_NS)
 		ship_drained(p);
 	ship_close_if_wanted(p);
@@ -135,16 +136,32 @@ static void on_drain(void *arg)
 	p->drain_ns = p->drain_ns < DRAIN_MIN_NS   ? DRAIN_MIN_NS
 		      : p->drain_ns > DRAIN_MAX_NS ? DRAIN_MAX_NS
 						   : p->drain_ns;
-	timer_set(p->drain_timer, p->close_at ? SETTLE_NS : p->drain_ns, 0);
+	uint64_t next = p->close_at ? SETTLE_NS : p->drain_ns;
+	timer_set(p->drain_timer, next < most_ns ? next : most_ns, 0);
 }
 
-// A storm of new programs: their mappings do not wait for the timer.
+static void on_drain(void *arg)
+{
+	struct path *p = arg;
+	watch_set(p->wake, LOOP_READ);
+	drain(p, DRAIN_MAX_NS);
+}
+
+// A walk missed something, or a program or library was mapped: what is in the rings is taken now,
+// and once more when what is too young has settled. Until then nothing wakes us, so that a storm of
+// programs does so 200 times a second at most.
 static void on_wake(void *arg, int events)
 {
 	struct path *p = arg;
 	(void)events;
 	kernel_woken(p->kernel);
-	on_drain(p);
+	watch_set(p->wake, 0);
+	if (p->more)
+		return; // the next turn goes on
+	if (clock_now() - p->drained_ns < WAKE_REST_NS)
+		timer_set(p->drain_timer, WAKE_REST_NS, 0);
+	else
+		drain(p, WAKE_REST_NS);
 }
 
 static void on_window(void *arg)

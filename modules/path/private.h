@@ -62,12 +62,14 @@ struct path {
 	struct profile_merge *merge;
 	bool upload_wanted;
 	uint64_t upload_due, closed_ns; // clock_now() time; when `sealed` was closed
-	struct watch *wake;		// many mapping events wait
+	struct watch *wake;		// the kernel wants to be drained now
 	struct timer *drain_timer, *window_timer, *cpu_timer;
 	struct slice *scan_slice, *ship_slice, *replay_slice, *finish_slice, *read_slice,
 	    *unwind_slice;
-	uint64_t unwind_ns;		  // when the tables were last looked after
-	uint64_t drain_ns, drained_bytes; // since the kernel's ring was last empty
+	uint64_t unwind_ns;	       // when the tables were last looked after
+	uint64_t drain_ns, drained_ns; // how long until the next; when the last was
+	uint64_t drained_bytes;	       // since the kernel's ring was last empty
+	bool more;		       // the last drain left some
 	bool scanned;
 	bool finishing; // no more samples come: once shipped, `current` is NULL
 	void (*finished)(void *arg);

@@ -265,8 +265,8 @@ static bool learn_record(struct path *p, const struct record *r)
 	case RECORD_EXEC:
 		if (r->size < sizeof(struct record_task))
 			return false;
-		learn_unwind(p, r);
 		process_execed(p->processes, (const struct record_task *)r);
+		learn_unwind(p, r);
 		return true;
 	case RECORD_EXIT:
 		if (r->size < sizeof(struct record_task))

@@ -380,13 +380,21 @@ struct entry *entry_learn(struct processes *t, uint32_t pid)
 	return e;
 }
 
+// Of one that was never sampled only its exec was told, and when that was.
+static bool is_older(const struct entry *parent, const struct entry *e)
+{
+	if (parent->known)
+		return parent->p.start_ticks <= e->p.start_ticks;
+	uint64_t start = monotonic_of_boot((e->p.start_ticks + 1) * TICK_NS);
+	return parent->exec_ns && parent->exec_ns < start;
+}
+
 struct entry *entry_parent(struct processes *t, const struct entry *e)
 {
 	struct entry *parent = entry_by_pid(t, e->p.ppid);
 	if (!parent && e->p.ppid && !t->options.offline)
 		parent = entry_learn(t, e->p.ppid); // forked, and never sampled
-	bool sound = parent && parent != e && parent->known && !parent->p.kernel_thread &&
-		     parent->p.start_ticks <= e->p.start_ticks;
+	bool sound = parent && parent != e && !parent->p.kernel_thread && is_older(parent, e);
 	return sound ? parent : NULL;
 }
 

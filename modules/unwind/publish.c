@@ -111,27 +111,51 @@ static struct publication *publication_new(
 	return p;
 }
 
-void publication_want(struct unwind *u, struct process *process, const struct record_sample *r)
+// Of PROCESS, made if need be; NULL: no memory.
+static struct publication *publication_make(
+    struct unwind *u, const struct process *process, uint32_t mm_id)
 {
 	struct publication *p = publication_of(u, process->pid);
-	if (process->exit_ns)
-		return; // nobody will look
 	if (p && p->process != process->id) {
 		publication_free(u, p);
 		p = NULL;
 	}
-	if (!p)
-		p = publication_new(u, process, r->mm_id);
+	return p ? p : publication_new(u, process, mm_id);
+}
+
+static bool is_ahead(const struct publication *p)
+{
+	return p->mm_id <= MM_EXECS && p->slot != POOL_NONE;
+}
+
+void publication_want(struct unwind *u, struct process *process, const struct record_sample *r)
+{
+	if (process->exit_ns)
+		return; // nobody will look
+	struct publication *p = publication_make(u, process, r->mm_id);
 	if (!p)
 		return;
 	if (r->head.time_ns < p->sample_ns)
 		return; // perhaps of the program before this one
+	if (is_ahead(p) && r->head.time_ns < p->published_ns)
+		return; // the walker finds it by now
 	p->sample_ns = r->head.time_ns;
 	if (p->mm_id != r->mm_id)
 		withdraw(u, p);
 	p->mm_id = r->mm_id;
 	if (p->slot == POOL_NONE)
 		publication_changed(u, p, 0);
+}
+
+void publication_execed(struct unwind *u, const struct process *process, uint64_t now)
+{
+	struct publication *p = publication_make(u, process, 0);
+	if (!p || now < p->sample_ns)
+		return;
+	withdraw(u, p);
+	p->execs++;
+	p->mm_id = p->execs;
+	p->sample_ns = now;
 }
 
 void publications_sweep(struct unwind *u)

@@ -13,6 +13,7 @@ struct unwind;
 // What is published of a process.
 struct publication {
 	uint32_t pid, mm_id, process; // its id
+	uint32_t execs;		      // that were told
 	uint32_t slot;		      // POOL_NONE: not published
 	struct region region;
 	uint16_t file_count;
@@ -27,6 +28,7 @@ struct publication {
 struct publication *publication_of(const struct unwind *u, uint32_t pid);
 bool publication_has(const struct publication *p, const struct file *f);
 void publication_want(struct unwind *u, struct process *p, const struct record_sample *r);
+void publication_execed(struct unwind *u, const struct process *p, uint64_t now);
 void publication_changed(struct unwind *u, struct publication *p, uint64_t delay_ns);
 void publication_free(struct unwind *u, struct publication *p);
 void publications_sweep(struct unwind *u);

@@ -210,7 +210,12 @@ static bool define_register(struct run *r, uint8_t op)
 		set(r, reg, s.where, s.offset);
 		break;
 	}
-	default: // a value that no rule has: register, val_offset, val_offset_sf
+	case CFA_REGISTER: {
+		uint64_t other = cursor_uleb(c);
+		set(r, reg, WHERE_REGISTER, other < UINT32_MAX ? (int64_t)other : UINT32_MAX);
+		break;
+	}
+	default: // a value that no rule has: val_offset, val_offset_sf
 		if (op == CFA_VAL_EXPRESSION)
 			take_block(r);
 		else

@@ -200,6 +200,13 @@ static void fp_rule(const struct state *s, struct rule *r)
 static bool ra_rule(const struct state *s, const struct machine *m, struct rule *r)
 {
 	const struct saved *ra = &s->ra, *fp = &s->fp;
+	// vfork. In longjmp, which has the CFA in its buffer, the caller's stack pointer is
+	// another.
+	if (m->ra_on_stack && ra->where == WHERE_REGISTER && r->kind == RULE_SP && ra->offset > 0 &&
+	    ra->offset <= m->last) {
+		r->how |= (uint8_t)(ra->offset << 4);
+		return true;
+	}
 	if (m->ra_on_stack)
 		return ra->where == WHERE_CFA && ra->offset == -8;
 	if (ra->where == WHERE_SAME) {

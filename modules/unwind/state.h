@@ -33,6 +33,7 @@ enum where {
 	WHERE_UNDEFINED, // nowhere
 	WHERE_CFA,	 // in memory at CFA + offset
 	WHERE_FP,	 // in memory at fp + offset
+	WHERE_REGISTER,	 // in the register of number `offset`
 	WHERE_OTHER,	 // told in a way that no rule has
 };
 struct saved {

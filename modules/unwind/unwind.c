@@ -298,9 +298,15 @@ static void need_code(struct unwind *u, struct process *p, const struct record_s
 	struct process_mapping m = *known; // which moves when it is asked for its file
 	struct file *f = r->need & NEED_WINDOW ? file_at(u, p, &m, address, &link) : NULL;
 	struct publication *pub = publication_of(u, p->pid);
+	bool own = pub && pub->process == p->id && pub->slot != POOL_NONE;
+	// A child that was forked walks by its parent's mappings, while it has none of its own.
+	pub = own ? pub : publication_of(u, p->ppid);
+	bool told = pub && f && publication_has(pub, f);
 	// The walker missed what is known here: a mapping, a file behind one, or that it is none.
-	if (pub && (!f || !publication_has(pub, f)))
+	if (!told && own)
 		publication_changed(u, pub, 0);
+	else if (!told)
+		publication_want(u, p, r);
 	if (f)
 		load_want(u, f, link);
 }
@@ -315,6 +321,13 @@ void unwind_need(struct unwind *u, struct process *p, const struct record_sample
 	u->busy--;
 	if (u->changed || u->queued || u->load.file)
 		unwind_tell(u);
+}
+
+void unwind_execed(struct unwind *u, const struct process *p, uint64_t now)
+{
+	u->busy++;
+	publication_execed(u, p, now);
+	u->busy--;
 }
 
 void unwind_changed(struct unwind *u, const struct process *p)

@@ -31,9 +31,13 @@ struct unwind *unwind_new(const struct unwind_options *options); // NULL + errno
 void unwind_free(struct unwind *u);
 // The walk of sample R of P missed something (R->need): it is queued, or known not to be had.
 void unwind_need(struct unwind *u, struct process *p, const struct record_sample *r);
+// P began to execute a program, at NOW: nothing of the one before is published any more. As its
+// mappings are told it is published ahead of its first sample, the only one that a short process
+// has.
+void unwind_execed(struct unwind *u, const struct process *p, uint64_t now);
 // The executable mappings of P changed: what is published of it is published anew by the next step.
 void unwind_changed(struct unwind *u, const struct process *p);
-// P has ended or runs another program: nothing of it is published any more.
+// P has ended: nothing of it is published any more.
 void unwind_gone(struct unwind *u, const struct process *p);
 // 1 more; 0 nothing to do now. To be called about ten times a second even so: what was replaced
 // rests that long before its place is used again, and what waits for that, or is not due yet, goes

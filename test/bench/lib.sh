@@ -197,10 +197,10 @@ unwinding() {
 	metrics >"$tmp/walk.metrics"
 	stop
 	value() { awk -v m="telegen_$1" 'index($0, m " ") == 1 { v = $NF } END { printf "%.0f", v }' "$tmp/walk.metrics"; }
-	walked=$(awk -F'"' '/^telegen_kernel_total/ { v[$2] = substr($3, 3) } END {
-		split("complete,max_stack_depth,unreadable stack,unwind rows being loaded,unwind.memory full,jit,no unwind info,caller is no code,unsupported unwind rule,register of a caller,frame pointer lost,stack does not grow,unwind rows replaced,32-bit", e, ",")
-		for (i in e) n += v[e[i]]
-		printf "%d %.1f %.2f %.2f %.2f", n, n ? v["frames"] / n : 0, n ? 100 * v["complete"] / n : 0, n ? 100 * v["unwind rows being loaded"] / n : 0, n ? 100 * (v["unreadable stack"] + v["jit"]) / n : 0 }' "$tmp/walk.metrics")
+	walked=$(awk -F'"' 'FNR == NR { if (/^#define/) ends = /WALK_ENDS/; else if (ends && /^\tX\(/) e[$2] = 1; next }
+		/^telegen_kernel_total/ { v[$2] = substr($3, 3) } END {
+		for (label in e) n += v[label]
+		printf "%d %.1f %.2f %.2f %.2f", n, n ? v["frames"] / n : 0, n ? 100 * v["complete"] / n : 0, n ? 100 * v["unwind rows being loaded"] / n : 0, n ? 100 * (v["unreadable stack"] + v["jit"]) / n : 0 }' bpf/counter.h "$tmp/walk.metrics")
 	read -r row[walk,samples] row[walk,frames] row[walk,complete] row[walk,loading] row[walk,apart] <<<"$walked"
 	row[walk,per]=$(printf '%.1f' "$per")
 	row[walk,rows]=$(value unwind_rows) row[walk,windows]=$(value unwind_windows)

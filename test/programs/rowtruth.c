@@ -44,7 +44,7 @@ static uint64_t memory(uint64_t address)
 
 // A place: in memory at `at`, or what `kind` says.
 struct place {
-	enum { SAME, LOST, MEMORY, UNKNOWN } kind;
+	enum { SAME, LOST, MEMORY, REGISTER, UNKNOWN } kind;
 	uint64_t at;
 };
 
@@ -101,8 +101,11 @@ static struct place place_by_libdw(Dwarf_Frame *frame, unsigned reg, uint64_t pc
 		return p;
 	if (!n)
 		return (struct place){.kind = ops ? LOST : SAME};
-	if (ops[n - 1].atom == DW_OP_stack_value || ops[0].atom == DW_OP_regx ||
-	    (ops[0].atom >= DW_OP_reg0 && ops[0].atom <= DW_OP_reg31))
+	if (ops[0].atom == DW_OP_regx)
+		return (struct place){REGISTER, ops[0].number};
+	if (ops[0].atom >= DW_OP_reg0 && ops[0].atom <= DW_OP_reg31)
+		return (struct place){REGISTER, ops[0].atom - DW_OP_reg0};
+	if (ops[n - 1].atom == DW_OP_stack_value)
 		return p;
 	if (evaluate(ops, n, pc, cfa, &p.at))
 		p.kind = MEMORY;
@@ -151,6 +154,8 @@ static struct place fp_by_rule(const struct rule *r, uint64_t cfa)
 
 static struct place ra_by_rule(const struct rule *r, uint64_t cfa, struct place fp)
 {
+	if (!machine.arm && HOW_RA_REGISTER(r->how))
+		return (struct place){REGISTER, HOW_RA_REGISTER(r->how)};
 	if (!machine.arm)
 		return (struct place){MEMORY, cfa - 8};
 	switch (r->how & 0xf0) {

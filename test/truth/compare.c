@@ -186,7 +186,7 @@ static const char *explain(const struct pair *p)
 	// _dl_runtime_resolve, for one. libdw carries all registers from frame to frame.
 	if (ours_ends && p->end == WALK_END_REGISTER && !has_all(p, last))
 		return "the caller's frame is told by a register that we do not carry along";
-	// vfork, longjmp and the last steps of throwing.
+	// longjmp and the last steps of throwing.
 	if (ours_ends && p->end == WALK_END_UNSUPPORTED && has_all(p, last))
 		return "the return address is in a register";
 	if (is_coroutine(p, last))
@@ -203,7 +203,10 @@ static const char *explain(const struct pair *p)
 	// gap of few bytes.
 	if (theirs_ends && p->end == WALK_END_COMPLETE)
 		return "libdw stops at code without rows, ours came to the start of the thread";
-	if (ours_ends && p->end == WALK_END_COMPLETE && !is_code(p, t->pc[p->same]))
+	// Java's compiled code keeps other things in the frame pointer, and libdw takes the word
+	// behind wherever it points to for a caller, be it a 0.
+	if (ours_ends && (p->end == WALK_END_COMPLETE || p->end == WALK_END_JIT) &&
+	    !is_code(p, t->pc[p->same]))
 		return "libdw goes on into data from code without rows";
 	if (p->end == WALK_END_NO_ROWS)
 		return "code without rows: both guess, and ours says so";

@@ -81,19 +81,22 @@ static bool first_time(uint64_t key)
 
 // ---- a look
 
-static int subject_open(struct subject *s, struct target *t, pid_t pid)
-{
-	s->t = t;
-	s->pid = pid;
-	s->u = t ? theirs_new(t) : NULL;
-	return s->u ? 0 : -1;
-}
-
 static void subject_close(struct subject *s)
 {
 	theirs_free(s->u);
 	target_free(s->t);
 	memset(s, 0, sizeof(*s));
+}
+
+static int subject_open(struct subject *s, struct target *t, pid_t pid)
+{
+	s->t = t;
+	s->pid = pid;
+	s->u = t ? theirs_new(t) : NULL;
+	if (s->u)
+		return 0;
+	subject_close(s); // it ended meanwhile
+	return -1;
 }
 
 static void learn(struct ours *o, struct subject *s)
@@ -191,7 +194,8 @@ static int examine(struct ours *o, struct subject *s, pid_t tid, bool *over)
 	}
 	if (!options.frozen && !first_time(pc))
 		return 0;
-	*over = look(o, s, NULL, &sent.stack);
+	// Another thread may be in the handler: it is compared with what was before it.
+	*over = look(o, s, NULL, sent.tid ? NULL : &sent.stack);
 	if (!options.inject || sent.tid || tid != s->pid || !in_program(s->t, pc) ||
 	    !has_handler(s->pid))
 		return 0;
@@ -282,26 +286,21 @@ static uint32_t descendants(pid_t root, pid_t *to, uint32_t cap)
 {
 	uint32_t count = 1;
 	to[0] = root;
-	for (bool more = true; more;) {
-		more = false;
-		DIR *d = opendir("/proc");
+	for (uint32_t i = 0; i < count; i++) {
+		char path[300];
+		snprintf(path, sizeof(path), "/proc/%d/task", (int)to[i]);
+		DIR *d = opendir(path);
 		for (struct dirent *e; d && (e = readdir(d));) {
-			char path[300], state;
-			pid_t parent, pid = atoi(e->d_name);
-			snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-			if (!pid || stat_of(path, &parent, &state) || state == 'Z')
-				continue;
-			bool child = false, known = false;
-			for (uint32_t i = 0; i < count; i++) {
-				child |= to[i] == parent;
-				known |= to[i] == pid;
-			}
-			if (child && !known && count < cap) {
-				to[count++] = pid;
-				more = true;
-			}
+			snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)to[i],
+			    atoi(e->d_name));
+			FILE *f = fopen(path, "re");
+			while (f && count < cap && fscanf(f, "%d", &to[count]) == 1)
+				count++;
+			if (f)
+				fclose(f);
 		}
-		closedir(d);
+		if (d)
+			closedir(d);
 	}
 	return count;
 }
@@ -351,13 +350,19 @@ static struct subject *subject_of(pid_t pid)
 	return free_one;
 }
 
+// True once TID stands still. Signals that come before go on to it.
 static bool stopped(pid_t tid)
 {
 	int status;
-	for (int i = 0; i < 200; i++) {
-		if (waitpid(tid, &status, __WALL | WNOHANG) == tid)
-			return WIFSTOPPED(status) && status >> 16 == PTRACE_EVENT_STOP;
-		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	for (int i = 0; i < 2000; i++) {
+		if (waitpid(tid, &status, __WALL | WNOHANG) != tid)
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+		else if (!WIFSTOPPED(status))
+			return false;
+		else if (status >> 16 == PTRACE_EVENT_STOP)
+			return true;
+		else
+			ptrace(PTRACE_CONT, tid, NULL, (void *)(long)WSTOPSIG(status));
 	}
 	return false;
 }
@@ -369,8 +374,12 @@ static void random_stops(struct ours *o)
 	for (uint64_t tries = 0; tally.stops < options.stops && tries < options.stops * 20;
 	     tries++) {
 		nanosleep(&(struct timespec){.tv_nsec = rand() % 3000000}, NULL);
-		if (!options.pid && waitpid(root, NULL, WNOHANG) == root)
-			root = spawn(false); // a short one, once more
+		int status;
+		pid_t told = options.pid ? 0 : waitpid(root, &status, WNOHANG);
+		if (told == root && WIFSTOPPED(status)) // too late for whoever waited for it
+			ptrace(PTRACE_DETACH, root, NULL, NULL);
+		else if (told) // a short one, once more; -1: it ended while it was to stop
+			root = spawn(false);
 		pid_t tid = choose(root, &process);
 		if (!tid || ptrace(PTRACE_SEIZE, tid, NULL, NULL))
 			continue;

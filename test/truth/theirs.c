@@ -93,9 +93,12 @@ int theirs_maps(struct theirs *u)
 		rc = -!dwfl_report_elf(
 		    u->dwfl, "program", u->t->maps->path, -1, u->t->maps->start, false);
 	dwfl_report_end(u->dwfl, NULL, NULL);
+	// Without an ELF file here libdw borrows from its first module what it knows of the
+	// machine, and goes on to use it when that module is freed: V8 maps a part of node's file
+	// once more, which then is another module.
 	if (!u->attached)
 		u->attached =
-		    dwfl_attach_state(u->dwfl, NULL, u->t->pid ? u->t->pid : 1, &threads, u);
+		    dwfl_attach_state(u->dwfl, u->elf, u->t->pid ? u->t->pid : 1, &threads, u);
 	return rc || !u->attached ? -1 : 0;
 }
 

@@ -4,6 +4,12 @@
 
 #define kernel_want want_of_fake
 static int want_of_fake(struct kernel *k, uint32_t pid, int want);
+#define unwind_changed changed_fake
+#define unwind_execed execed_fake
+#define unwind_gone gone_fake
+static void changed_fake(struct unwind *u, const struct process *p);
+static void execed_fake(struct unwind *u, const struct process *p, uint64_t when);
+static void gone_fake(struct unwind *u, const struct process *p);
 #include "../../modules/path/learn.c"
 
 #define NEXT "0123456789012345678901234567890123456789012345678901234567890123"
@@ -18,6 +24,28 @@ static int want_of_fake(struct kernel *k, uint32_t pid, int w)
 	want = w;
 	wants++;
 	return 0;
+}
+
+static struct {
+	uint32_t changed, execed, gone; // of process 50
+} told;
+
+static void changed_fake(struct unwind *u, const struct process *p)
+{
+	(void)u;
+	told.changed += p->pid == 50;
+}
+
+static void execed_fake(struct unwind *u, const struct process *p, uint64_t when)
+{
+	(void)u;
+	told.execed += p->pid == 50 && when == now;
+}
+
+static void gone_fake(struct unwind *u, const struct process *p)
+{
+	(void)u;
+	told.gone += p->pid == 50;
 }
 
 static void feed(uint32_t pid, uint32_t ppid, uint64_t ticks, const char *comm)
@@ -103,6 +131,53 @@ static void the_next_one_with_its_pid_says_nothing_of_it(void **state)
 	filter_free(filter);
 }
 
+static void map(uint32_t pid)
+{
+	struct record_mmap r = {
+	    .head = {.kind = RECORD_MMAP, .size = sizeof(r) + 8, .time_ns = now}, .pid = pid};
+	union {
+		struct record_mmap r;
+		char bytes[sizeof(r) + 8];
+	} padded = {.r = r};
+	path_record(sim.path, &padded.r.head);
+}
+
+static void the_walker_is_told(void **state)
+{
+	(void)state;
+	static const char *const names[] = {"good", NULL};
+	char why[100];
+	struct filter *filter =
+	    filter_new(&(struct filter_options){.names = names}, why, sizeof(why));
+	assert_true(sim_open());
+	memset(&told, 0, sizeof(told));
+	// Which file lies behind a mapping is known only when it is opened, at its first sample:
+	// until then the walker has the rows of any with that build-id.
+	fakeproc_add(50, 1, "good", 700, "00400000-00500000 r-xp 00000000 08:01 5 /gone/app\n");
+	sim.path->unwind = (struct unwind *)1;
+	feed_sample(50, 1, 700, "good", 0x400010);
+	assert_int_equal(told.changed, 1);
+	feed_sample(50, 1, 700, "good", 0x400010);
+	assert_int_equal(told.changed, 1);
+	map(50);
+	assert_int_equal(told.changed, 2);
+	now += NS_PER_S;
+	feed_exec(50, "good");
+	assert_int_equal(told.execed, 1);
+	// Where a filter chooses, a program waits for its first sample.
+	sim.path->options.filter = filter;
+	feed_exec(50, "good");
+	assert_int_equal(told.execed, 1);
+	assert_int_equal(told.gone, 1);
+	feed_exit(50, 700);
+	assert_int_equal(told.gone, 2);
+	sim.path->unwind = NULL;
+	feed_exec(50, "good");
+	sim_ship();
+	sim_close();
+	filter_free(filter);
+}
+
 int main(void)
 {
 	log_set_level(LOG_LEVEL_ERROR);
@@ -111,6 +186,7 @@ int main(void)
 		who_is_wanted_is_told_to_the_kernel, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(
 		the_next_one_with_its_pid_says_nothing_of_it, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(the_walker_is_told, sim_setup, sim_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -311,6 +311,14 @@ static void a_child_that_is_gone_has_its_parents_program(void **state)
 	fakeproc_add(78, 70, "sh", 750, "");
 	c = sampled(78, 70, 750, "sh", clock_now());
 	assert_int_equal(process_place(table, c, 0x1010).kind, PLACE_UNMAPPED);
+	// A parent that was never sampled, but told of: if it has run its program since before.
+	uint64_t now = clock_now();
+	execed(87, "sh", now - NS_PER_S);
+	mapped(87, 0x1000, 0x1000, 0, "/gone/sh", NULL, 5, now - NS_PER_S);
+	c = sampled(88, 87, clock_boot() / TICK, "sh", now);
+	assert_int_equal(process_place(table, c, 0x1010).kind, PLACE_OFFSET);
+	c = sampled(89, 87, clock_boot() / TICK - 200, "sh", now);
+	assert_int_equal(process_place(table, c, 0x1010).kind, PLACE_UNMAPPED);
 	// Two that call each other parent.
 	struct process *a = sampled(73, 74, 752, "loop", clock_now());
 	struct process *b = sampled(74, 73, 752, "loop", clock_now());

@@ -183,7 +183,14 @@ static void the_return_address(void **state)
 	use(EM_X86_64);
 	expect(PROGRAM(0x07, 16), ROWS(ROW(0, STOP, 0, 0, 0)));
 	expect(PROGRAM(0x0c, 1, 8, 0x07, 16), ROWS(ROW(0, STOP, 0, 0, 0)));
-	expect(PROGRAM(0x09, 16, 2), ROWS(ROW(0, UNSUPPORTED, 0, 0, 0)));
+	// In a register: vfork's is where its child cannot overwrite it.
+	expect(PROGRAM(0x0e, 0, 0x09, 16, 5), ROWS(ROW(0, SP, 0, 0, SAME | 5 << 4)));
+	expect(PROGRAM(0x86, 2, 0x09, 16, 15), ROWS(ROW(0, SP, 8, -2, CFA | 15 << 4)));
+	expect(PROGRAM(0x0c, 5, 0, 0x09, 16, 1), ROWS(ROW(0, UNSUPPORTED, 0, 0, 0)));
+	expect(PROGRAM(0x09, 16, 0), ROWS(ROW(0, UNSUPPORTED, 0, 0, 0)));
+	expect(PROGRAM(0x09, 16, 16), ROWS(ROW(0, UNSUPPORTED, 0, 0, 0)));
+	expect(PROGRAM(0x09, 16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1),
+	    ROWS(ROW(0, UNSUPPORTED, 0, 0, 0)));
 	expect(PROGRAM(0x90, 2), ROWS(ROW(0, UNSUPPORTED, 0, 0, 0)));
 	expect(PROGRAM(0x08, 16), ROWS(ROW(0, UNSUPPORTED, 0, 0, 0)));
 	cie.signal = true;

@@ -79,6 +79,31 @@ static void other_registers(void **state)
 	EXPECT(REGISTER, CODE(AT_FP), CODE(REG_R10));
 }
 
+// As in vfork, whose child would overwrite what lies on the stack.
+static void return_address_in_a_register(void **state)
+{
+	(void)state;
+	registers(CODE(IN_RDI), S(10), 0x1234);
+	it.reg[5] = CODE(SP16);
+	put(S(9), CODE(UNSUPPORTED));
+	put(S(11), CODE(STOP));
+	EXPECT(COMPLETE, CODE(IN_RDI), CODE(SP16), CODE(STOP));
+	it.known = WALK_KNOWN & ~(1ull << 5);
+	EXPECT(REGISTER, CODE(IN_RDI));
+	it.known = WALK_KNOWN;
+	put(S(11), CODE(IN_RDI)); // a caller: nobody knows its rdi
+	EXPECT(REGISTER, CODE(IN_RDI), CODE(SP16), CODE(IN_RDI));
+	// With a frame pointer on the stack beside what no return address is any more.
+	registers(CODE(IN_RDX), S(10), 0x1234);
+	it.reg[1] = CODE(FP16);
+	put(S(12), S(30));
+	put(S(13), CODE(UNSUPPORTED));
+	put(S(31), CODE(STOP));
+	EXPECT(COMPLETE, CODE(IN_RDX), CODE(FP16), CODE(STOP));
+	it.reg[1] = 0;
+	EXPECT(COMPLETE, CODE(IN_RDX));
+}
+
 static void lost_frame_pointer(void **state)
 {
 	(void)state;
@@ -289,6 +314,82 @@ static void deep(void **state)
 	assert_int_equal(it.end, WALK_END_TRUNCATED);
 }
 
+static void arm64_leaf(void **state)
+{
+	(void)state;
+	uint64_t signature = 0x5aull << 48;
+	registers(CODE(LEAF0), S(10), S(50));
+	it.reg[ARM64_LR] = CODE(LEAF) | signature;
+	EXPECT(REGISTER, CODE(LEAF0), CODE(LEAF)); // only the innermost has it in a register
+	it.reg[ARM64_LR] = CODE(PAIR) | signature;
+	put(S(10), S(60)); // CFA S(16), pair at its start
+	put(S(11), CODE(ALONE) | signature);
+	put(S(17), CODE(PAIR_FP)); // CFA S(20), at CFA - 24
+	put(S(60), S(70));
+	put(S(61), CODE(STOP));
+	EXPECT(COMPLETE, CODE(LEAF0), CODE(PAIR), CODE(ALONE), CODE(PAIR_FP), CODE(STOP));
+	by_fp(0);
+	registers(CODE(LEAF), S(6), S(50));
+	EXPECT(COMPLETE, CODE(LEAF), CODE(PAIR), CODE(ALONE), CODE(PAIR_FP), CODE(STOP));
+	put(S(61), 0 | signature);
+	EXPECT(COMPLETE, CODE(LEAF), CODE(PAIR), CODE(ALONE), CODE(PAIR_FP));
+	registers(CODE(REG_X9), S(6), 0);
+	it.reg[9] = S(63);
+	put(S(62), CODE(STOP));
+	EXPECT(COMPLETE, CODE(REG_X9), CODE(STOP));
+}
+
+// A frame pointer says where a frame is, not where it ends: the next one is found by it too.
+static void arm64_frame_pointers(void **state)
+{
+	(void)state;
+	registers(CODE(FRAME), S(10), S(20));
+	put(S(20), S(40));
+	put(S(21), CODE(PAIR)); // its rule wants sp
+	put(S(40), S(60));
+	put(S(41), CODE(PAIR_FP));
+	put(S(60), 0);
+	put(S(61), CODE(FRAME));
+	EXPECT(COMPLETE, CODE(FRAME), CODE(PAIR), CODE(PAIR_FP), CODE(FRAME));
+	by_fp(1);
+}
+
+static void arm64_signals(void **state)
+{
+	(void)state;
+	uint64_t frame = S(2000), at = frame + 312;
+	registers(CODE(LEAF0), frame, 0);
+	it.reg[ARM64_LR] = CODE(SIGNAL);
+	put(at + ARM64_LR * 8, CODE(PAIR));
+	put(at + ARM64_SP * 8, S(10));
+	put(at + ARM64_PC * 8, CODE(LEAF0));
+	put(S(11), CODE(STOP));
+	EXPECT(COMPLETE, CODE(LEAF0), CODE(SIGNAL), EXACT | CODE(LEAF0), CODE(PAIR), CODE(STOP));
+	put(at + ARM64_SP * 8, 3);
+	EXPECT(UNREADABLE, CODE(LEAF0), CODE(SIGNAL), EXACT | CODE(LEAF0), CODE(PAIR));
+}
+
+// The same on both machines.
+static void made_at_run_time(void **state)
+{
+	(void)state;
+	registers(0x700010, S(10), S(20));
+	put(S(20), S(30));
+	put(S(21), 0x700020);
+	put(S(30), 0);
+	put(S(31), CODE(STOP));
+	EXPECT(COMPLETE, 0x700010, 0x700020, CODE(STOP));
+	by_fp(2);
+	put(S(31), 0x99999999);
+	EXPECT(JIT, 0x700010, 0x700020);
+	put(S(31), 0);
+	EXPECT(JIT, 0x700010, 0x700020);
+	put(S(31), CODE(STOP));
+	put(S(20), 0);
+	EXPECT(JIT, 0x700010, 0x700020);
+	needs(0, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +398,7 @@ int main(void)
 	    X86(plt),
 	    X86(dereferenced),
 	    X86(other_registers),
+	    X86(return_address_in_a_register),
 	    X86(lost_frame_pointer),
 	    X86(signals),
 	    X86(start_of_a_mapping),
@@ -306,6 +408,10 @@ int main(void)
 	    X86(made_at_run_time),
 	    X86(unreadable),
 	    X86(deep),
+	    ARM64(arm64_leaf),
+	    ARM64(arm64_frame_pointers),
+	    ARM64(arm64_signals),
+	    ARM64(made_at_run_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

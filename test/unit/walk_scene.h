@@ -50,28 +50,9 @@ static inline bool walk_put(struct walk *walk, uint32_t n, uint64_t frame)
 	frames[n] = frame;
 	return true;
 }
-static inline struct process_slot *walk_process(struct walk *walk, u64 *place)
-{
-	for (uint32_t i = 0; i < PROCESS_PROBES; i++) {
-		struct process_slot *p =
-		    store->processes + (process_hash(walk->pid, walk->mm_id) + i) % PROCESS_SLOTS;
-		if (p->place && p->pid == walk->pid && p->mm_id == walk->mm_id) {
-			*place = p->place;
-			return p;
-		}
-	}
-	return NULL;
-}
-static inline struct window *walk_window(struct walk *walk, uint32_t index)
-{
-	(void)walk;
-	return index < WINDOWS_MAX ? store->windows + index : NULL;
-}
-static inline void *walk_chunk(struct walk *walk, uint32_t chunk)
-{
-	(void)walk;
-	return chunk < CHUNKS_MAX ? store->chunk[chunk] : NULL;
-}
+#define walk_process(w, place) tables_slot(store, (w)->pid, (w)->mm_id, place)
+#define walk_window(w, index) tables_window(store, index)
+#define walk_chunk(w, chunk) tables_chunk(store, chunk)
 static inline struct block *walk_block(struct walk *walk, void *chunk, uint32_t index)
 {
 	uint64_t generation = 1ull << 48;
@@ -81,7 +62,7 @@ static inline struct block *walk_block(struct walk *walk, void *chunk, uint32_t 
 		store->windows[3].place += generation;
 	if (replace_process_in && !--replace_process_in)
 		walk_process(walk, &place)->place += generation;
-	return index < CHUNK_BLOCKS ? (struct block *)chunk + index : NULL;
+	return tables_block(chunk, index);
 }
 #define WALK_ARM64 arm64
 #include "../../bpf/walk.bpf.h"
@@ -102,7 +83,9 @@ enum {
 	LOST,
 	AT_FP,
 	FP_FAR,
-	SP32, // x86-64
+	SP32,
+	IN_RDI,
+	IN_RDX, // x86-64
 	LEAF,
 	LEAF0,
 	PAIR,
@@ -128,6 +111,8 @@ static const struct rule rules[RULES] = {
     [AT_FP] = {8 << 8 | 10, -1, RULE_REGISTER, HOW_FP_AT_FP},
     [FP_FAR] = {48, -5, RULE_SP, HOW_FP_AT_CFA},
     [SP32] = {32, -4, RULE_SP, HOW_FP_AT_CFA},
+    [IN_RDI] = {0, 0, RULE_SP, 5 << 4},
+    [IN_RDX] = {32, -2, RULE_SP, HOW_FP_AT_CFA | 1 << 4},
     [LEAF] = {32, 0, RULE_SP, HOW_RA_IN_LR},
     [LEAF0] = {0, 0, RULE_SP, HOW_RA_IN_LR},
     [PAIR] = {48, -6, RULE_SP, HOW_FP_AT_CFA | HOW_RA_PAIR},
@@ -245,24 +230,3 @@ static inline void by_fp(uint32_t count)
 
 #define X86(f) cmocka_unit_test_setup_teardown(f, setup_x86, teardown)
 #define ARM64(f) cmocka_unit_test_setup_teardown(f, setup_arm64, teardown)
-
-// The same on both machines.
-static inline void made_at_run_time(void **state)
-{
-	(void)state;
-	registers(0x700010, S(10), S(20));
-	put(S(20), S(30));
-	put(S(21), 0x700020);
-	put(S(30), 0);
-	put(S(31), CODE(STOP));
-	EXPECT(COMPLETE, 0x700010, 0x700020, CODE(STOP));
-	by_fp(2);
-	put(S(31), 0x99999999);
-	EXPECT(JIT, 0x700010, 0x700020);
-	put(S(31), 0);
-	EXPECT(JIT, 0x700010, 0x700020);
-	put(S(31), CODE(STOP));
-	put(S(20), 0);
-	EXPECT(JIT, 0x700010, 0x700020);
-	needs(0, 0);
-}
