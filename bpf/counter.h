@@ -20,9 +20,13 @@
 	    "user stacks walked by frame pointers because unwind.memory had no room for rows")     \
 	X(JIT, "jit", "user stacks that end in code made at run time without a frame pointer")     \
 	X(NO_ROWS, "no unwind info",                                                               \
-	    "user stacks through code without unwind rows; what called it is by frame pointer")    \
+	    "user stacks through code without unwind rows: by frame pointer, where that finds a call") \
 	X(NOT_CODE, "caller is no code", \
 	    "user stacks with a return address that is no code, or is in a mapping not told yet")      \
+	X(NO_CALLER, "no caller",                                                                  \
+	    "user stacks that end in code which is not known to be a start, with nothing behind it")   \
+	X(UNMAPPED, "code in no mapping",                                                          \
+	    "user stacks, by frame pointers, of what runs where no mapping is known")                  \
 	X(UNSUPPORTED, "unsupported unwind rule", "user stacks that end at a rule of an unknown kind") \
 	X(REGISTER, "register of a caller",                                                        \
 	    "user stacks that want a register which only the innermost frame still has")           \

@@ -43,7 +43,7 @@ struct record {
 #define FRAME_PAYLOAD_BITS 56
 enum {
 	FRAME_RETURN = 0, /* a return address (of the first frame: where the CPU was) */
-	FRAME_EXACT = 1,  /* where a signal interrupted: no call lies before it */
+	FRAME_EXACT = 1,  /* where a signal interrupted, or returns to: no call lies before it */
 };
 
 /* What the walk missed; user space brings it for the next one. */

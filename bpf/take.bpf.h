@@ -304,6 +304,8 @@ static __always_inline bool wants_wake(struct scratch *x, u64 now)
 	case WALK_END_LOADING:
 		return may_wake(x, now, 0, 1);
 	case WALK_END_NOT_CODE:
+	case WALK_END_NO_CALLER:
+	case WALK_END_UNMAPPED:
 	case WALK_END_NO_PROGRESS:
 	case WALK_END_UNREADABLE:
 	case WALK_END_FP_LOST:

@@ -58,6 +58,8 @@
 #define ARM64_SIGNAL_AT 312
 #define ARM64_SIGNAL_WORDS 33
 
+#include "code.bpf.h"
+
 WALK bool ended(struct walk *w, u8 end)
 {
 	w->end = w->loading ? w->loading : end;
@@ -85,13 +87,12 @@ WALK void missed(struct walk *w, u8 what, u32 frame)
 }
 
 /* The caller is looked for by frame pointer, for want of rows. */
-WALK struct rule guess(struct walk *w, u8 otherwise, u8 start)
+WALK struct rule guess(struct walk *w, u8 otherwise)
 {
 	struct rule r = {.kind = RULE_FRAME};
 	w->guess = otherwise;
 	if (!w->guessed)
 		w->guessed = otherwise;
-	w->start = start;
 	w->by_fp++;
 	return r;
 }
@@ -100,7 +101,7 @@ WALK struct rule without_rows(struct walk *w, u8 end)
 {
 	if (w->loading != WALK_END_LOADING)
 		w->loading = end;
-	return guess(w, end, end);
+	return guess(w, end);
 }
 
 /* From registers in w->reg. */
@@ -241,7 +242,7 @@ WALK bool rule_of_file(struct walk *w, u64 address, struct rule *rule)
 		*rule =
 		    (struct rule){(s32)word, (s16)(word >> 32), (u8)(word >> 48), (u8)(word >> 56)};
 	} else if (window && state == WINDOW_FRAME) {
-		*rule = guess(w, WALK_END_NO_ROWS, WALK_END_COMPLETE);
+		*rule = guess(w, WALK_END_NO_ROWS);
 	} else {
 		missed(w, NEED_WINDOW, w->n - 1);
 		*rule = without_rows(w, state == WINDOW_FULL ? WALK_END_FULL : WALK_END_LOADING);
@@ -326,9 +327,14 @@ WALK bool find_saved(struct walk *w, struct rule rule, u64 cfa)
 	return true;
 }
 
-/* From the restorer that a signal handler returns to, back to where the signal came. */
+/*
+ * From the restorer that a signal handler returns to, back to where the signal came. Its own
+ * address is exact: the kernel had the handler return there.
+ */
 WALK bool leave_signal(struct walk *w)
 {
+	if (w->n > 1)
+		walk_put(w, w->n - 1, w->pc | (u64)FRAME_EXACT << FRAME_PAYLOAD_BITS);
 	if (WALK_ARM64) {
 		if (!walk_read(w, w->reg, ARM64_SIGNAL_WORDS * 8, w->sp + ARM64_SIGNAL_AT))
 			return lost(w, WALK_END_UNREADABLE);
@@ -353,7 +359,7 @@ WALK bool frame_rule(struct walk *w, struct rule *rule)
 	if (!w->fp_known)
 		return !failed(w, WALK_END_FP_LOST);
 	if (!w->fp)
-		return !ended(w, w->start);
+		return !lost(w, WALK_END_NO_CALLER);
 	if (w->guess && w->fp & 7)
 		return !lost(w, WALK_END_NO_PROGRESS);
 	return true;
@@ -368,11 +374,10 @@ WALK bool leave(struct walk *w, struct rule rule)
 		return ended(w, WALK_END_COMPLETE);
 	if (rule.kind == RULE_SIGNAL)
 		return leave_signal(w);
-	/* Such code may use the frame pointer for something else, so that 0 tells nothing. */
 	if (rule.kind == RULE_NONE)
-		rule = guess(w, WALK_END_NO_ROWS, WALK_END_NO_ROWS);
+		rule = guess(w, WALK_END_NO_ROWS);
 	else if (WALK_ARM64 && of_sp && !w->sp_known)
-		rule = guess(w, WALK_END_FP_LOST, WALK_END_COMPLETE);
+		rule = guess(w, WALK_END_FP_LOST);
 	bool frame = rule.kind == RULE_FRAME;
 	if (frame && !frame_rule(w, &rule))
 		return true;
@@ -388,8 +393,9 @@ WALK bool leave(struct walk *w, struct rule rule)
 	u64 ra = w->raw[1];
 	if (WALK_ARM64)
 		ra &= (1ull << WALK_ADDRESS_BITS) - 1;
+	/* Nobody called this frame, but that is for its code to say: code has such bugs as well. */
 	if (!ra)
-		return ended(w, w->start);
+		return lost(w, is_new_thread(w) ? WALK_END_COMPLETE : WALK_END_NO_CALLER);
 	w->pc = ra;
 	w->sp = cfa;
 	w->sp_known = !WALK_ARM64 || !frame;
@@ -414,29 +420,30 @@ WALK bool walk_step(struct walk *w)
 		if (found == FOUND && address >> WALK_PAGE_SHIFT < MAPPING_PAGE(&w->mapping))
 			address = w->pc;
 	}
+	/* Without tables nobody tells where code is that was made. */
+	if (w->guess && (w->place || w->loading) && !plausible(w))
+		return ended(w, w->guess);
 	u64 kind = w->exact && w->n ? FRAME_EXACT : FRAME_RETURN;
 	if (w->n >= w->frames_max || !walk_put(w, w->n, w->pc | kind << FRAME_PAYLOAD_BITS))
 		return ended(w, WALK_END_TRUNCATED);
 	w->n++;
 	w->guess = 0;
-	w->start = WALK_END_COMPLETE;
 	struct rule rule;
 	if (!w->place) {
-		rule = w->loading ? without_rows(w, w->loading)
-				  : guess(w, WALK_END_NO_ROWS, WALK_END_COMPLETE);
+		rule = w->loading ? without_rows(w, w->loading) : guess(w, WALK_END_NO_ROWS);
 	} else if (found == NOT_FOUND) {
 		/* A file that was loaded since the table was written, perhaps. */
 		missed(w, NEED_MAPPING, w->n - 1);
 		if (w->n > 1)
 			return lost(w, WALK_END_NOT_CODE);
-		rule = without_rows(w, WALK_END_LOADING);
+		rule = without_rows(w, WALK_END_UNMAPPED);
 	} else if (MAPPING_KIND(&w->mapping) == MAPPING_FILE) {
 		if (!rule_of_file(w, address, &rule))
 			return true;
 	} else if (MAPPING_KIND(&w->mapping) == MAPPING_ANON) {
-		rule = guess(w, WALK_END_JIT, WALK_END_JIT);
+		rule = guess(w, WALK_END_JIT);
 	} else {
-		rule = guess(w, WALK_END_NO_ROWS, WALK_END_COMPLETE);
+		rule = guess(w, WALK_END_NO_ROWS);
 	}
 	return leave(w, rule);
 }

@@ -63,9 +63,8 @@ struct walk {
 	u8 sp_known; /* arm64: a frame pointer says where a frame is, not where it ends */
 	u8 guess;    /* the end of the walk where pc, found by frame pointer, is no code; 0: none */
 	u8 guessed;  /* the first guess of the walk */
-	u8 start;    /* the end of the walk where the frame pointer is 0 */
 	u8 loading;  /* rows were not there: what the walk's end is called then; 0: all were */
-	u8 pad[3];
+	u8 pad[4];
 };
 
 struct scratch {

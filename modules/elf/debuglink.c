@@ -152,3 +152,18 @@ int debuglink_crc(const struct view *view, uint64_t *at, uint32_t *crc, uint64_t
 	}
 	return 0;
 }
+
+int elf_debug_check(struct elf_debug_check *c, int fd, int debug_fd, uint64_t budget_ns)
+{
+	uint64_t deadline = clock_now() + budget_ns;
+	struct view view;
+	if (!c->begun && !debuglink_fits(fd, debug_fd, &c->by_crc, &c->wanted))
+		return -EBADMSG;
+	c->begun = true;
+	if (!c->by_crc)
+		return 0;
+	int r = view_file(&view, debug_fd);
+	if (!r)
+		r = debuglink_crc(&view, &c->at, &c->crc, deadline);
+	return r ? r : c->crc == c->wanted ? 0 : -EBADMSG;
+}

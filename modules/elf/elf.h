@@ -70,6 +70,14 @@ int elf_debug_paths(
 // May the two files belong together? By equal build-ids, or without them a .gnu_debuglink, whose
 // CRC32 a lookup compares in its slices before it uses the file (up to 64 MiB).
 bool elf_debug_matches(int fd, int debug_fd);
+// Do they, with that CRC32 compared? In slices of BUDGET ns; CHECK begins as zeros. 1 more, 0 they
+// do, -EBADMSG they do not, -errno.
+struct elf_debug_check {
+	bool begun, by_crc;
+	uint32_t wanted, crc;
+	uint64_t at;
+};
+int elf_debug_check(struct elf_debug_check *check, int fd, int debug_fd, uint64_t budget_ns);
 
 // The same in an ELF image in memory (the vdso), at once: up to 64 KiB.
 int elf_lookup_memory(const void *image, size_t size, const uint64_t *addresses, uint32_t count,

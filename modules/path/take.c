@@ -136,7 +136,7 @@ static uint32_t user_frames_of(
 {
 	uint32_t n = 0, leaf = PLACE_NONE;
 	bool by_fp = r->walk_end == WALK_END_LOADING || r->walk_end == WALK_END_FULL;
-	bool not_code = r->walk_end == WALK_END_NOT_CODE;
+	bool not_code = r->walk_end == WALK_END_NOT_CODE || r->walk_end == WALK_END_UNMAPPED;
 	// Code by now that the walker had not been told of: a library that was just loaded.
 	enum end end = not_code && r->need & NEED_MAPPING ? END_UNTOLD : END_NONE;
 	for (uint32_t i = 0; i < r->user_frames; i++) {
@@ -157,6 +157,8 @@ static uint32_t user_frames_of(
 			break;
 		}
 		leaf = i ? leaf : place.kind;
+		if (leaf == PLACE_UNMAPPED) // a jump to nowhere
+			end = END_NONE;
 		if (place.kind == PLACE_TOO_MANY) { // a caller is perhaps none, as above
 			out[n++] = profile_add_mark(p->current, "[unmapped: too many mappings]");
 			if (i > 0)

@@ -9,8 +9,7 @@
 #define BEHIND 8 // entries before the window's first that are looked at, for what overlaps it
 #define PIECE 64 // entries walked at once
 
-// Entry I: where a function is, and where its FDE, both as distances. The table may lie: what
-// counts is what the FDE says.
+// Entry I: where a function is, and where its FDE, both as distances.
 static int read_table(struct frames *f, uint32_t i, uint64_t *function, uint64_t *fde)
 {
 	int32_t distance[2] = {};
@@ -50,7 +49,8 @@ int frames_open(
 			bytes_open(&f->part[i].bytes, -1, unzipped, 0, s->part[i].unzipped);
 	}
 	bytes_open(&f->table, s->fd, s->image, s->table_offset, (uint64_t)s->table_count * ENTRY);
-	return s->table_count ? find_first(f) : 0;
+	f->use_table = s->table_count;
+	return f->use_table ? find_first(f) : 0;
 }
 
 void frames_close(struct frames *f)
@@ -108,21 +108,48 @@ static int read_and_take(
 	return take_fde(f, part, &e, fde, cie);
 }
 
+// The table lies, as one does in which a bit has flipped: all of the part is walked instead. What
+// was told already is sound, for it was compared.
+static int distrust(struct frames *f)
+{
+	f->use_table = false;
+	f->count = 0;
+	return -EAGAIN;
+}
+
+// The FDE that the table has for the function at ADDRESS. 1; 0: it does not touch the window;
+// -EBADMSG: there is none, or it is another function's; -errno.
+static int of_table(struct frames *f, uint64_t address, struct fde *fde, const struct cie **cie)
+{
+	struct entry e;
+	fde->begin = ~address;
+	int r = entry_read(&f->part[0], f->offset, &e);
+	if (r == 1)
+		r = take_fde(f, 0, &e, fde, cie);
+	return r >= 0 && fde->begin != address ? -EBADMSG : r;
+}
+
 static int next_of_table(struct frames *f, struct fde *fde, const struct cie **cie)
 {
 	for (unsigned i = 0; i < PIECE; i++) {
 		uint64_t address, at;
 		if (f->next == f->source->table_count)
-			return 0;
+			return f->source->table_partial ? distrust(f) : 0;
 		int r = read_table(f, f->next, &address, &at);
 		if (r)
 			return r;
-		if (address >= f->end)
-			return 0;
-		f->next++;
 		if (++f->looked > FDES_MAX)
 			return -EBADMSG;
-		r = read_and_take(f, 0, at - f->part[0].vaddr, fde, cie);
+		f->offset = at - f->part[0].vaddr;
+		// The first is to lie before the window: bisection may have been led astray.
+		bool skips = f->next && f->looked == 1 && address > f->start;
+		r = skips || address < f->last ? -EBADMSG : of_table(f, address, fde, cie);
+		if (r == -EBADMSG)
+			return distrust(f);
+		if (r < 0 || address >= f->end)
+			return r < 0 ? r : 0;
+		f->last = address;
+		f->next++;
 		if (r)
 			return r;
 	}
@@ -175,6 +202,12 @@ static struct found pop(struct frames *f)
 	return top;
 }
 
+static int keep(struct frames *f, const struct fde *fde, uint64_t offset)
+{
+	uint32_t at = fde->begin > f->start ? (uint32_t)(fde->begin - f->start) : 0;
+	return push(f, &(struct found){.at = at, .part = f->walked, .offset = offset});
+}
+
 // Walks a piece of the part: 1 there may be more of it, 0 it ends here.
 static int walk(struct frames *f)
 {
@@ -188,11 +221,24 @@ static int walk(struct frames *f)
 		f->at += e.size;
 		r = take_fde(f, f->walked, &e, &fde, &cie);
 		if (r == 1)
-			r = push(f,
-			    &(struct found){
-				.at = fde.begin > f->start ? (uint32_t)(fde.begin - f->start) : 0,
-				.part = f->walked,
-				.offset = e.offset});
+			r = keep(f, &fde, e.offset);
+		if (r < 0)
+			return r;
+	}
+	return 1;
+}
+
+// The same for part 0, by the table.
+static int walk_table(struct frames *f)
+{
+	struct fde fde;
+	const struct cie *cie;
+	for (unsigned i = 0; i < PIECE; i++) {
+		int r = next_of_table(f, &fde, &cie);
+		if (r == 1)
+			r = keep(f, &fde, f->offset);
+		else if (r == 0)
+			return 0;
 		if (r < 0)
 			return r;
 	}
@@ -201,10 +247,10 @@ static int walk(struct frames *f)
 
 int frames_next(struct frames *f, struct fde *fde, const struct cie **cie)
 {
-	if (f->source->table_count)
+	if (f->use_table && f->source->part_count == 1)
 		return next_of_table(f, fde, cie);
 	if (f->walked < f->source->part_count) {
-		int r = walk(f);
+		int r = f->use_table && !f->walked ? walk_table(f) : walk(f);
 		if (r < 0)
 			return r;
 		if (r == 0) {

@@ -2,7 +2,8 @@
 // The FDEs that touch a window, by the address at which they begin.
 //
 //   .eh_frame_hdr's table: found by bisection, then one after the other
-//   else: a walk over all entries, the window's own into a heap, out of which they come sorted
+//   where there is no table, it is not sound, or .debug_frame tells more: a walk over all entries
+//   of a part (or by the table), the window's own into a heap, out of which they come sorted
 #pragma once
 #include "source.h"
 
@@ -20,7 +21,10 @@ struct frames {
 	uint64_t start, end; // of the window, link-time addresses
 	struct part part[SOURCE_PARTS];
 	struct bytes table;
+	bool use_table;
 	uint32_t next, looked; // in the table
+	uint64_t last;	       // function of the entry before
+	uint64_t offset;       // in part 0, of the FDE that the table gave last
 	unsigned walked;       // parts walked
 	uint64_t at;	       // where the walk is
 	struct found *heap;

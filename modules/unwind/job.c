@@ -15,7 +15,8 @@
 #include <errno.h>
 
 #define GAP_MIN 16
-#define A_LOOK 256		   // rows between two looks at the clock, some 20 us
+#define A_LOOK 256 // rows between two looks at the clock, some 20 us
+#define CHECK_NS 50000
 #define SCAN_PIECE (32u << 10)	   // code searched at once, some 50 us
 #define PROGRAMS_MAX (16ull << 20) // bytes of programs run for a window; the densest seen has 0.5 M
 
@@ -277,7 +278,9 @@ static int open_frames(struct rows_job *job)
 	const struct source_part *zipped = zipped_part(job);
 	if (zipped) {
 		int r = unzip(job, zipped);
-		if (r)
+		if (r < 0 && r != -ENOMEM && job->source->part_count > 1)
+			job->source->part_count--; // .eh_frame is as sound as before
+		else if (r)
 			return r;
 	}
 	job->opened = true;
@@ -285,11 +288,20 @@ static int open_frames(struct rows_job *job)
 	return err ? err : 1;
 }
 
+// A piece of the debug file is read.
+static int check_debug(struct rows_job *job)
+{
+	int r = rows_source_check(job->source, CHECK_NS);
+	return r < 0 ? r : -EAGAIN;
+}
+
 // 1 more, 0 done, -EAGAIN more and enough for now, -errno.
 static int one(struct rows_job *job)
 {
 	if (job->source->elf.go && !job->source->go_sought)
 		return find_go(job);
+	if (job->source->unchecked)
+		return check_debug(job);
 	if (!job->opened)
 		return open_frames(job);
 	if (job->scan < job->scan_end)

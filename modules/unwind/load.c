@@ -15,6 +15,7 @@
 #define RETRY_S 1	  // a window that found no room, memory or descriptor
 #define RETRY_DENSE_S 10  // one whose rows were too many to be built in what memory there is
 #define STALE_S 5	  // a request that nobody repeats
+#define DEBUG_SMALL 1024  // bytes of .eh_frame that may be the C library's start files alone
 #define DEBUG_BELOW 64	  // of the code's size; where there is any the rows are a tenth of it
 #define ROWS_A_STEP 8192  // more than a step can find
 #define STEP_BYTES 65536u // what else it may take
@@ -175,33 +176,30 @@ static bool take_debug(struct search *s, int fd)
 	return false;
 }
 
-// Only debug files that are found by the build-id: the others are told by a check sum over all of
-// the file, which takes too long here.
 static int each_debug(void *arg, const char *path)
 {
 	struct search *s = arg;
 	const struct binary *b = binary_by_id(s->processes, s->binary);
-	if (!strstr(path, "/.build-id/"))
-		return 0;
 	return (b && take_debug(s, binary_open_beside(s->processes, b, path))) ||
 	       (s->host_root >= 0 && take_debug(s, proc_open_beneath(s->host_root, path)));
 }
 
 // Could the separate debug file tell more? Not every file without .eh_frame has none at all: what
-// the C library's start files bring is there.
+// the C library's start files bring is there, which a small program may not have more of.
 static bool wants_debug(int fd)
 {
 	struct elf_frames frames;
 	if (elf_frames(fd, NULL, 0, &frames) < 0 || frames.go || frames.debug_frame.size)
 		return false;
-	return frames.eh_frame.size < (frames.high - frames.low) / DEBUG_BELOW;
+	return frames.eh_frame.size < DEBUG_SMALL ||
+	       frames.eh_frame.size < (frames.high - frames.low) / DEBUG_BELOW;
 }
 
 // The separate debug file of B, open as FD, where B itself describes next to nothing; -1: none.
 static int open_debug(struct unwind *u, const struct binary *b, int fd)
 {
 	char path[4096];
-	if (!b->facts.build_id_len || !wants_debug(fd))
+	if (!wants_debug(fd))
 		return -1;
 	struct search s = {.processes = u->options.processes,
 	    .binary = b->id,

@@ -32,8 +32,8 @@ void rows_clear(struct rows *r);
 // Where the bytes of a file are, found once per file (facts of elf_frames).
 struct source;
 // FD is borrowed until rows_source_free; IMAGE (the vdso) likewise, then FD is -1. DEBUG_FD (-1:
-// none), borrowed too, is a separate debug file whose .debug_frame is used where the file describes
-// nothing, or next to nothing, of its code. NULL + errno, of which
+// none), borrowed too, is a separate debug file that elf_debug_matches, whose .debug_frame is used
+// where the file has none. NULL + errno, of which
 //   ENODATA: a sound file that describes nothing: frame pointers are all there is;
 //   ENOTSUP: 32-bit, or of a machine that is not known.
 struct source *rows_source_new(int fd, const void *image, size_t image_size, int debug_fd);

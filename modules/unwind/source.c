@@ -85,6 +85,7 @@ static int find_table(struct source *s)
 	s->table_offset = part->offset + HEAD;
 	s->table_base = part->vaddr;
 	s->table_count = count;
+	s->table_partial = count < (part->size - HEAD) / ENTRY;
 	return 0;
 }
 
@@ -103,29 +104,39 @@ enum rule_kind rows_source_gap(const struct source *s)
 	return little ? RULE_FRAME : RULE_NONE;
 }
 
-// Finds the parts that describe the file, DEBUG's where it has none itself.
+// Finds the parts that describe the file. Go says it better elsewhere.
 static int find_parts(struct source *s, int debug_fd)
 {
 	const struct elf_frames *f = &s->elf;
+	struct elf_frames debug;
 	add_part(s, &(struct source_part){.fd = s->fd,
 			.image = s->image,
 			.offset = f->eh_frame.offset,
 			.size = f->eh_frame.size,
 			.vaddr = f->eh_frame.vaddr});
-	bool little = !s->part_count || f->eh_frame.size < code_size(f) / TOO_LITTLE;
+	unsigned before = s->part_count;
 	s->gap = f->go ? RULE_FRAME : RULE_NONE;
-	if (little && !f->go) {
-		unsigned before = s->part_count;
-		struct elf_frames debug;
-		int err = add_debug_frame(s, s->fd, s->image, f);
-		if (!err && s->part_count == before && debug_fd >= 0 &&
-		    !elf_frames(debug_fd, NULL, 0, &debug) && debug.is_64 &&
-		    debug.machine == f->machine)
-			err = add_debug_frame(s, debug_fd, NULL, &debug);
-		if (err)
-			return err;
+	int err = f->go ? 0 : add_debug_frame(s, s->fd, s->image, f);
+	if (!err && !f->go && s->part_count == before && debug_fd >= 0 &&
+	    !elf_frames(debug_fd, NULL, 0, &debug) && debug.is_64 && debug.machine == f->machine) {
+		err = add_debug_frame(s, debug_fd, NULL, &debug);
+		s->unchecked = s->part_count > before;
+		s->debug_fd = debug_fd;
 	}
-	return s->part_count == 1 && !s->part[0].debug ? find_table(s) : 0;
+	return err || !before ? err : find_table(s);
+}
+
+int rows_source_check(struct source *s, uint64_t budget_ns)
+{
+	if (!s->unchecked)
+		return 0;
+	int r = elf_debug_check(&s->check, s->fd, s->debug_fd, budget_ns);
+	if (r == 1)
+		return 1;
+	s->unchecked = false;
+	if (r)
+		s->part_count--;
+	return r == -EBADMSG ? 0 : r;
 }
 
 // Where nobody called what is run. Many a library names its first function as its entry, though
@@ -138,7 +149,7 @@ static int find_entry(struct source *s)
 	if (r)
 		return r;
 	s->entry = head.e_entry;
-	for (unsigned i = 0; i < 2 && r == 0; i++) {
+	for (unsigned i = 0; i < s->machine->entered_count && r == 0; i++) {
 		r = rows_source_is(s, s->entry, &s->machine->entered[i]);
 		if (r == 1)
 			s->entered = &s->machine->entered[i];
@@ -158,7 +169,7 @@ static int find_any(struct source *s, int debug_fd)
 	err = find_entry(s);
 	if (!err)
 		err = find_parts(s, debug_fd);
-	if (err || s->part_count || s->elf.go)
+	if (err || s->part_count || s->elf.go || s->entered)
 		return err;
 	// A small file that describes nothing may still have landmarks (musl).
 	uint64_t at;
@@ -177,6 +188,7 @@ struct source *rows_source_new(int fd, const void *image, size_t image_size, int
 	s->fd = fd;
 	s->image = fd < 0 ? image : NULL;
 	s->image_size = image_size;
+	s->debug_fd = -1;
 	int err = fd < 0 && (!image || image_size > UINT32_MAX) ? -EINVAL : find_any(s, debug_fd);
 	if (err) {
 		rows_source_free(s);

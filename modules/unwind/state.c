@@ -52,9 +52,11 @@ const struct machine *machine_find(uint16_t elf)
 			    {0x48, 0x31, 0xed, 0x48, 0x89, 0xe7, 0x48, 0x8d, 0x35}},
 			// musl's clone in the child: xor %ebp, %ebp; pop %rdi; call *%r9
 			{RULE_STOP, 6, 6, false, {0x31, 0xed, 0x5f, 0x41, 0xff, 0xd1}}},
-		// mov %rsp, %rdi (glibc's dynamic linker); xor %ebp, %ebp
+		.entered_count = 3,
+		// mov %rsp, %rdi (glibc's dynamic linker); xor %ebp, %ebp; xor %rbp, %rbp (musl)
 		.entered = {{RULE_STOP, 3, 64, false, {0x48, 0x89, 0xe7}},
-		    {RULE_STOP, 2, 64, false, {0x31, 0xed}}}},
+		    {RULE_STOP, 2, 64, false, {0x31, 0xed}},
+		    {RULE_STOP, 3, 64, false, {0x48, 0x31, 0xed}}}},
 	    {.elf = EM_AARCH64,
 		.sp = 31,
 		.fp = 29,
@@ -66,6 +68,7 @@ const struct machine *machine_find(uint16_t elf)
 			{RULE_STOP, 8, 16, true, {0x1f, 0x20, 0x03, 0xd5, 0xe0, 0x03, 0x13, 0xaa}},
 			// Only sigreturn: mov x8, #139; svc #0
 			{RULE_SIGNAL, 8, 8, true, {0x68, 0x11, 0x80, 0xd2, 0x01, 0, 0, 0xd4}}},
+		.entered_count = 2,
 		// mov x0, sp; mov x29, #0
 		.entered = {{RULE_STOP, 4, 64, false, {0xe0, 0x03, 0x00, 0x91}},
 		    {RULE_STOP, 4, 64, false, {0x1d, 0x00, 0x80, 0xd2}}}},

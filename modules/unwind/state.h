@@ -21,9 +21,9 @@ struct machine {
 	uint16_t elf;		  // e_machine
 	uint8_t sp, fp, ra, last; // last: general register
 	bool ra_on_stack;	  // a call puts it at CFA-8
-	uint8_t landmark_count;
+	uint8_t landmark_count, entered_count;
 	struct landmark landmark[5];
-	struct landmark entered[2]; // where a file is entered, if it has no rows there
+	struct landmark entered[3]; // where a file is entered, if it has no rows there
 };
 const struct machine *machine_find(uint16_t elf); // NULL: not known
 

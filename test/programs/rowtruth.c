@@ -232,8 +232,10 @@ static bool agrees(
 	return ra.kind == own_ra.kind && ra.at == own_ra.at;
 }
 
-// Compares the window at START up to END, with rows R. PC goes on in the next window.
-static void compare(const struct rows *r, uint64_t start, uint64_t end, Dwarf_CFI *cfi)
+// Compares the window at START up to END, with rows R. PC goes on in the next window. OTHER: the
+// file's .debug_frame where CFI is its .eh_frame, or NULL.
+static void compare(
+    const struct rows *r, uint64_t start, uint64_t end, Dwarf_CFI *cfi, Dwarf_CFI *other)
 {
 	uint64_t pc = start, described = 0; // end of what libdw described last
 	uint32_t i = 0;
@@ -248,7 +250,8 @@ static void compare(const struct rows *r, uint64_t start, uint64_t end, Dwarf_CF
 		Dwarf_Frame *frame = NULL;
 		Dwarf_Addr from, to;
 		bool signal, same = true;
-		if (dwarf_cfi_addrframe(cfi, pc, &frame)) {
+		if (dwarf_cfi_addrframe(cfi, pc, &frame) &&
+		    (!other || dwarf_cfi_addrframe(other, pc, &frame))) {
 			sum.gaps++;
 			// Known by its code: where threads start, and what signals return to. Go's
 			// own code is described elsewhere.
@@ -272,7 +275,8 @@ static void compare(const struct rows *r, uint64_t start, uint64_t end, Dwarf_CF
 	}
 }
 
-static int build(struct source *source, uint64_t start, uint64_t end, Dwarf_CFI *cfi)
+static int build(
+    struct source *source, uint64_t start, uint64_t end, Dwarf_CFI *cfi, Dwarf_CFI *other)
 {
 	uint64_t before = mem_total();
 	struct rows_job *job = rows_job_new(source, start);
@@ -297,7 +301,7 @@ static int build(struct source *source, uint64_t start, uint64_t end, Dwarf_CFI 
 	if (rows->rule_count > sum.rules)
 		sum.rules = rows->rule_count;
 	if (cfi)
-		compare(rows, start, end, cfi);
+		compare(rows, start, end, cfi, other);
 	rows_job_free(job);
 	return 0;
 }
@@ -404,12 +408,14 @@ int main(int argc, char **argv)
 	sum.ns += clock_cpu() - begin;
 	if (!source)
 		return fprintf(stderr, "rowtruth: %s: %s\n", path, strerror(errno)), 2;
-	Dwarf *dwarf = debug ? dwarf_begin(separate ? debug_fd : fd, DWARF_C_READ) : NULL;
-	Dwarf_CFI *cfi = bench ? NULL : debug ? dwarf_getcfi(dwarf) : dwarf_getcfi_elf(elf);
+	Dwarf *dwarf = bench ? NULL : dwarf_begin(separate ? debug_fd : fd, DWARF_C_READ);
+	Dwarf_CFI *other = !dwarf || go ? NULL : dwarf_getcfi(dwarf);
+	Dwarf_CFI *cfi = bench ? NULL : debug ? other : dwarf_getcfi_elf(elf);
 	if (!bench && !cfi)
 		return fprintf(stderr, "rowtruth: %s: %s\n", path, dwarf_errmsg(-1)), 2;
 	for (uint64_t at = low & ~(WINDOW_BYTES - 1ull); at < high; at += WINDOW_BYTES)
-		if (build(source, at, at + WINDOW_BYTES < high ? at + WINDOW_BYTES : high, cfi))
+		if (build(source, at, at + WINDOW_BYTES < high ? at + WINDOW_BYTES : high, cfi,
+			debug ? NULL : other))
 			return 1;
 	rows_source_free(source);
 	print(path);

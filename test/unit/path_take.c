@@ -181,6 +181,12 @@ static void walks_that_ended_early(void **state)
 	feed_walk(48, 1, 700, "walk", fresh, 2, WALK_END_NOT_CODE, NEED_MAPPING); // code by now
 	assert_int_equal(count_get(COUNT_STACKS_UNTOLD), untold + 1);
 	assert_int_equal(count_get(COUNT_STACKS_NOT_CODE), not_code);
+	// The same of what was running: code by now, and a jump to nowhere.
+	uint64_t nowhere[] = {0, LIBC + 0x70};
+	feed_walk(48, 1, 700, "walk", fresh + 1, 1, WALK_END_UNMAPPED, NEED_MAPPING);
+	assert_int_equal(count_get(COUNT_STACKS_UNTOLD), untold + 2);
+	feed_walk(48, 1, 700, "walk", nowhere, 2, WALK_END_UNMAPPED, NEED_MAPPING);
+	assert_int_equal(count_get(COUNT_STACKS_UNTOLD), untold + 2);
 	feed_walk(48, 1, 700, "walk", noise, 2, WALK_END_COMPLETE, 0); // nobody had looked
 	assert_int_equal(count_get(COUNT_STACKS_NOT_CODE), not_code + 1);
 	uint64_t bad = count_get(COUNT_RECORDS_BAD);
@@ -197,6 +203,10 @@ static void walks_that_ended_early(void **state)
 	    strstr(dump.at, "|[libc+0x10]  0 10 /gone/libc |[truncated: caller is no code]"));
 	assert_non_null(
 	    strstr(dump.at, "|[libc+0x10]  0 10 /gone/libc |[truncated: caller in no mapping]"));
+	assert_non_null(
+	    strstr(dump.at, "|[libc+0x30]  0 30 /gone/libc |[truncated: mapping not told yet]"));
+	assert_non_null(
+	    strstr(dump.at, "|[libc+0x7f]  0 7f /gone/libc |[truncated: code in no mapping]"));
 	assert_non_null(
 	    strstr(dump.at, "|[libc+0x50]  0 50 /gone/libc |[libc+0x2f]  0 2f /gone/libc "
 			    "|[truncated: mapping not told yet]"));

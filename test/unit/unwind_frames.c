@@ -161,6 +161,49 @@ static void tables_that_lie(void **state)
 	begin();
 }
 
+// Any one bit of .eh_frame_hdr is wrong, in any window: the rows are the same.
+static void a_table_with_a_flipped_bit(void **state)
+{
+	(void)state;
+	static const uint64_t starts[] = {0, 0x250, 0x600, 0xb80};
+	begin();
+	size_t cie = put_cie(&e, "zR", 16, amd64_cie, sizeof(amd64_cie));
+	for (unsigned k = 0; k < 60; k++)
+		put_fde(&e, cie, TEXT_ADDRESS + 0x40 * k, 0x30, NULL, 0);
+	image_frames(&m, &e, 60);
+	image_end(&m);
+	size_t hdr = 0, size = 0;
+	for (unsigned i = 0; i < m.segment_count; i++)
+		if (m.segments[i].p_type == PT_GNU_EH_FRAME)
+			hdr = m.segments[i].p_offset, size = m.segments[i].p_filesz;
+	for (size_t s = 0; s < sizeof(starts) / sizeof(*starts); s++) {
+		struct rows_job *sound_job;
+		const struct rows *sound;
+		for (size_t bit = 0; bit <= size * 8; bit++) {
+			if (bit)
+				m.at[hdr + (bit - 1) / 8] ^= (uint8_t)(1 << bit % 8);
+			struct source *source = rows_source_new(-1, m.at, m.size, -1);
+			assert_non_null(source);
+			assert_int_equal(make_rows(source, TEXT_ADDRESS + starts[s], NS_PER_MS,
+					     bit ? &job : &sound_job, bit ? &rows : &sound),
+			    0);
+			rows_source_free(source);
+			if (!bit)
+				continue;
+			m.at[hdr + (bit - 1) / 8] ^= (uint8_t)(1 << bit % 8);
+			if (rows->count != sound->count ||
+			    memcmp(rows->row, sound->row, sound->count * sizeof(*rows->row)))
+				fail_msg("bit %zu of byte %zu, from %lx: %u rows, not %u", bit % 8,
+				    (bit - 1) / 8, starts[s], rows->count, sound->count);
+			rows_job_free(job);
+		}
+		assert_true(sound->count > 20);
+		rows_job_free(sound_job);
+	}
+	job = NULL;
+	begin();
+}
+
 static void a_program_that_is_too_long(void **state)
 {
 	(void)state;
@@ -221,6 +264,7 @@ int main(void)
 	    cmocka_unit_test(cies_that_are_not_understood),
 	    cmocka_unit_test(encodings),
 	    cmocka_unit_test(tables_that_lie),
+	    cmocka_unit_test(a_table_with_a_flipped_bit),
 	    cmocka_unit_test(a_program_that_is_too_long),
 	    cmocka_unit_test(the_heap_sorts),
 	};

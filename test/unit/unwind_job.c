@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// From files to rows: windows, gaps, overlaps, signal frames, compressed parts; slices and memory.
+// From files to rows: windows, gaps, overlaps, signal frames; slices and memory.
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-
-#include <zlib.h>
 
 #include "../../modules/unwind/job.c"
 #include "unwind_image.h"
@@ -291,110 +289,6 @@ static void too_much_work(void **state)
 	done();
 }
 
-static void put_debug_functions(void)
-{
-	e.debug = true;
-	size_t cie = put_cie(&e, "", 16, amd64_cie, sizeof(amd64_cie));
-	put_fde(&e, cie, TEXT_ADDRESS, 0x40, push_rbp, sizeof(push_rbp));
-	put_fde(&e, cie, 0, 0x20000, NULL, 0);
-	put_fde(&e, cie, TEXT_ADDRESS + 0x40, 0x40, NULL, 0);
-}
-
-static void debug_frame_in_both_formats(void **state)
-{
-	(void)state;
-	for (unsigned wide = 0; wide < 2; wide++) {
-		begin();
-		e.wide = wide;
-		put_debug_functions();
-		assert_int_equal(finish(-1, TEXT_ADDRESS), 0);
-		// Of the rest nothing is known.
-		assert_int_equal(rule_at(rows, 0x80).kind, RULE_NONE);
-		assert_int_equal(rule_at(rows, TEXT_SIZE).kind, RULE_NONE);
-		assert_int_equal(rows->count, 5);
-		assert_int_equal(rule_at(rows, 4).kind, RULE_FP);
-		done();
-	}
-}
-
-// .debug_frame as SHF_COMPRESSED; PART of its bytes, said to be SIZE when unpacked.
-static void zip_debug_frame(size_t part, uint64_t size)
-{
-	uint8_t zipped[4096];
-	uLongf n = sizeof(zipped);
-	Elf64_Chdr head = {.ch_type = ELFCOMPRESS_ZLIB, .ch_size = size};
-	assert_int_equal(compress(zipped + sizeof(head), &n, e.at, e.size), Z_OK);
-	memcpy(zipped, &head, sizeof(head));
-	image_section(&m, ".debug_frame",
-	    (Elf64_Shdr){.sh_type = SHT_PROGBITS, .sh_flags = SHF_COMPRESSED}, zipped,
-	    sizeof(head) + n - part);
-	image_end(&m);
-}
-
-static void compressed(void **state)
-{
-	(void)state;
-	for (unsigned i = 0; i < 5; i++) {
-		begin();
-		put_debug_functions();
-		zip_debug_frame(i == 1 ? 5 : 0, e.size + (i == 2 ? 1 : i == 3 ? -1 : 0));
-		if (i == 4) // garbage
-			m.at[m.sections[2].sh_offset + sizeof(Elf64_Chdr) + 10] ^= 0x55;
-		source = rows_source_new(-1, m.at, m.size, -1);
-		assert_non_null(source);
-		int r = make_rows(source, TEXT_ADDRESS, 1, &job, &rows);
-		if (i == 0) {
-			assert_int_equal(r, 0);
-			assert_int_equal(rule_at(rows, 4).kind, RULE_FP);
-		} else {
-			assert_true(r == -EBADMSG || r == -EFBIG);
-		}
-		done();
-		assert_int_equal(mem_used(ACCOUNT_WIRE), 0);
-	}
-}
-
-static void separate_debug_file(void **state)
-{
-	(void)state;
-	static struct image debug;
-	begin();
-	put_debug_functions();
-	image_frames(&m, &e, -1);
-	image_end(&m);
-	int debug_fd = image_fd(&m, m.size);
-	debug = m;
-	image_header(&debug)->e_machine = EM_AARCH64;
-	int other_fd = image_fd(&debug, debug.size);
-	// The file itself has a PLT only, as musl's libc.
-	begin();
-	put_fde(&e, plain_cie(), TEXT_ADDRESS + 0x100, 0x20,
-	    (const uint8_t[]){0x0f, 11, 0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22},
-	    13);
-	image_frames(&m, &e, 1);
-	image_load(&m, 0, 0x1f000, 0x80000, PF_R | PF_X); // so much code that it describes little
-	m.size = 0x1f000;
-	image_end(&m);
-	source = rows_source_new(-1, m.at, m.size, debug_fd);
-	assert_non_null(source);
-	assert_int_equal(make_rows(source, TEXT_ADDRESS, NS_PER_MS, &job, &rows), 0);
-	assert_int_equal(rule_at(rows, 4).kind, RULE_FP);
-	assert_int_equal(rule_at(rows, 0x90).kind, RULE_NONE);
-	assert_int_equal(rule_at(rows, 0x100).kind, RULE_PLT);
-	assert_int_equal(rule_at(rows, 0x120).kind, RULE_NONE);
-	done();
-	// Another machine's, or none at all: only the PLT is there.
-	for (unsigned i = 0; i < 2; i++) {
-		source = rows_source_new(-1, m.at, m.size, i ? other_fd : -1);
-		assert_int_equal(make_rows(source, TEXT_ADDRESS, NS_PER_MS, &job, &rows), 0);
-		assert_int_equal(rule_at(rows, 4).kind, RULE_NONE);
-		assert_int_equal(rule_at(rows, 0x100).kind, RULE_PLT);
-		done();
-	}
-	close(debug_fd);
-	close(other_fd);
-}
-
 static void nothing_in_the_window(void **state)
 {
 	(void)state;
@@ -439,19 +333,13 @@ static void in_slices(void **state)
 static void memory_that_is_refused(void **state)
 {
 	(void)state;
-	for (unsigned kind = 0; kind < 3; kind++) {
+	for (unsigned kind = 0; kind < 2; kind++) {
 		begin();
-		if (kind == 2) {
-			put_debug_functions();
-			zip_debug_frame(0, e.size);
-		} else {
-			size_t cie = plain_cie();
-			for (unsigned i = 0; i < 100; i++)
-				put_fde(
-				    &e, cie, TEXT_ADDRESS + 64 * i, 32, push_rbp, sizeof(push_rbp));
-			image_frames(&m, &e, kind ? 100 : -1);
-			image_end(&m);
-		}
+		size_t cie = plain_cie();
+		for (unsigned i = 0; i < 100; i++)
+			put_fde(&e, cie, TEXT_ADDRESS + 64 * i, 32, push_rbp, sizeof(push_rbp));
+		image_frames(&m, &e, kind ? 100 : -1);
+		image_end(&m);
 		int fd = image_fd(&m, m.size), r = -1;
 		for (uint64_t n = 1; r; n++) {
 			mem_fail_at(n);
@@ -481,9 +369,6 @@ int main(void)
 	    cmocka_unit_test(beginnings),
 	    cmocka_unit_test(restorer_between_pieces),
 	    cmocka_unit_test(too_much_work),
-	    cmocka_unit_test(debug_frame_in_both_formats),
-	    cmocka_unit_test(compressed),
-	    cmocka_unit_test(separate_debug_file),
 	    cmocka_unit_test(nothing_in_the_window),
 	    cmocka_unit_test(in_slices),
 	    cmocka_unit_test(memory_that_is_refused),

@@ -82,6 +82,15 @@ static void nothing_described(void **state)
 	struct source *s = rows_source_new(-1, m.at, m.size, -1);
 	assert_int_equal(s->gap, RULE_NONE);
 	rows_source_free(s);
+	// Where others begin one: that alone tells where stacks end.
+	for (unsigned i = 0; i < 2; i++) {
+		image_begin(&m);
+		memcpy(m.at + 0x1000, i ? "\x90\x90\x90" : "\x31\xed\x90", 3);
+		m.size = TEXT_SIZE;
+		image_end(&m);
+		image_header(&m)->e_entry = TEXT_ADDRESS + 0x1000;
+		assert_int_equal(errno_of(), i ? ENODATA : 0);
+	}
 	// A restorer of arm64.
 	image_begin(&m);
 	memcpy(m.at + 0x1000, "\x68\x11\x80\xd2\x01\0\0\xd4", 8);
