@@ -2,18 +2,21 @@
 /*
  * DOWN: everything the walker is told. User space writes, BPF reads; only `used` goes back up.
  *
- *   (tgid, mm) --hash--> process_slot --> mappings[] by address     in a chunk, 4 to a block
+ *   (tgid, mm) --hash--> process_slot --> mappings[] by address     4 to a block
  *                                          | address
  *                                          v
  *                                       window[ mapping.window + (file address >> 20) ]
  *                                          | file address & (1 MiB - 1)
  *                                          v
- *                        [ dictionary: rules, 8 to a block | row blocks, by base ]   in a chunk
+ *                        [ index | dictionary: rules, 8 to a block | row blocks, by base ]
  *
- * Chunks are arrays of 64-byte blocks in an array of maps: made when they are needed, let go when
- * they are empty; mappings and rows lie in the same ones, so that one limit holds over all. A
- * region never crosses a chunk and never changes while something points to it: what replaces it is
- * written elsewhere, then one 64-bit store swaps the place, whose generation differs; a walker
+ * Blocks of 64 bytes lie in pages, which are the elements of two hashes, for rows and for mappings:
+ *
+ *   place -> first page's number N --hash--> N | N + 1 | N + 2 | ...   each with so many blocks
+ *
+ * A page is made when it is needed and let go with what it holds, without waiting for anything. It
+ * belongs to one window or process, is written before anything points to it, and never changes.
+ * What replaces it has pages of other numbers, and one 64-bit store swaps the place. So a walker
  * looks at the place again after it has read, and stops where it changed.
  */
 #pragma once
@@ -23,12 +26,37 @@
 #pragma GCC diagnostic error "-Wpadded"
 
 #define BLOCK_BYTES 64
-#define CHUNK_BLOCKS 4096 /* 256 KiB */
-#define CHUNKS_MAX 4096	  /* 1 GiB, the most that unwind.memory may be */
+/*
+ * Blocks of a page: with the 64 bytes that the kernel puts before an element (and its allocator
+ * before that) 2,048 and 512 bytes, for it takes memory in powers of two.
+ */
+#define ROW_PAGE_BLOCKS 31
+#define MAPPING_PAGE_BLOCKS 7
+#define PAGE_OVERHEAD 64
+#define REGION_BLOCKS 4095	/* of a window (without its index) or process, at most */
+#define TABLES_MAX (1ull << 30) /* bytes, the most that unwind.memory may be */
+enum page_kind { PAGE_ROWS, PAGE_MAPPINGS, PAGE_KINDS };
+#define PAGE_BLOCKS(kind) ((kind) == PAGE_ROWS ? ROW_PAGE_BLOCKS : MAPPING_PAGE_BLOCKS)
+/* N / PAGE_BLOCKS(kind) for any N of a region, without a division. */
+#define PAGE_OF_BLOCK(kind, n) ((kind) == PAGE_ROWS ? (n)*33826u >> 20 : (n)*9363u >> 16)
+
+/*
+ * A page costs a look into a hash. So the rows begin with an index: u32 base of the first row block
+ * of each page behind the first, 0 where it begins with the dictionary.
+ */
+#define BASES_PER_BLOCK 16
+static inline u32 index_blocks(u32 blocks) /* for so many blocks of dictionary and rows */
+{
+	u32 index = 0, bases;
+	while ((bases = (index + blocks - 1) / ROW_PAGE_BLOCKS) > index * BASES_PER_BLOCK)
+		index++;
+	return index;
+}
 
 struct block {
 	union {
 		u8 bytes[BLOCK_BYTES];
+		u32 bases[BASES_PER_BLOCK];
 		u64 words[BLOCK_BYTES / 8];
 	};
 };
@@ -102,14 +130,14 @@ struct window {
 	u32 pad;
 };
 /* place of a window: 0 is WINDOW_ASK. */
-#define PLACE_CHUNK(p) ((u32)((p)&4095))
-#define PLACE_FIRST(p) ((u32)((p) >> 12 & 4095)) /* block */
-#define PLACE_RULES(p) ((u32)((p) >> 24 & 255))	 /* blocks of the dictionary */
-#define PLACE_ROWS(p) ((u32)((p) >> 32 & 4095))	 /* blocks of rows behind it */
-#define PLACE_STATE(p) ((u32)((p) >> 44 & 15))	 /* enum window_state */
-#define PLACE_OF_WINDOW(chunk, first, rules, rows, state, generation)                              \
-	((u64)(chunk) | (u64)(first) << 12 | (u64)(rules) << 24 | (u64)(rows) << 32 |              \
-	    (u64)(state) << 44 | (u64)(generation) << 48)
+#define PLACE_PAGE(p) ((u32)(p))		/* number of the first */
+#define PLACE_RULES(p) ((u32)((p) >> 32 & 255)) /* blocks of the dictionary */
+#define PLACE_ROWS(p) ((u32)((p) >> 40 & 4095)) /* blocks of rows behind it */
+#define PLACE_STATE(p) ((u32)((p) >> 52 & 15))	/* enum window_state */
+#define PLACE_INDEX(p) ((u32)((p) >> 56 & 15))	/* blocks of the index */
+#define PLACE_OF_WINDOW(page, rules, rows, state)                                                  \
+	((u64)(page) | (u64)(rules) << 32 | (u64)(rows) << 40 | (u64)(state) << 52 |               \
+	    (u64)((rows) ? index_blocks((rules) + (rows)) : 0) << 56)
 
 /* An executable mapping of a process; sorted, not overlapping. */
 enum mapping_kind {
@@ -128,7 +156,7 @@ struct mapping {
 #define MAPPING_START(page, kind, window) ((u64)(page) | (u64)(kind) << 45 | (u64)(window) << 48)
 #define WINDOW_UNKNOWN 0xffffu /* as MAPPING_WINDOW: nobody has looked at the file yet; ask */
 #define MAPPINGS_PER_BLOCK (BLOCK_BYTES / 16)
-#define MAPPINGS_PER_PROCESS (CHUNK_BLOCKS * MAPPINGS_PER_BLOCK)
+#define MAPPINGS_PER_PROCESS (REGION_BLOCKS * MAPPINGS_PER_BLOCK)
 
 /*
  * Processes: open addressing, at most PROCESS_PROBES slots from process_hash on; a slot whose place
@@ -141,11 +169,10 @@ struct mapping {
 struct process_slot {
 	u32 pid; /* tgid in the initial pid namespace */
 	u32 mm_id;
-	u64 place; /* chunk 12 | first block 12 | mappings 16 << 24 | generation << 48 */
+	u64 place; /* number of the first page | mappings, one at least << 32 */
 };
-#define PLACE_MAPPINGS(p) ((u32)((p) >> 24 & 65535))
-#define PLACE_OF_PROCESS(chunk, first, mappings, generation)                                       \
-	((u64)(chunk) | (u64)(first) << 12 | (u64)(mappings) << 24 | (u64)(generation) << 48)
+#define PLACE_MAPPINGS(p) ((u32)((p) >> 32 & 65535))
+#define PLACE_OF_PROCESS(page, mappings) ((u64)(page) | (u64)(mappings) << 32)
 static inline u32 process_hash(u32 pid, u32 mm_id)
 {
 	return ((pid * 2654435761u) ^ mm_id) * 2246822519u >> 19; /* 13 bits: PROCESS_SLOTS */

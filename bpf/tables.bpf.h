@@ -3,8 +3,8 @@
  * The maps that table.h draws, and how the walker looks into them.
  *
  * Everything found may be replaced meanwhile: what is read of it counts only if the place says the
- * same before and after. Nothing is used again within a second of being replaced, so that a walk,
- * which takes microseconds, never reads half of one thing and half of another.
+ * same before and after. A page that is let go may at once become another one under the eyes of
+ * whoever reads it; but between the place's being changed and that lie two system calls.
  */
 #pragma once
 #include <linux/bpf.h>
@@ -32,21 +32,23 @@ struct {
 	__type(value, struct process_slot);
 } process_slots SEC(".maps");
 
-/* What modules/kernel/table.c makes must have the same type, sizes and flags. */
-struct chunk {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, CHUNK_BLOCKS);
-	__uint(key_size, 4);
-	__uint(value_size, BLOCK_BYTES);
-};
+/*
+ * Set before loading: how many, as unwind.memory allows, and BPF_F_NO_PREALLOC where the kernel lets
+ * a perf event's program have such (6.1).
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__uint(value_size, ROW_PAGE_BLOCKS * BLOCK_BYTES);
+} row_pages SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, CHUNKS_MAX); /* as many as unwind.memory allows, set before loading */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
 	__type(key, u32);
-	__array(values, struct chunk);
-} chunks SEC(".maps");
+	__uint(value_size, MAPPING_PAGE_BLOCKS * BLOCK_BYTES);
+} mapping_pages SEC(".maps");
 
 /* A place as it is now: read once, not guessed twice by the compiler. */
 #define PLACE_NOW(x) (*(volatile const u64 *)&(x)->place)
@@ -56,16 +58,11 @@ static __always_inline struct window *table_window(u32 index)
 	return bpf_map_lookup_elem(&windows, &index);
 }
 
-/* NULL: not open (any more). */
-static __always_inline void *table_chunk(u32 chunk)
+/* NULL: it is not there (any more). */
+static __always_inline struct block *table_page(enum page_kind kind, u32 page)
 {
-	return bpf_map_lookup_elem(&chunks, &chunk);
-}
-
-/* BLOCK of a chunk that table_chunk gave. */
-static __always_inline struct block *table_block(void *chunk, u32 block)
-{
-	return bpf_map_lookup_elem(chunk, &block);
+	return kind == PAGE_ROWS ? bpf_map_lookup_elem(&row_pages, &page)
+				 : bpf_map_lookup_elem(&mapping_pages, &page);
 }
 
 /*

@@ -37,8 +37,7 @@ const volatile u64 wake_gap_ns = 20000000; /* between two samples of a CPU that 
 #define walk_read(w, to, size, from) (!bpf_probe_read_user(to, size, (const void *)(from)))
 #define walk_process(w, at) table_process((w)->pid, (w)->mm_id, at)
 #define walk_window(w, index) table_window(index)
-#define walk_chunk(w, chunk) table_chunk(chunk)
-#define walk_block(w, chunk, index) table_block(chunk, index)
+#define walk_page(w, kind, page) table_page(kind, page)
 #define WALK_ADDRESS_BITS address_bits
 
 /* Frame N of the user part. */

@@ -11,8 +11,7 @@
  *   bool walk_put(W, n, frame)                     frame N of the record; false: no room
  *   struct process_slot *walk_process(W, &place)   of W->pid, W->mm_id; NULL: none
  *   struct window *walk_window(W, index)           NULL: none
- *   void *walk_chunk(W, chunk)                     NULL: not open (any more)
- *   struct block *walk_block(W, chunk, index)
+ *   struct block *walk_page(W, kind, page)         NULL: not there (any more)
  *
  * The verifier follows every path of a program for all values that a register may have, unless that
  * no longer matters. So what is carried from one turn of a loop to the next lies in memory, of
@@ -45,7 +44,9 @@
 
 #define WALK_PAGE_SHIFT 12
 #define WALK_SWITCHES 4 /* stacks that frame pointers may lead through, as Go's do */
-#define SEARCH_STEPS 13 /* halvings of CHUNK_BLOCKS blocks */
+/* Halvings of as many pages as there are in a region, and of the blocks in one. */
+#define SEARCH_PAGES(kind) ((kind) == PAGE_ROWS ? 8 : 10)
+#define SEARCH_BLOCKS(kind) ((kind) == PAGE_ROWS ? 5 : 3)
 #define ROWS_PER_BLOCK 30
 #define SAVED_BYTES 128 /* from a saved frame pointer to the return address, read at once */
 /* Registers that a frame has whose code was interrupted, a bit each. */
@@ -131,22 +132,50 @@ WALK void walk_begin(struct walk *w, bool tables)
 	}
 }
 
-/* The last of COUNT blocks whose first word under MASK is not above KEY; NULL: none. */
-WALK const struct block *search(
-    struct walk *w, void *chunk, u32 first, u32 count, u64 mask, u64 key)
+/* The last of blocks [LOW, HIGH) of PAGE whose first word under MASK is not above KEY; NULL: none.
+ */
+WALK const struct block *search(struct walk *w, enum page_kind kind, const struct block *page,
+    u32 low, u32 high, u64 mask, u64 key)
 {
-	u32 low = 0, high = count;
-	for (int i = 0; i < SEARCH_STEPS && low < high; i++) {
+	low += UNKNOWN(w);
+	high += UNKNOWN(w);
+	u32 bottom = low;
+	for (int i = 0; i < SEARCH_BLOCKS(kind) && low < high; i++) {
 		u32 middle = (low + high) / 2 + UNKNOWN(w);
-		const struct block *b = walk_block(w, chunk, first + middle);
-		if (!b)
+		if (middle >= PAGE_BLOCKS(kind))
 			return 0;
-		if ((b->words[0] & mask) <= key)
+		if ((page[middle].words[0] & mask) <= key)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low ? walk_block(w, chunk, first + low - 1) : 0;
+	u32 last = low - 1 + UNKNOWN(w);
+	return low > bottom && last < PAGE_BLOCKS(kind) ? page + last : 0;
+}
+
+/* The last block of mappings of which one begins at or before PAGE; NULL: none. */
+WALK const struct block *find_mappings(struct walk *w, u64 page)
+{
+	u32 first = PLACE_PAGE(w->place), size = MAPPING_PAGE_BLOCKS;
+	u32 count = (PLACE_MAPPINGS(w->place) + MAPPINGS_PER_BLOCK - 1) / MAPPINGS_PER_BLOCK;
+	u32 low = 0, high = PAGE_OF_BLOCK(PAGE_MAPPINGS, count - 1);
+	const struct block *b;
+	for (int i = 0; i < SEARCH_PAGES(PAGE_MAPPINGS) && low < high; i++) {
+		u32 middle = (low + high + 1) / 2 + UNKNOWN(w);
+		b = walk_page(w, PAGE_MAPPINGS, first + middle);
+		if (!b)
+			return 0;
+		if ((b->words[0] & MAPPING_PAGE_MASK) <= page)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	low += UNKNOWN(w);
+	b = walk_page(w, PAGE_MAPPINGS, first + low);
+	count -= low * size;
+	return b ? search(
+		       w, PAGE_MAPPINGS, b, 0, count < size ? count : size, MAPPING_PAGE_MASK, page)
+		 : 0;
 }
 
 enum { FOUND, NOT_FOUND, CHANGED };
@@ -162,10 +191,7 @@ WALK int find_mapping(struct walk *w, u64 address)
 	int found = NOT_FOUND;
 	if (page - MAPPING_PAGE(&w->mapping) < w->mapping.pages)
 		return FOUND;
-	void *chunk = walk_chunk(w, PLACE_CHUNK(w->place));
-	u32 count = (PLACE_MAPPINGS(w->place) + MAPPINGS_PER_BLOCK - 1) / MAPPINGS_PER_BLOCK;
-	const struct block *b =
-	    chunk ? search(w, chunk, PLACE_FIRST(w->place), count, MAPPING_PAGE_MASK, last) : 0;
+	const struct block *b = find_mappings(w, last);
 	WALK_UNROLL
 	for (int i = 0; b && i < MAPPINGS_PER_BLOCK; i++) {
 		struct mapping m = {
@@ -205,21 +231,49 @@ WALK u32 row_in(struct walk *w, const struct block *b, u32 offset)
 	return rule;
 }
 
+/* By the index in page ROOT: the last of the rows' COUNT pages that has a row for OFFSET. */
+WALK u32 page_of_row(struct walk *w, const struct block *root, u32 count, u32 offset)
+{
+	u32 low = 0, high = count - 1;
+	for (int i = 0; i < SEARCH_PAGES(PAGE_ROWS) && low < high; i++) {
+		u32 middle = (low + high + 1) / 2, at = middle - 1 + UNKNOWN(w);
+		if (at >= ROW_PAGE_BLOCKS * BASES_PER_BLOCK)
+			return 0;
+		if (root[at / BASES_PER_BLOCK].bases[at % BASES_PER_BLOCK] <= offset)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	return low + UNKNOWN(w);
+}
+
 /* The rule that the rows at PLACE have for OFFSET in their window, as a word. */
 WALK u64 find_row(struct walk *w, u64 place, u32 offset)
 {
-	u32 first = PLACE_FIRST(place), rules = PLACE_RULES(place);
-	void *chunk = walk_chunk(w, PLACE_CHUNK(place));
-	if (!chunk)
+	u32 first = PLACE_PAGE(place), index = PLACE_INDEX(place), rules = PLACE_RULES(place);
+	u32 from = index + rules, end = from + PLACE_ROWS(place);
+	const struct block *root = walk_page(w, PAGE_ROWS, first), *b = root;
+	if (!root)
 		return 0;
-	const struct block *b =
-	    search(w, chunk, first + rules, PLACE_ROWS(place), 0xffffffff, offset);
+	u32 page = page_of_row(w, root, PAGE_OF_BLOCK(PAGE_ROWS, end - 1) + 1, offset);
+	u32 start = page * ROW_PAGE_BLOCKS;
+	if (page)
+		b = walk_page(w, PAGE_ROWS, first + page);
+	if (b)
+		b = search(w, PAGE_ROWS, b, from > start ? from - start : 0,
+		    end - start < ROW_PAGE_BLOCKS ? end - start : ROW_PAGE_BLOCKS, 0xffffffff,
+		    offset);
 	if (!b)
 		return 0;
 	*(volatile u16 *)&w->rule = (u16)row_in(w, b, offset - (u32)b->words[0]);
-	u32 rule = *(volatile u16 *)&w->rule, block = rule / RULES_PER_BLOCK;
-	b = block < rules ? walk_block(w, chunk, first + block) : 0;
-	return b ? b->words[rule % RULES_PER_BLOCK] : 0;
+	u32 rule = *(volatile u16 *)&w->rule, at = rule / RULES_PER_BLOCK;
+	if (at >= rules)
+		return 0;
+	at += index;
+	page = PAGE_OF_BLOCK(PAGE_ROWS, at);
+	at -= page * ROW_PAGE_BLOCKS;
+	b = page ? walk_page(w, PAGE_ROWS, first + page) : root;
+	return b && at < ROW_PAGE_BLOCKS ? b[at].words[rule % RULES_PER_BLOCK] : 0;
 }
 
 /* False: what the rows were read from was replaced meanwhile, and the walk has ended. */

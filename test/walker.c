@@ -32,8 +32,7 @@ static inline bool walk_put(struct walk *w, uint32_t n, uint64_t frame)
 
 #define walk_process(w, place) tables_slot(user(w)->in->tables, (w)->pid, (w)->mm_id, place)
 #define walk_window(w, index) tables_window(user(w)->in->tables, index)
-#define walk_chunk(w, chunk) tables_chunk(user(w)->in->tables, chunk)
-#define walk_block(w, chunk, index) tables_block(chunk, index)
+#define walk_page(w, kind, page) tables_page(user(w)->in->tables, kind, page)
 
 #include "../bpf/walk.bpf.h"
 

@@ -165,7 +165,7 @@ static void unwind_metrics(const struct unwind *u, struct text *t)
 		.name = #field "_total", .kind = "counter", .help = text, .value = f.field         \
 	}
 	    GAUGE(bytes, "memory of the unwind tables, within unwind.memory"),
-	    GAUGE(chunks, "chunks of unwind tables"),
+	    GAUGE(pages, "pages of unwind tables"),
 	    GAUGE(windows, "MiBs of code whose unwind rows are loaded"),
 	    GAUGE(rows, "unwind rows loaded"),
 	    GAUGE(row_bytes, "bytes of the unwind rows loaded"),

@@ -150,7 +150,7 @@ static int charge_maps(struct kernel *k)
 	bpf_object__for_each_map(m, k->bpf->obj)
 	{
 		if (bpf_map__fd(m) >= 0)
-			k->map_bytes += map_cost(bpf_map__fd(m));
+			k->map_bytes += table_cost(k, m);
 	}
 	int error = mem_charge(ACCOUNT_MAPS, (int64_t)k->map_bytes);
 	if (error)

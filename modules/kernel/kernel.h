@@ -72,15 +72,18 @@ int kernel_name(struct kernel *k, const uint64_t *addresses, uint32_t count,
 // memory. The functions return 0 or -errno.
 struct kernel_tables {
 	struct window *windows; // WINDOWS_MAX, mapped: a store is seen by the walker at once
-	struct process_slot *processes;	   // PROCESS_SLOTS, likewise
-	uint64_t fixed_bytes, chunk_bytes; // cost of these two and the outer map; of a chunk
-	uint32_t chunks_max;		   // chunks are numbered below it
-	// Makes CHUNK (zeroed), charged to ACCOUNT_MAPS; it was not open. Sleeps until no walk runs
-	// that began before: 5 to 20 ms; so does close, after which no walk reads it any more.
-	int (*open)(void *arg, uint32_t chunk);
-	void (*close)(void *arg, uint32_t chunk);
-	int (*write)(
-	    void *arg, uint32_t chunk, uint32_t first, const struct block *blocks, uint32_t count);
+	struct process_slot *processes; // PROCESS_SLOTS, likewise
+	// Cost of these two and of what holds the pages; of a page, 0 where all of them are there
+	// from the start (before 6.1).
+	uint64_t fixed_bytes, page_bytes[PAGE_KINDS];
+	uint32_t pages_max[PAGE_KINDS]; // at once
+	// Makes page number PAGE of COUNT blocks (PAGE_BLOCKS at most, the rest is zero), charged
+	// to ACCOUNT_MAPS. -EEXIST, -ENOSPC (there are pages_max), -ENOMEM or another that passes.
+	// What walks may find is never written again: it is let go and another page made. Neither
+	// call waits for anything.
+	int (*put)(void *arg, enum page_kind kind, uint32_t page, const struct block *blocks,
+	    uint32_t count);
+	void (*drop)(void *arg, enum page_kind kind, uint32_t page);
 	void *arg;
 };
 // *TABLES is valid until kernel_free. 0, -EOPNOTSUPP (unwind_memory was 0) or -errno.

@@ -4,6 +4,7 @@
 #include "kernel.h"
 #include "../base/base.h"
 
+struct bpf_map;
 struct telegen_bpf;
 
 // One CPU's two perf events: the clock that ticks our program, and the dummy whose ring brings
@@ -29,9 +30,7 @@ struct ring {
 struct tables {
 	struct window *windows; // mapped; NULL where there are no tables
 	struct process_slot *processes;
-	int *fds; // of chunks, -1: not open
-	uint64_t chunk_bytes;
-	uint32_t chunks_max;
+	bool fixed; // all pages are there from the start, for this kernel knows no others
 };
 
 struct kernel {
@@ -82,7 +81,8 @@ bool kernel_has_helper(int type, int helper);
 uint64_t map_cost(int fd); // bytes
 
 // table.c
-void table_sizes(struct kernel *k); // before loading
+void table_sizes(struct kernel *k);					// before loading
+uint64_t table_cost(const struct kernel *k, const struct bpf_map *map); // bytes, of any map
 int table_open(struct kernel *k);
 void table_close(struct kernel *k);
 

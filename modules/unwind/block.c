@@ -86,7 +86,7 @@ static int encode(const struct rows *rows, const uint16_t *rank, struct block **
 	struct stream s = {};
 	uint32_t rules = (rows->rule_count + RULES_PER_BLOCK - 1) / RULES_PER_BLOCK;
 	put_rows(&s, rows, rank);
-	if (s.count >= CHUNK_BLOCKS || rules + s.count > CHUNK_BLOCKS)
+	if (rules + s.count > REGION_BLOCKS)
 		return -E2BIG;
 	struct block *out = mem_alloc(ACCOUNT_UNWIND, (rules + s.count) * sizeof(*out));
 	if (!out)

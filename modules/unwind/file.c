@@ -115,7 +115,7 @@ static struct file *oldest(const struct unwind *u)
 static void make_room(struct unwind *u, uint32_t count)
 {
 	for (uint32_t n = 0; n < GOES_AT_ONCE; n++) {
-		if (pool_find(u->windows, count, false, true) != POOL_NONE)
+		if (pool_find(u->windows, count, true) != POOL_NONE)
 			return;
 		struct file *f = oldest(u);
 		if (!f)
@@ -126,7 +126,7 @@ static void make_room(struct unwind *u, uint32_t count)
 
 static struct file *make(struct unwind *u, uint64_t key, uint64_t low, uint32_t count, bool force)
 {
-	uint32_t first = pool_find(u->windows, count, false, false);
+	uint32_t first = pool_find(u->windows, count, false);
 	if (first == POOL_NONE) {
 		if (force)
 			make_room(u, count);

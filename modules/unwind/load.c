@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The windows that walks went through, one after the other:
 //
-//   queue -> source of the file -> rows_job in slices -> blocks -> a region of a chunk -> published
+//   queue -> source of the file -> rows_job in slices -> blocks -> pages -> published
 //
 // A source stays open while its file has windows that are asked for as often as others.
 #include "private.h"
@@ -12,15 +12,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RETRY_S 1	  // a window that found no room, memory or descriptor
-#define RETRY_DENSE_S 10  // one whose rows were too many to be built in what memory there is
-#define STALE_S 5	  // a request that nobody repeats
-#define DEBUG_SMALL 1024  // bytes of .eh_frame that may be the C library's start files alone
-#define DEBUG_BELOW 64	  // of the code's size; where there is any the rows are a tenth of it
-#define ROWS_A_STEP 8192  // more than a step can find
-#define STEP_BYTES 65536u // what else it may take
-#define AHEAD_MISSES 3	  // windows missed of a file before neighbours are loaded
-#define AHEAD_MAX 16u	  // with one
+#define RETRY_S 1	    // a window that found no room, memory or descriptor
+#define STALE_S 5	    // a request that nobody repeats
+#define DEBUG_SMALL 1024    // bytes of .eh_frame that may be the C library's start files alone
+#define DEBUG_BELOW 64	    // of the code's size; where there is any the rows are a tenth of it
+#define ROWS_A_STEP 8192    // more than a step can find
+#define STEP_BYTES 65536u   // what else it may take
+#define MARGIN_BYTES 16384u // that building leaves for what is published
+// A window asked for so often that it may take the room of what is in use. What was asked for
+// counts half after each time it was refused: some ten times a second.
+#define HOT_ASKED 20
+#define AHEAD_MISSES 3 // windows missed of a file before neighbours are loaded
+#define AHEAD_MAX 16u  // with one
 
 static struct file_window *window_of(const struct file *f, uint32_t window)
 {
@@ -39,14 +42,34 @@ static void queue_remove(struct unwind *u, uint32_t at)
 	memmove(&u->queue[at], &u->queue[at + 1], (u->queued - at) * sizeof(*u->queue));
 }
 
-// Nothing is built for which there is no hope of room.
-static bool has_hope(struct unwind *u, const struct file_window *w)
+// That the rows of W take; as many as those of others where nobody knows.
+static uint32_t pages_wanted(const struct unwind *u, const struct file_window *w)
 {
 	uint64_t blocks = w->wanted;
-	if (!blocks && u->figures.windows) // as many as the others have
+	if (!blocks && u->figures.windows)
 		blocks = u->figures.row_bytes / BLOCK_BYTES / u->figures.windows;
-	return store_may_open(&u->store) || store_fits(&u->store, (uint32_t)blocks + !blocks) ||
-	       unwind_evict_run(u, (uint32_t)blocks + !blocks);
+	return store_pages(PAGE_ROWS, (uint32_t)blocks + !blocks);
+}
+
+// Nothing is built for which there is no hope of room: how much one takes that was refused is known
+// from then on, so that it waits without costing anything.
+static bool has_hope(const struct unwind *u, const struct file *f, const struct file_window *w)
+{
+	const struct store *s = &u->store;
+	uint64_t idle = unwind_idle_pages(u), need = pages_wanted(u, w);
+	if (w->asked >= HOT_ASKED)
+		idle += unwind_spare_pages(u, f);
+	return store_room(s, PAGE_ROWS) + idle >= need &&
+	       store_left(s) + idle * s->tables->page_bytes[PAGE_ROWS] >= w->need;
+}
+
+// One window goes for the one in hand, false: none may.
+static bool evict(struct unwind *u)
+{
+	const struct load *l = &u->load;
+	const struct file_window *w = window_of(l->file, l->window);
+	return unwind_evict(u, PAGE_ROWS) ||
+	       (w->asked >= HOT_ASKED && unwind_take(u, l->file, pages_wanted(u, w)));
 }
 
 // Of those that were asked for but once the first; false: there is none.
@@ -69,13 +92,12 @@ void load_want(struct unwind *u, struct file *f, uint64_t address)
 	struct file_window *w = window_of(f, window);
 	enum window_state state = state_of(u, window);
 	f->used = now_s();
-	if (w->queued)
-		w->asked += w->asked < UINT16_MAX;
+	f->ended = false;
+	w->asked += w->asked < UINT16_MAX;
 	if (w->queued || (state != WINDOW_ASK && state != WINDOW_FULL) || f->used < w->retry ||
 	    (u->queued == QUEUE_MAX && !queue_weed(u)))
 		return;
 	w->queued = true;
-	w->asked = 1;
 	u->queue[u->queued++] = (uint16_t)window;
 }
 
@@ -95,12 +117,24 @@ static uint32_t queue_best(const struct unwind *u)
 	return best;
 }
 
-static void job_end(struct load *l)
+static void note_peak(struct unwind *u)
 {
+	uint64_t own = mem_used(ACCOUNT_UNWIND), more = own - u->store.base;
+	if (own > u->store.base && more > u->load.peak)
+		u->load.peak = more;
+}
+
+static void job_end(struct unwind *u)
+{
+	struct load *l = &u->load;
+	bool built = l->job || l->blocks;
 	rows_job_free(l->job);
 	mem_free(l->blocks);
 	l->job = NULL;
 	l->blocks = NULL;
+	if (built)
+		store_rests(&u->store, l->peak);
+	l->peak = 0;
 }
 
 void load_stop(struct unwind *u)
@@ -108,7 +142,7 @@ void load_stop(struct unwind *u)
 	struct load *l = &u->load;
 	if (l->job || l->blocks)
 		window_of(l->file, l->window)->queued = false;
-	job_end(l);
+	job_end(u);
 	rows_source_free(l->source);
 	if (l->fd >= 0)
 		close(l->fd);
@@ -148,14 +182,15 @@ static void give_up_window(struct unwind *u, int error, uint32_t wanted)
 	if (will_pass(error)) {
 		window_set(u, l->window, WINDOW_FULL);
 		w->wanted = (uint16_t)wanted;
-		w->retry = now_s() + (l->job && error == -ENOSPC ? RETRY_DENSE_S : RETRY_S);
+		w->retry = now_s() + RETRY_S;
+		w->asked /= 2;
 		u->figures.refused++;
 	} else {
 		window_set(u, l->window, WINDOW_FRAME);
 		u->figures.failed++;
 	}
 	w->queued = false;
-	job_end(l);
+	job_end(u);
 }
 
 struct search {
@@ -266,7 +301,8 @@ static bool may_come(const struct unwind *u, uint32_t window)
 static bool begin_ahead(struct unwind *u)
 {
 	struct load *l = &u->load;
-	if (!l->source || !l->file->ahead || store_bytes(&u->store) > u->store.memory / 2)
+	if (!l->source || !l->file->ahead ||
+	    u->store.pages[PAGE_ROWS] > u->options.tables->pages_max[PAGE_ROWS] / 2)
 		return false;
 	for (uint32_t d = 1; d < l->file->count; d++) {
 		bool above = may_come(u, l->window + d);
@@ -293,11 +329,13 @@ static bool begin(struct unwind *u)
 	if (at == POOL_NONE)
 		return false;
 	queue_remove(u, at);
-	if (f->used + STALE_S < now_s())
+	if (f->used + STALE_S < now_s()) {
+		window_of(f, window)->asked = 0;
 		return true; // whoever wanted it would have asked again
+	}
 	l->file = f;
 	l->window = window;
-	int error = has_hope(u, window_of(f, window)) ? 0 : -ENOSPC;
+	int error = has_hope(u, f, window_of(f, window)) ? 0 : -ENOSPC;
 	if (!error && !l->source)
 		error = open_source(u, f);
 	if (!error) {
@@ -313,20 +351,27 @@ static bool begin(struct unwind *u)
 	return true;
 }
 
-// Sees to BYTES for what is being built: rows that nobody used lately make room.
+// Sees to BYTES for what is being built: rows that nobody used lately make room. False: there is
+// none; how much it would have taken is kept.
 static bool make_room(struct unwind *u, uint64_t bytes)
 {
+	struct load *l = &u->load;
+	bytes += MARGIN_BYTES;
 	while (store_left(&u->store) < bytes)
-		if (!store_tidy(&u->store) && !unwind_close_oldest(u))
+		if (!u->options.tables->page_bytes[PAGE_ROWS] || !evict(u)) {
+			bytes += rows_job_rows(l->job)->cap * sizeof(struct row);
+			window_of(l->file, l->window)->need = (uint32_t)bytes;
 			return false;
+		}
 	return true;
 }
 
-// May the next step take what it wants? Rows are kept in an array that doubles.
+// May the next step take what it wants? Rows are kept in an array that grows.
 static bool has_room(struct unwind *u)
 {
 	const struct rows *rows = rows_job_rows(u->load.job);
-	uint64_t more = rows->cap - rows->count < ROWS_A_STEP ? rows->cap * sizeof(struct row) : 0;
+	uint64_t more =
+	    rows->cap - rows->count < ROWS_A_STEP ? ROWS_A_STEP * sizeof(struct row) : 0;
 	return make_room(u, more + STEP_BYTES);
 }
 
@@ -340,6 +385,7 @@ static void encode(struct unwind *u)
 		error = blocks_encode(rows, &l->blocks, &l->dictionary, &l->count);
 	l->rows = rows->count;
 	u->figures.built_rows += rows->count;
+	note_peak(u);
 	if (error)
 		return give_up_window(u, error, 0);
 	rows_job_free(l->job);
@@ -351,6 +397,7 @@ static void build(struct unwind *u, uint64_t budget_ns)
 	struct load *l = &u->load;
 	uint64_t before = clock_cpu();
 	int result = has_room(u) ? rows_job_step(l->job, budget_ns) : -ENOSPC;
+	note_peak(u);
 	if (result == 0)
 		encode(u);
 	else if (result < 0)
@@ -358,39 +405,30 @@ static void build(struct unwind *u, uint64_t budget_ns)
 	u->figures.build_ns += clock_cpu() - before;
 }
 
-static void publish(struct unwind *u, struct region *r)
+static void publish(struct unwind *u, const struct region *r)
 {
 	struct load *l = &u->load;
-	struct file_window *w = window_of(l->file, l->window);
-	int error = store_write(&u->store, r, l->blocks);
-	if (error) {
-		store_drop(&u->store, r);
-		give_up_window(u, will_pass(error) ? error : -ENOMEM, r->count);
-		return;
-	}
 	window_load(u, l->window, r, l->dictionary);
-	*w = (struct file_window){.rows = l->rows};
+	*window_of(l->file, l->window) = (struct file_window){.rows = l->rows};
 	l->file->loaded++;
 	u->figures.rows += l->rows;
 	u->figures.loads++;
-	job_end(l);
-	unwind_evict_ahead(u);
+	job_end(u);
 }
 
-// False: what was let go for the blocks at hand still rests.
-static bool place(struct unwind *u)
+static void place(struct unwind *u)
 {
 	struct load *l = &u->load;
-	uint32_t wanted = l->dictionary + l->count;
+	uint32_t count = l->dictionary + l->count;
 	struct region r;
-	int error = store_take(&u->store, wanted, false, &r);
+	int error;
+	do
+		error = store_put_rows(&u->store, l->blocks, l->dictionary, count, &r);
+	while (error == -ENOSPC && evict(u));
 	if (!error)
 		publish(u, &r);
-	else if (store_fits(&u->store, wanted))
-		return false;
-	else if (!unwind_evict_run(u, wanted))
-		give_up_window(u, -ENOSPC, wanted);
-	return true;
+	else
+		give_up_window(u, will_pass(error) ? error : -ENOMEM, count);
 }
 
 bool load_step(struct unwind *u, uint64_t end_ns)
@@ -399,7 +437,7 @@ bool load_step(struct unwind *u, uint64_t end_ns)
 	for (uint64_t now; (now = clock_now()) < end_ns;) {
 		bool went_on = true;
 		if (l->blocks)
-			went_on = place(u);
+			place(u);
 		else if (l->job)
 			build(u, end_ns - now);
 		else

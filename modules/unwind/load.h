@@ -15,14 +15,17 @@ struct file {
 	uint16_t first, count;
 	uint32_t refs;	 // published processes that have it
 	uint32_t loaded; // windows with rows
+	uint32_t pages;	 // of those rows
 	uint32_t used;	 // seconds, when it was last asked for
 	uint32_t mark;	 // of the last publication that has it
 	uint8_t misses;	 // windows that were loaded because a walk missed them
 	uint8_t ahead;	 // that may be loaded before one does
+	bool ended;	 // processes had it, none has, and nobody asked since
 	struct file_window {
 		uint32_t rows, retry; // of those loaded; seconds, not asked again before
+		uint32_t need;	      // bytes that building it took when there were no more
 		uint16_t wanted;      // blocks that found no room
-		uint16_t asked;	      // times, while it is queued
+		uint16_t asked;	      // times, of late
 		bool queued;
 	} windows[];
 };
@@ -36,7 +39,8 @@ struct load {
 	int fd, debug_fd;      // -1: none
 	struct rows_job *job;  // NULL: not begun, or `blocks` has what came of it
 	uint32_t window;       // of the job
-	struct block *blocks;  // that wait for room
+	uint64_t peak;	       // bytes that the job took
+	struct block *blocks;  // that are to be placed
 	uint32_t dictionary, count, rows;
 };
 

@@ -10,7 +10,7 @@
 #include "../kernel/kernel.h"
 
 // Rest is one to two turns. A walk checks the place that it read by once it is done, so that rest
-// only spares it a second try; what waits for a place waits as long.
+// only spares it a second try.
 #define TURN_NS (100 * NS_PER_MS)
 #define SWEEP_NS NS_PER_S
 #define RECENT_S 2     // what was used or loaded since is never let go
@@ -44,15 +44,15 @@ uint32_t now_s(void);
 
 // unwind.c
 void unwind_tell(struct unwind *u);
-bool unwind_evict(struct unwind *u); // the longest unused window or process; false: nothing may go
-// Lets go what lies in COUNT blocks in a row, those unused for longest; false: there are none that
-// may go.
-bool unwind_evict_run(struct unwind *u, uint32_t count);
-// Lets something go ahead of need while there is little room left, for it must rest before its
-// place is used again.
-void unwind_evict_ahead(struct unwind *u);
-// Closes the chunk unused for longest, for what is being built; false: all are in recent use.
-bool unwind_close_oldest(struct unwind *u);
+// Lets go the longest unused window, or process for PAGE_MAPPINGS; false: none may go. Any: a
+// window if there is one, for a process is small, and nobody knows if it is in use.
+bool unwind_evict(struct unwind *u, enum page_kind kind);
+bool unwind_evict_any(struct unwind *u);
+uint32_t unwind_idle_pages(const struct unwind *u); // of rows that may go
+// One file must not hold all: of the one that has most pages of rows a window goes for one of F
+// that takes PAGES, though it is in use, unless F would have more than the other then.
+bool unwind_take(struct unwind *u, const struct file *f, uint32_t pages);
+uint32_t unwind_spare_pages(const struct unwind *u, const struct file *f); // that may go so
 // Is there room for BYTES of our own, and for one more in M (NULL: none)? If not, something goes.
 bool unwind_room(struct unwind *u, const struct map *m, uint64_t bytes);
 void window_set(struct unwind *u, uint32_t window, enum window_state state);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the walker is told of a process: its executable mappings, in a region of a chunk.
+// What the walker is told of a process: its executable mappings, in pages of their own.
 #include "private.h"
 
 #include <errno.h>
@@ -32,8 +32,10 @@ bool publication_has(const struct publication *p, const struct file *f)
 
 static void drop_files(struct unwind *u, struct publication *p)
 {
-	for (uint32_t i = 0; i < p->file_count; i++)
-		u->owner[p->files[i]]->refs--;
+	for (uint32_t i = 0; i < p->file_count; i++) {
+		struct file *f = u->owner[p->files[i]];
+		f->ended = !--f->refs;
+	}
 	mem_free(p->files);
 	p->files = NULL;
 	p->file_count = 0;
@@ -46,10 +48,11 @@ static void withdraw(struct unwind *u, struct publication *p)
 		return;
 	__atomic_store_n(&u->options.tables->processes[p->slot].place, 0, __ATOMIC_RELEASE);
 	pool_rest(u->slots, p->slot, 1);
-	store_rest(&u->store, &p->region);
+	store_drop(&u->store, &p->region);
 	drop_files(u, p);
 	p->slot = POOL_NONE;
 	p->hash = 0;
+	p->again_ns = 0;
 	u->figures.processes--;
 }
 
@@ -89,7 +92,7 @@ void publication_changed(struct unwind *u, struct publication *p, uint64_t delay
 	if (p->changed)
 		return;
 	p->due_ns = clock_now() + delay_ns;
-	if (p->slot != POOL_NONE && p->due_ns < p->again_ns)
+	if (p->due_ns < p->again_ns)
 		p->due_ns = p->again_ns;
 	append(u, p);
 }
@@ -353,12 +356,19 @@ static uint32_t find_slot(struct unwind *u, const struct publication *p)
 	return POOL_NONE;
 }
 
-static int take_room(struct unwind *u, uint32_t blocks, struct region *r)
+// Where there is no page for another process the longest published one goes.
+static int put_region(
+    struct unwind *u, const struct block *blocks, uint32_t count, struct region *r)
 {
-	int error = store_take(&u->store, blocks, true, r);
-	for (int i = 0; error && i < EVICT_AT_ONCE && !store_fits(&u->store, blocks); i++)
-		if (!unwind_evict(u))
+	struct store *s = &u->store;
+	int error = store_put_mappings(s, blocks, count, r);
+	for (int i = 0; error == -ENOSPC && i < EVICT_AT_ONCE; i++) {
+		bool full = s->pages[PAGE_MAPPINGS] + store_pages(PAGE_MAPPINGS, count) >
+			    s->tables->pages_max[PAGE_MAPPINGS];
+		if (!(full ? unwind_evict(u, PAGE_MAPPINGS) : unwind_evict_any(u)))
 			break;
+		error = store_put_mappings(s, blocks, count, r);
+	}
 	return error;
 }
 
@@ -370,14 +380,9 @@ static int replace(struct unwind *u, struct publication *p, struct draft *d)
 	uint32_t blocks = (d->count + MAPPINGS_PER_BLOCK - 1) / MAPPINGS_PER_BLOCK;
 	if (slot == POOL_NONE)
 		return -ENOSPC;
-	int error = take_room(u, blocks, &region);
+	int error = put_region(u, (const struct block *)d->out, blocks, &region);
 	if (error)
 		return error;
-	error = store_write(&u->store, &region, (const struct block *)d->out);
-	if (error) {
-		store_drop(&u->store, &region);
-		return error;
-	}
 	for (uint32_t i = 0; i < d->file_count; i++)
 		u->owner[d->files[i]]->refs++;
 	drop_files(u, p);
@@ -391,10 +396,8 @@ static int replace(struct unwind *u, struct publication *p, struct draft *d)
 		to->mm_id = p->mm_id;
 		u->figures.processes++;
 	}
-	__atomic_store_n(&to->place,
-	    PLACE_OF_PROCESS(region.chunk, region.first, d->count, ++u->store.generation),
-	    __ATOMIC_RELEASE);
-	store_rest(&u->store, &p->region);
+	__atomic_store_n(&to->place, PLACE_OF_PROCESS(region.page, d->count), __ATOMIC_RELEASE);
+	store_drop(&u->store, &p->region);
 	p->region = region;
 	p->slot = slot;
 	return 0;
@@ -449,6 +452,16 @@ static int publish(struct unwind *u, struct publication *p, struct process *proc
 	return error;
 }
 
+// What is published of P and no longer right is tried again. Nothing is: when a sample asks for it,
+// for those that nobody samples would take the room that there is.
+static void refused(struct unwind *u, struct publication *p)
+{
+	u->figures.refused++;
+	p->again_ns = clock_now() + RETRY_NS;
+	if (p->slot != POOL_NONE)
+		publication_changed(u, p, RETRY_NS);
+}
+
 bool publish_step(struct unwind *u, uint64_t end_ns)
 {
 	for (uint32_t n = u->changed_count; n > 0 && u->changed; n--) {
@@ -469,10 +482,8 @@ bool publish_step(struct unwind *u, uint64_t end_ns)
 		u->publishing = p;
 		int error = publish(u, p, process);
 		u->publishing = NULL;
-		if (error) {
-			u->figures.refused++;
-			publication_changed(u, p, RETRY_NS);
-		}
+		if (error)
+			refused(u, p);
 	}
 	return false;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define ROWS_FIRST 256
+#define ROWS_MORE 8192 // at once, at most
 #define RULES_FIRST 32
 
 static uint32_t slot_of(const struct rows *r, const struct rule *rule)
@@ -73,7 +74,9 @@ int rows_add(struct rows *r, uint32_t at, const struct rule *rule)
 	if (r->count == ROWS_MAX)
 		return -E2BIG;
 	if (r->count == r->cap) {
-		uint32_t cap = r->cap ? r->cap * 2 : ROWS_FIRST;
+		uint32_t cap = r->cap < ROWS_MORE ? r->cap * 2 : r->cap + ROWS_MORE;
+		if (!cap)
+			cap = ROWS_FIRST;
 		struct row *more = mem_resize(ACCOUNT_UNWIND, r->row, cap * sizeof(*more));
 		if (!more)
 			return -ENOMEM;

@@ -5,11 +5,16 @@
 #include "../kernel/kernel.h"
 
 #include <errno.h>
+#include <string.h>
 
-// The most that stays free of chunks: a window of 60,000 rows can be built in it. For denser ones
-// chunks are closed.
-#define RESERVE_MAX (768u << 10)
-#define READY_MAX CHUNK_BLOCKS // of blocks, the most that are kept free ahead of need
+// What rows leave free: what building the next is likely to take. A fifth of all until that is
+// known; within it a window of 60,000 rows can be built. For denser ones rows go that nobody used
+// lately.
+#define BUILD_PART 5
+#define BUILD_MIN (64u << 10)
+#define BUILD_MAX (768u << 10)
+#define BUILD_FADES 8 // by so much of it a time
+#define SHARE_PART 2  // of the mappings' pages, for one process
 
 static uint32_t words_of(const struct pool *p)
 {
@@ -31,12 +36,12 @@ static uint64_t closed_word(const struct pool *p, uint32_t i, bool later)
 	return p->words[i] & ~(later ? p->words[n + i] | p->words[2 * n + i] : 0);
 }
 
-// The first COUNT blocks side by side, seen from the bottom or from the TOP.
-static uint32_t find(const struct pool *p, uint32_t count, bool top, bool later)
+uint32_t pool_find(const struct pool *p, uint32_t count, bool later)
 {
 	uint32_t run = 0, n = words_of(p);
-	for (uint32_t k = 0; k < n; k++) {
-		uint32_t i = top ? n - 1 - k : k;
+	if (!count || count > p->free + (later ? p->rest : 0))
+		return POOL_NONE;
+	for (uint32_t i = 0; i < n; i++) {
 		uint64_t word = closed_word(p, i, later);
 		if (word == UINT64_MAX) {
 			run = 0;
@@ -46,21 +51,13 @@ static uint32_t find(const struct pool *p, uint32_t count, bool top, bool later)
 			run += 64;
 			continue;
 		}
-		for (uint32_t b = 0; b < 64; b++) {
-			uint32_t bit = top ? 63 - b : b;
+		for (uint32_t bit = 0; bit < 64; bit++) {
 			run = word >> bit & 1 ? 0 : run + 1;
 			if (run == count)
-				return i * 64 + bit - (top ? 0 : count - 1);
+				return i * 64 + bit - (count - 1);
 		}
 	}
 	return POOL_NONE;
-}
-
-uint32_t pool_find(const struct pool *p, uint32_t count, bool top, bool later)
-{
-	if (!count || count > p->free + (later ? p->rest : 0))
-		return POOL_NONE;
-	return find(p, count, top, later);
 }
 
 // Sets or clears COUNT bits of a row of words.
@@ -75,12 +72,6 @@ void pool_take(struct pool *p, uint32_t first, uint32_t count)
 {
 	set_bits(p->words, first, count, true);
 	p->free -= count;
-}
-
-void pool_drop(struct pool *p, uint32_t first, uint32_t count)
-{
-	set_bits(p->words, first, count, false);
-	p->free += count;
 }
 
 void pool_rest(struct pool *p, uint32_t first, uint32_t count)
@@ -114,33 +105,33 @@ bool pool_is_taken(const struct pool *p, uint32_t i)
 	return closed_word(p, i / 64, true) >> i % 64 & 1;
 }
 
-int store_init(struct store *s, const struct kernel_tables *tables, uint64_t memory)
+static uint64_t build_of(const struct store *s, uint64_t bytes)
 {
-	*s = (struct store){.tables = tables, .memory = memory};
-	s->chunks = mem_alloc(ACCOUNT_UNWIND, tables->chunks_max * sizeof(*s->chunks));
-	return s->chunks ? 0 : -ENOMEM;
+	uint64_t most = s->memory / 8 * 3 < BUILD_MAX ? s->memory / 8 * 3 : BUILD_MAX;
+	bytes = bytes > BUILD_MIN ? bytes : BUILD_MIN;
+	return bytes < most ? bytes : most;
 }
 
-void store_close(struct store *s, uint32_t chunk)
+struct store store_new(const struct kernel_tables *tables, uint64_t memory)
 {
-	s->tables->close(s->tables->arg, chunk);
-	mem_free(s->chunks[chunk]);
-	s->chunks[chunk] = NULL;
-	s->open--;
+	struct store s = {.tables = tables, .memory = memory, .base = mem_used(ACCOUNT_UNWIND)};
+	s.build = build_of(&s, memory / BUILD_PART);
+	return s;
 }
 
-void store_clear(struct store *s)
+void store_rests(struct store *s, uint64_t peak)
 {
-	for (uint32_t i = 0; s->chunks && i < s->tables->chunks_max; i++)
-		if (s->chunks[i])
-			store_close(s, i);
-	mem_free(s->chunks);
-	s->chunks = NULL;
+	uint64_t least = s->build - s->build / BUILD_FADES;
+	s->base = mem_used(ACCOUNT_UNWIND);
+	s->build = build_of(s, peak > least ? peak : least);
 }
 
 uint64_t store_bytes(const struct store *s)
 {
-	return s->tables->fixed_bytes + s->open * s->tables->chunk_bytes;
+	uint64_t bytes = s->tables->fixed_bytes;
+	for (enum page_kind i = 0; i < PAGE_KINDS; i++)
+		bytes += s->pages[i] * s->tables->page_bytes[i];
+	return bytes;
 }
 
 uint64_t store_left(const struct store *s)
@@ -149,126 +140,114 @@ uint64_t store_left(const struct store *s)
 	return used < s->memory ? s->memory - used : 0;
 }
 
-// Chunks leave something for what is being built: without it nothing could ever be loaded.
-static uint64_t reserve_of(const struct store *s)
+uint32_t store_pages(enum page_kind kind, uint32_t count)
 {
-	uint64_t part = s->memory / 8 * 3;
-	return part < RESERVE_MAX ? part : RESERVE_MAX;
+	if (kind == PAGE_ROWS && count)
+		count += index_blocks(count);
+	return (count + PAGE_BLOCKS(kind) - 1) / PAGE_BLOCKS(kind);
 }
 
-bool store_may_open(const struct store *s)
+uint32_t store_room(const struct store *s, enum page_kind kind)
 {
-	uint64_t own = mem_used(ACCOUNT_UNWIND) + 2 * CHUNK_BLOCKS, reserve = reserve_of(s);
-	uint64_t after = store_bytes(s) + s->tables->chunk_bytes;
-	return s->open < s->tables->chunks_max &&
-	       after + (own > reserve ? own : reserve) <= s->memory;
+	const struct kernel_tables *t = s->tables;
+	uint64_t used = store_bytes(s), own = mem_used(ACCOUNT_UNWIND);
+	uint64_t pages = t->pages_max[kind] - s->pages[kind], least = s->base + s->build;
+	used += kind == PAGE_ROWS && own < least ? least : own;
+	uint64_t left = used < s->memory ? s->memory - used : 0;
+	if (t->page_bytes[kind] && left / t->page_bytes[kind] < pages)
+		pages = left / t->page_bytes[kind];
+	return (uint32_t)pages;
 }
 
-static int open_lowest(struct store *s, uint32_t *chunk)
+static void drop_pages(struct store *s, enum page_kind kind, uint32_t page, uint32_t count)
 {
-	uint32_t i = 0;
-	if (!store_may_open(s))
-		return -ENOSPC;
-	while (s->chunks[i])
-		i++;
-	struct pool *p = pool_new(CHUNK_BLOCKS);
-	int error = p ? s->tables->open(s->tables->arg, i) : -ENOMEM;
-	if (error) {
-		mem_free(p);
-		return error;
+	for (uint32_t i = 0; i < count; i++)
+		s->tables->drop(s->tables->arg, kind, page + i);
+	s->pages[kind] -= count;
+}
+
+// What is to be written: an index, and the blocks.
+struct content {
+	enum page_kind kind;
+	const struct block *blocks;
+	uint32_t index, rules, count;
+};
+
+static void make_index(const struct content *c, struct block *index)
+{
+	for (uint32_t i = ROW_PAGE_BLOCKS - c->index, n = 0; i < c->count; i += ROW_PAGE_BLOCKS) {
+		uint32_t base = i < c->rules ? 0 : c->blocks[i].bases[0];
+		index[n / BASES_PER_BLOCK].bases[n % BASES_PER_BLOCK] = base;
+		n++;
 	}
-	s->chunks[i] = p;
-	s->open++;
-	*chunk = i;
-	return 0;
 }
 
-// The lowest open chunk with room: its number, and the first block into *FIRST.
-static uint32_t find_chunk(
-    const struct store *s, uint32_t count, bool top, bool later, uint32_t *first)
+static int put_page(struct store *s, const struct content *c, uint32_t number, uint32_t i)
 {
-	for (uint32_t i = 0, seen = 0; seen < s->open; i++) {
-		if (!s->chunks[i])
-			continue;
-		seen++;
-		*first = pool_find(s->chunks[i], count, top, later);
-		if (*first != POOL_NONE)
-			return i;
-	}
-	return POOL_NONE;
+	const struct kernel_tables *t = s->tables;
+	uint32_t size = PAGE_BLOCKS(c->kind), left = c->index + c->count - i * size;
+	uint32_t n = left < size ? left : size;
+	if (i || !c->index)
+		return t->put(t->arg, c->kind, number, c->blocks + i * size - c->index, n);
+	struct block first[ROW_PAGE_BLOCKS] = {};
+	make_index(c, first);
+	memcpy(first + c->index, c->blocks, (n - c->index) * sizeof(*first));
+	return t->put(t->arg, c->kind, number, first, n);
 }
 
-int store_take(struct store *s, uint32_t count, bool top, struct region *r)
+// All of them or none.
+static int put_pages(struct store *s, const struct content *c, uint32_t page, uint32_t count)
 {
-	uint32_t first, chunk = find_chunk(s, count, top, false, &first);
-	if (count > CHUNK_BLOCKS)
-		return -ENOSPC;
-	if (chunk == POOL_NONE) {
-		int error = open_lowest(s, &chunk);
-		if (error)
+	for (uint32_t i = 0; i < count; i++) {
+		int error = put_page(s, c, page + i, i);
+		if (error) {
+			drop_pages(s, c->kind, page, i);
 			return error;
-		first = pool_find(s->chunks[chunk], count, top, false);
+		}
+		s->pages[c->kind]++;
 	}
-	pool_take(s->chunks[chunk], first, count);
-	s->taken += count;
-	*r = (struct region){(uint16_t)chunk, (uint16_t)first, (uint16_t)count};
 	return 0;
 }
 
-bool store_fits(const struct store *s, uint32_t count)
+static int put(struct store *s, const struct content *c, struct region *r)
 {
-	uint32_t first;
-	return find_chunk(s, count, false, true, &first) != POOL_NONE;
+	uint32_t pages = store_pages(c->kind, c->count), page;
+	int error;
+	if (!c->count || c->count > REGION_BLOCKS || pages > store_room(s, c->kind))
+		return -ENOSPC;
+	// Where the numbers came round, some are those of what was there all the time.
+	do {
+		page = s->next[c->kind];
+		s->next[c->kind] += pages;
+		error = put_pages(s, c, page, pages);
+	} while (error == -EEXIST);
+	if (!error)
+		*r = (struct region){page, (uint16_t)c->count, (uint16_t)c->kind};
+	return error;
 }
 
-int store_write(struct store *s, const struct region *r, const struct block *blocks)
+int store_put_rows(
+    struct store *s, const struct block *blocks, uint32_t rules, uint32_t count, struct region *r)
 {
-	return s->tables->write(s->tables->arg, r->chunk, r->first, blocks, r->count);
+	uint32_t index = count ? index_blocks(count) : 0;
+	return put(s, &(struct content){PAGE_ROWS, blocks, index, rules, count}, r);
 }
 
-void store_rest(struct store *s, struct region *r)
+int store_put_mappings(
+    struct store *s, const struct block *blocks, uint32_t count, struct region *r)
 {
-	if (r->count)
-		pool_rest(s->chunks[r->chunk], r->first, r->count);
-	s->taken -= r->count;
-	*r = (struct region){};
+	return put(s, &(struct content){PAGE_MAPPINGS, blocks, 0, 0, count}, r);
 }
 
 void store_drop(struct store *s, struct region *r)
 {
-	pool_drop(s->chunks[r->chunk], r->first, r->count);
-	s->taken -= r->count;
+	drop_pages(s, r->kind, r->page, store_pages(r->kind, r->count));
 	*r = (struct region){};
-}
-
-void store_turn(struct store *s)
-{
-	for (uint32_t i = 0; i < s->tables->chunks_max; i++)
-		if (s->chunks[i])
-			pool_turn(s->chunks[i]);
-}
-
-bool store_tidy(struct store *s)
-{
-	for (uint32_t i = s->tables->chunks_max; i-- > 0;)
-		if (s->chunks[i] && s->chunks[i]->free == CHUNK_BLOCKS) {
-			store_close(s, i);
-			return true;
-		}
-	return false;
 }
 
 uint32_t store_share(const struct store *s)
 {
-	uint64_t rest = s->tables->fixed_bytes + reserve_of(s);
-	uint64_t all = s->memory > rest ? (s->memory - rest) / s->tables->chunk_bytes : 0;
-	all = all * CHUNK_BLOCKS / 8;
-	return all < CHUNK_BLOCKS ? (uint32_t)all : CHUNK_BLOCKS;
-}
-
-bool store_is_low(const struct store *s)
-{
-	uint64_t all = (uint64_t)s->open * CHUNK_BLOCKS;
-	uint64_t ready = all / 8 < READY_MAX ? all / 8 : READY_MAX;
-	return !store_may_open(s) && s->taken > all - ready;
+	uint64_t all = s->tables->pages_max[PAGE_MAPPINGS];
+	all = all * MAPPING_PAGE_BLOCKS / SHARE_PART;
+	return all < REGION_BLOCKS ? (uint32_t)all : REGION_BLOCKS;
 }

@@ -6,9 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define AHEAD_AT_ONCE 4
-#define RUN_CHUNKS 64 // in so many a run is looked for: a fraction of a millisecond
-
 uint32_t now_s(void)
 {
 	return (uint32_t)(clock_now() / NS_PER_S);
@@ -26,7 +23,8 @@ struct unwind *unwind_new(const struct unwind_options *options)
 	u->page = (uint64_t)sysconf(_SC_PAGESIZE);
 	u->windows = pool_new(WINDOWS_MAX);
 	u->slots = pool_new(PROCESS_SLOTS);
-	if (!u->windows || !u->slots || store_init(&u->store, options->tables, options->memory)) {
+	u->store = store_new(options->tables, options->memory);
+	if (!u->windows || !u->slots) {
 		unwind_free(u);
 		return errno = ENOMEM, NULL;
 	}
@@ -45,7 +43,6 @@ void unwind_free(struct unwind *u)
 		file_free(u, (struct file *)(uintptr_t)s.value);
 	map_clear(&u->publications);
 	map_clear(&u->files);
-	store_clear(&u->store);
 	mem_free(u->windows);
 	mem_free(u->slots);
 	mem_free(u);
@@ -66,8 +63,7 @@ static void window_store(struct unwind *u, uint32_t window, uint64_t place)
 
 void window_set(struct unwind *u, uint32_t window, enum window_state state)
 {
-	uint64_t place = PLACE_OF_WINDOW(0, 0, 0, 0, state, ++u->store.generation);
-	window_store(u, window, state == WINDOW_ASK ? 0 : place);
+	window_store(u, window, PLACE_OF_WINDOW(0, 0, 0, state));
 }
 
 static uint64_t place_of(const struct unwind *u, uint32_t window)
@@ -84,19 +80,24 @@ void window_load(struct unwind *u, uint32_t window, const struct region *r, uint
 {
 	// Not the next to go, before any walker had a chance to use it.
 	u->options.tables->windows[window].used = now_s();
-	window_store(u, window,
-	    PLACE_OF_WINDOW(r->chunk, r->first, dictionary, r->count - dictionary, WINDOW_ROWS,
-		++u->store.generation));
+	window_store(
+	    u, window, PLACE_OF_WINDOW(r->page, dictionary, r->count - dictionary, WINDOW_ROWS));
+	u->owner[window]->pages += store_pages(PAGE_ROWS, r->count);
 	u->figures.windows++;
 	u->figures.row_bytes += (uint64_t)r->count * BLOCK_BYTES;
+}
+
+static struct region region_of(uint64_t place)
+{
+	return (struct region){
+	    PLACE_PAGE(place), (uint16_t)(PLACE_RULES(place) + PLACE_ROWS(place)), PAGE_ROWS};
 }
 
 void window_unload(struct unwind *u, uint32_t window)
 {
 	struct file *f = u->owner[window];
 	uint64_t place = place_of(u, window);
-	struct region r = {(uint16_t)PLACE_CHUNK(place), (uint16_t)PLACE_FIRST(place),
-	    (uint16_t)(PLACE_RULES(place) + PLACE_ROWS(place))};
+	struct region r = region_of(place);
 	if (PLACE_STATE(place) != WINDOW_ROWS)
 		return;
 	window_set(u, window, WINDOW_ASK);
@@ -105,7 +106,8 @@ void window_unload(struct unwind *u, uint32_t window)
 	u->figures.rows -= f->windows[window - f->first].rows;
 	f->windows[window - f->first].rows = 0;
 	f->loaded--;
-	store_rest(&u->store, &r);
+	f->pages -= store_pages(PAGE_ROWS, r.count);
+	store_drop(&u->store, &r);
 }
 
 static bool is_recent(uint32_t used, uint32_t now)
@@ -114,11 +116,12 @@ static bool is_recent(uint32_t used, uint32_t now)
 }
 
 // Seconds when WINDOW was last used; of a file that no process has any more sooner, so that what
-// ended makes room before what runs.
+// ended makes room before what runs. One that is being asked for may have none yet.
 static uint32_t window_used(const struct unwind *u, uint32_t window)
 {
+	const struct file *f = u->owner[window];
 	uint32_t used = u->options.tables->windows[window].used;
-	uint32_t less = u->owner[window]->refs ? 0 : RECENT_S;
+	uint32_t less = f->refs || !f->ended ? 0 : RECENT_S;
 	return used > less ? used - less : 0;
 }
 
@@ -128,11 +131,9 @@ static uint32_t used_of(const struct publication *p)
 	return (uint32_t)(p->published_ns / NS_PER_S) + PUBLISHED_S;
 }
 
-bool unwind_evict(struct unwind *u)
+static bool evict_window(struct unwind *u)
 {
 	uint32_t now = now_s(), window = POOL_NONE, oldest = UINT32_MAX;
-	struct publication *process = NULL;
-	struct map_slot s;
 	for (uint32_t i = 0; i < WINDOWS_MAX; i++) {
 		uint32_t used = is_loaded(u, i) ? window_used(u, i) : UINT32_MAX;
 		if (used < oldest && !is_recent(used, now)) {
@@ -140,6 +141,18 @@ bool unwind_evict(struct unwind *u)
 			window = i;
 		}
 	}
+	if (window == POOL_NONE)
+		return false;
+	window_unload(u, window);
+	u->figures.evicted++;
+	return true;
+}
+
+static bool evict_process(struct unwind *u)
+{
+	uint32_t now = now_s(), oldest = UINT32_MAX;
+	struct publication *process = NULL;
+	struct map_slot s;
 	for (uint32_t i = 0; map_next(&u->publications, &i, &s);) {
 		struct publication *p = (struct publication *)(uintptr_t)s.value;
 		if (p != u->publishing && p->slot != POOL_NONE && !is_recent(used_of(p), now) &&
@@ -148,98 +161,62 @@ bool unwind_evict(struct unwind *u)
 			process = p;
 		}
 	}
-	if (process) {
+	if (process)
 		publication_free(u, process);
-	} else if (window != POOL_NONE) {
-		window_unload(u, window);
-		u->figures.evicted++;
-	}
-	return oldest != UINT32_MAX;
+	return process;
 }
 
-// COUNT of USED[] in a row of which the newest is older than BEST and any other's; which is BEST
-// then. A queue has those that may yet be the newest of a row, the newest first. False: none is
-// older.
-static bool oldest_run(
-    const uint32_t used[CHUNK_BLOCKS], uint32_t count, uint32_t *best, uint32_t *first)
+bool unwind_evict(struct unwind *u, enum page_kind kind)
 {
-	uint16_t queue[CHUNK_BLOCKS];
-	uint32_t head = 0, tail = 0, before = *best;
-	for (uint32_t i = 0; i < CHUNK_BLOCKS; i++) {
-		while (tail > head && used[queue[tail - 1]] <= used[i])
-			tail--;
-		queue[tail++] = (uint16_t)i;
-		head += queue[head] + count <= i;
-		if (i + 1 >= count && used[queue[head]] < *best) {
-			*best = used[queue[head]];
-			*first = i + 1 - count;
+	return kind == PAGE_ROWS ? evict_window(u) : evict_process(u);
+}
+
+bool unwind_evict_any(struct unwind *u)
+{
+	return evict_window(u) || evict_process(u);
+}
+
+uint32_t unwind_idle_pages(const struct unwind *u)
+{
+	uint32_t now = now_s(), pages = 0;
+	for (uint32_t i = 0; i < WINDOWS_MAX; i++)
+		if (is_loaded(u, i) && !is_recent(window_used(u, i), now))
+			pages += store_pages(PAGE_ROWS, region_of(place_of(u, i)).count);
+	return pages;
+}
+
+static struct file *largest_file(const struct unwind *u)
+{
+	struct file *found = NULL;
+	struct map_slot s;
+	for (uint32_t i = 0; map_next(&u->files, &i, &s);) {
+		struct file *f = (struct file *)(uintptr_t)s.value;
+		if (!found || f->pages > found->pages)
+			found = f;
+	}
+	return found;
+}
+
+uint32_t unwind_spare_pages(const struct unwind *u, const struct file *f)
+{
+	const struct file *largest = largest_file(u);
+	return largest->pages > f->pages ? (largest->pages - f->pages) / 2 : 0;
+}
+
+bool unwind_take(struct unwind *u, const struct file *f, uint32_t pages)
+{
+	const struct file *largest = largest_file(u);
+	uint32_t window = POOL_NONE, oldest = UINT32_MAX;
+	if (largest->pages <= f->pages + pages)
+		return false;
+	for (uint32_t i = largest->first; i < largest->first + (uint32_t)largest->count; i++)
+		if (is_loaded(u, i) && u->options.tables->windows[i].used < oldest) {
+			oldest = u->options.tables->windows[i].used;
+			window = i;
 		}
-	}
-	return *best < before;
-}
-
-// The loaded windows of each chunk, as lists.
-struct by_chunk {
-	uint16_t head[CHUNKS_MAX], next[WINDOWS_MAX]; // the window's number and 1; 0: none
-};
-
-static void sort_by_chunk(const struct unwind *u, struct by_chunk *b)
-{
-	memset(b->head, 0, sizeof(b->head));
-	for (uint32_t i = 0; i < WINDOWS_MAX; i++) {
-		if (!is_loaded(u, i))
-			continue;
-		uint16_t *head = &b->head[PLACE_CHUNK(place_of(u, i))];
-		b->next[i] = *head;
-		*head = (uint16_t)(i + 1);
-	}
-}
-
-// When each block of CHUNK was last used; 0: nothing lies in it, UINT32_MAX: it may not go.
-static void blocks_used(
-    const struct unwind *u, const struct by_chunk *b, uint32_t chunk, uint32_t used[CHUNK_BLOCKS])
-{
-	uint32_t now = now_s();
-	for (uint32_t i = 0; i < CHUNK_BLOCKS; i++)
-		used[i] = pool_is_taken(u->store.chunks[chunk], i) ? UINT32_MAX : 0;
-	for (uint32_t n = b->head[chunk]; n; n = b->next[n - 1]) {
-		uint64_t place = place_of(u, n - 1);
-		uint32_t its = window_used(u, n - 1), first = PLACE_FIRST(place);
-		uint32_t end = first + PLACE_RULES(place) + PLACE_ROWS(place);
-		for (uint32_t i = first; i < end && !is_recent(its, now); i++)
-			used[i] = its;
-	}
-}
-
-bool unwind_evict_run(struct unwind *u, uint32_t count)
-{
-	struct by_chunk by;
-	uint32_t used[CHUNK_BLOCKS], best = UINT32_MAX, chunk = POOL_NONE, first = 0;
-	sort_by_chunk(u, &by);
-	for (uint32_t i = 0, n = 0; i < u->options.tables->chunks_max && n < RUN_CHUNKS; i++) {
-		if (!u->store.chunks[i])
-			continue;
-		blocks_used(u, &by, i, used);
-		if (oldest_run(used, count, &best, &first))
-			chunk = i;
-		n++;
-	}
-	for (uint32_t n = chunk == POOL_NONE ? 0 : by.head[chunk]; n; n = by.next[n - 1]) {
-		uint64_t place = place_of(u, n - 1);
-		uint32_t from = PLACE_FIRST(place);
-		if (from >= first + count || from + PLACE_RULES(place) + PLACE_ROWS(place) <= first)
-			continue;
-		window_unload(u, n - 1);
-		u->figures.evicted++;
-	}
-	return chunk != POOL_NONE;
-}
-
-void unwind_evict_ahead(struct unwind *u)
-{
-	for (int i = 0; i < AHEAD_AT_ONCE && store_is_low(&u->store); i++)
-		if (!unwind_evict(u))
-			return;
+	window_unload(u, window);
+	u->figures.evicted++;
+	return true;
 }
 
 bool unwind_room(struct unwind *u, const struct map *m, uint64_t bytes)
@@ -249,7 +226,7 @@ bool unwind_room(struct unwind *u, const struct map *m, uint64_t bytes)
 		bytes += (m->slots ? m->mask + 1ull : 8) * 2 * sizeof(*m->slots) + 64;
 	if (store_left(&u->store) >= bytes + 64)
 		return true;
-	unwind_evict(u);
+	unwind_evict_any(u);
 	return false;
 }
 
@@ -349,10 +326,8 @@ void unwind_gone(struct unwind *u, const struct process *p)
 static void turn(struct unwind *u)
 {
 	u->turn_ns = clock_now() + TURN_NS;
-	store_turn(&u->store);
 	pool_turn(u->windows);
 	pool_turn(u->slots);
-	unwind_evict_ahead(u);
 	if (clock_now() < u->sweep_ns)
 		return;
 	u->sweep_ns = clock_now() + SWEEP_NS;
@@ -368,73 +343,19 @@ int unwind_step(struct unwind *u, uint64_t budget_ns)
 		turn(u);
 	bool more = publish_step(u, end);
 	more = load_step(u, end) || more;
-	// Closing sleeps for milliseconds: one at a time, and when nothing else waits.
-	if (!more)
-		more = store_tidy(&u->store);
 	u->busy--;
 	if (!more)
 		u->told = false;
 	return more;
 }
 
-// Of the chunks of which nothing is in recent use the one unused for longest.
-static uint32_t oldest_chunk(struct unwind *u)
-{
-	uint32_t newest[CHUNKS_MAX] = {0}, found = POOL_NONE, now = now_s();
-	struct map_slot s;
-	for (uint32_t i = 0; i < WINDOWS_MAX; i++) {
-		uint32_t used = u->options.tables->windows[i].used;
-		uint32_t *n = &newest[PLACE_CHUNK(place_of(u, i))];
-		if (is_loaded(u, i) && used > *n)
-			*n = used;
-	}
-	for (uint32_t i = 0; map_next(&u->publications, &i, &s);) {
-		const struct publication *p = (struct publication *)(uintptr_t)s.value;
-		uint32_t used = (uint32_t)(p->published_ns / NS_PER_S);
-		if (p->slot != POOL_NONE && used > newest[p->region.chunk])
-			newest[p->region.chunk] = used;
-	}
-	for (uint32_t i = 0; i < u->options.tables->chunks_max; i++)
-		if (u->store.chunks[i] && !is_recent(newest[i], now) &&
-		    (found == POOL_NONE || newest[i] < newest[found]))
-			found = i;
-	return found;
-}
-
-// What lies in CHUNK goes, and needs no rest: when close returns, no walk reads it any more.
-static void empty_chunk(struct unwind *u, uint32_t chunk)
-{
-	struct map_slot s;
-	for (uint32_t i = 0; i < WINDOWS_MAX; i++)
-		if (is_loaded(u, i) && PLACE_CHUNK(place_of(u, i)) == chunk) {
-			window_unload(u, i);
-			u->figures.evicted++;
-		}
-	for (uint32_t i = 0; map_next(&u->publications, &i, &s);) {
-		struct publication *p = (struct publication *)(uintptr_t)s.value;
-		if (p->slot == POOL_NONE || p->region.chunk != chunk)
-			continue;
-		publication_free(u, p);
-		i--; // another may lie in its place now
-	}
-	store_close(&u->store, chunk);
-}
-
-bool unwind_close_oldest(struct unwind *u)
-{
-	uint32_t chunk = oldest_chunk(u);
-	if (chunk == POOL_NONE)
-		return false;
-	empty_chunk(u, chunk);
-	return true;
-}
-
 uint64_t unwind_shrink(void *arg, uint64_t need)
 {
 	struct unwind *u = arg;
 	uint64_t before = mem_used(ACCOUNT_UNWIND) + mem_used(ACCOUNT_MAPS), freed = 0;
-	while (!u->busy && freed < need) {
-		if (!unwind_close_oldest(u))
+	bool can = u->options.tables->page_bytes[PAGE_ROWS]; // else pages are there all the time
+	while (can && !u->busy && freed < need) {
+		if (!unwind_evict_any(u))
 			break;
 		freed = before - mem_used(ACCOUNT_UNWIND) - mem_used(ACCOUNT_MAPS);
 	}
@@ -445,5 +366,5 @@ void unwind_figures(const struct unwind *u, struct unwind_figures *f)
 {
 	*f = u->figures;
 	f->bytes = store_bytes(&u->store);
-	f->chunks = u->store.open;
+	f->pages = u->store.pages[PAGE_ROWS] + u->store.pages[PAGE_MAPPINGS];
 }

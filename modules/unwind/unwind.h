@@ -2,7 +2,7 @@
 // Unwind tables: from files to rows that the walker in the kernel reads (bpf/table.h draws them).
 //
 //   a sample's walk misses something --unwind_need--> queue --unwind_step--> file -> rows -> blocks
-//                                                                   -> chunk -> published
+//                                                                   -> pages -> published
 //
 // What is loaded is what samples hit: a process's mappings when it is first sampled, a MiB of a
 // file's code when a stack goes through it. Files are shared by all processes that map them. All of
@@ -43,10 +43,10 @@ void unwind_gone(struct unwind *u, const struct process *p);
 // rests that long before its place is used again, and what waits for that, or is not due yet, goes
 // on.
 int unwind_step(struct unwind *u, uint64_t budget_ns);
-uint64_t unwind_shrink(void *u, uint64_t need); // for budget: closes the longest unused chunks
+uint64_t unwind_shrink(void *u, uint64_t need); // for budget: lets go what is unused for longest
 
 struct unwind_figures {
-	uint64_t bytes, chunks;	       // of the kernel's tables, now
+	uint64_t bytes, pages;	       // of the kernel's tables, now
 	uint64_t windows, rows;	       // loaded now
 	uint64_t row_bytes;	       // of those rows' blocks, dictionaries included
 	uint64_t processes;	       // published now

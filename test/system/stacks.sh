@@ -2,7 +2,7 @@
 # What the scripts about whole stacks share; read after lib.sh.
 
 # Marks of stacks that were walked before what they need was there: nothing is wrong with them, as long as they are few.
-loading=';[[]truncated: (unwind rows being loaded|mappings being read|mapping not told yet)[]]'
+readonly loading=';[[]truncated: (unwind rows being loaded|mappings being read|mapping not told yet)[]]'
 
 # figures FILE [APART]: "samples complete loading jit unreadable apart" of folded stacks (FILE, APART as below).
 # Complete: there is a user stack, and no mark at its root. A kernel stack may be cut: that is another limit.

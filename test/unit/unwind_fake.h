@@ -2,14 +2,14 @@
 // The walker's tables in plain memory, a walker that looks into them, processes and files that a
 // test makes up, and rows that say whose they are.
 //
-// Whatever a walker could still be reading must not change: each block, window and slot remembers
-// when it was last published, and a write within a turn after that fails the test.
+// What is published lies in pages that are there, and no page is written twice.
 #pragma once
 #include <errno.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -17,7 +17,7 @@
 
 #include "../../modules/unwind/private.h"
 
-#define FAKE_CHUNKS 64
+#define FAKE_PAGES (1u << 16) // more than are there at a time
 #define FAKE_FILES 400
 #define FAKE_PROCESSES 9000
 #define FAKE_MAPPINGS 4
@@ -28,105 +28,122 @@ static uint64_t fake_now = 1000 * NS_PER_S;
 static struct fake {
 	struct window windows[WINDOWS_MAX];
 	struct process_slot slots[PROCESS_SLOTS];
-	struct block *chunk[FAKE_CHUNKS];
-	uint64_t seen[FAKE_CHUNKS][CHUNK_BLOCKS]; // when a block was last published
-	uint64_t seen_window[WINDOWS_MAX], seen_slot[PROCESS_SLOTS];
+	struct fake_page {
+		uint32_t number;
+		struct block *blocks;
+	} page[PAGE_KINDS][FAKE_PAGES]; // by hash of the number
 	struct file *owner[WINDOWS_MAX];
-	uint32_t opened, closed, writes;
-	int open_error, write_error;
+	uint32_t puts, drops, writes, pages[PAGE_KINDS]; // writes: of mappings
+	int put_error;
 	struct kernel_tables tables;
 	struct unwind *u;
 	int told;
 	uint64_t most; // bytes of all, the most there ever were
 } fake;
 
-static inline void fake_saw(uint64_t place, uint32_t blocks)
+// Where page NUMBER is, or would be: the first free place.
+static inline struct fake_page *fake_place(enum page_kind kind, uint32_t number)
 {
-	for (uint32_t i = 0; i < blocks; i++)
-		fake.seen[PLACE_CHUNK(place)][PLACE_FIRST(place) + i] = fake_now;
+	uint32_t i = number % FAKE_PAGES;
+	while (fake.page[kind][i].blocks && fake.page[kind][i].number != number)
+		i = (i + 1) % FAKE_PAGES;
+	return &fake.page[kind][i];
 }
 
-// Notes what is published now, and that it lies in open chunks, one thing in a place.
+static inline struct block *fake_block(enum page_kind kind, uint32_t first, uint32_t block)
+{
+	uint32_t page = PAGE_OF_BLOCK(kind, block);
+	assert_int_equal(page, block / PAGE_BLOCKS(kind));
+	struct fake_page *p = fake_place(kind, first + page);
+	assert_non_null(p->blocks);
+	return p->blocks + block % PAGE_BLOCKS(kind);
+}
+
+// All that is published lies in pages that are there.
 static inline void fake_look(void)
 {
+	uint32_t pages[PAGE_KINDS] = {0};
 	for (uint32_t i = 0; i < WINDOWS_MAX; i++) {
 		uint64_t place = fake.windows[i].place;
-		if (place)
-			fake.seen_window[i] = fake_now;
-		if (PLACE_STATE(place) != WINDOW_ROWS)
-			continue;
-		assert_non_null(fake.chunk[PLACE_CHUNK(place)]);
-		fake_saw(place, PLACE_RULES(place) + PLACE_ROWS(place));
+		uint32_t blocks = PLACE_INDEX(place) + PLACE_RULES(place) + PLACE_ROWS(place);
+		for (uint32_t k = 0; k < blocks; k += ROW_PAGE_BLOCKS, pages[PAGE_ROWS]++)
+			fake_block(PAGE_ROWS, PLACE_PAGE(place), k);
 	}
 	for (uint32_t i = 0; i < PROCESS_SLOTS; i++) {
 		uint64_t place = fake.slots[i].place;
-		if (!place)
-			continue;
-		fake.seen_slot[i] = fake_now;
-		assert_non_null(fake.chunk[PLACE_CHUNK(place)]);
-		fake_saw(place, (PLACE_MAPPINGS(place) + 3) / 4);
+		uint32_t blocks = (PLACE_MAPPINGS(place) + 3) / 4;
+		for (uint32_t k = 0; k < blocks; k += MAPPING_PAGE_BLOCKS, pages[PAGE_MAPPINGS]++)
+			fake_block(PAGE_MAPPINGS, PLACE_PAGE(place), k);
+	}
+	for (enum page_kind i = 0; i < PAGE_KINDS; i++) {
+		assert_true(pages[i] <= fake.pages[i]);
+		assert_true(fake.pages[i] <= fake.tables.pages_max[i]);
 	}
 	uint64_t bytes =
 	    fake.tables.fixed_bytes + mem_used(ACCOUNT_MAPS) + mem_used(ACCOUNT_UNWIND);
 	fake.most = bytes > fake.most ? bytes : fake.most;
 }
 
-static inline int fake_open(void *arg, uint32_t chunk)
+static inline int fake_put(
+    void *arg, enum page_kind kind, uint32_t page, const struct block *blocks, uint32_t count)
 {
 	(void)arg;
-	assert_true(chunk < fake.tables.chunks_max);
-	assert_null(fake.chunk[chunk]);
-	if (fake.open_error)
-		return fake.open_error;
-	fake.chunk[chunk] = mem_alloc(ACCOUNT_MAPS, CHUNK_BLOCKS * sizeof(struct block));
-	if (!fake.chunk[chunk])
-		return -ENOMEM;
-	memset(fake.seen[chunk], 0, sizeof(fake.seen[chunk])); // the old one is out of reach
-	fake.opened++;
+	struct fake_page *p = fake_place(kind, page);
+	assert_in_range(count, 1, PAGE_BLOCKS(kind));
+	if (fake.put_error)
+		return fake.put_error;
+	if (p->blocks)
+		return -EEXIST;
+	assert_true(fake.pages[kind] < fake.tables.pages_max[kind]);
+	p->blocks = calloc(PAGE_BLOCKS(kind), sizeof(*blocks));
+	int error = mem_charge(ACCOUNT_MAPS, (int64_t)fake.tables.page_bytes[kind]);
+	if (error) {
+		free(p->blocks);
+		p->blocks = NULL;
+		return error;
+	}
+	p->number = page;
+	memcpy(p->blocks, blocks, count * sizeof(*blocks));
+	fake.pages[kind]++;
+	fake.puts++;
+	fake.writes += kind == PAGE_MAPPINGS;
 	return 0;
 }
 
-static inline void fake_close(void *arg, uint32_t chunk)
+static inline void fake_drop(void *arg, enum page_kind kind, uint32_t page)
 {
 	(void)arg;
-	assert_non_null(fake.chunk[chunk]);
-	mem_free(fake.chunk[chunk]);
-	fake.chunk[chunk] = NULL;
-	fake.closed++;
-	fake_look(); // nothing that is published lay in it
-}
-
-static inline int fake_write(
-    void *arg, uint32_t chunk, uint32_t first, const struct block *blocks, uint32_t count)
-{
-	(void)arg;
-	fake_look();
-	assert_true(count > 0 && first + count <= CHUNK_BLOCKS);
-	if (fake.write_error)
-		return fake.write_error;
-	for (uint32_t i = first; i < first + count; i++)
-		if (fake.seen[chunk][i] && fake.seen[chunk][i] + TURN_NS > fake_now)
-			fail_msg(
-			    "chunk %u block %u is written while a walker may read it", chunk, i);
-	memcpy(fake.chunk[chunk] + first, blocks, count * sizeof(*blocks));
-	fake.writes++;
-	return 0;
+	struct fake_page *p = fake_place(kind, page), moved;
+	assert_non_null(p->blocks);
+	free(p->blocks);
+	p->blocks = NULL;
+	// Those behind it may have their place before it now.
+	for (uint32_t i = (uint32_t)(p - fake.page[kind]);;) {
+		i = (i + 1) % FAKE_PAGES;
+		moved = fake.page[kind][i];
+		if (!moved.blocks)
+			break;
+		fake.page[kind][i].blocks = NULL;
+		*fake_place(kind, moved.number) = moved;
+	}
+	mem_charge(ACCOUNT_MAPS, -(int64_t)fake.tables.page_bytes[kind]);
+	fake.pages[kind]--;
+	fake.drops++;
 }
 
 static inline void world_clear(void);
 
-static inline void fake_reset(uint32_t chunks)
+static inline void fake_reset(uint64_t memory)
 {
 	world_clear();
 	memset(&fake, 0, sizeof(fake));
 	fake.tables = (struct kernel_tables){.windows = fake.windows,
 	    .processes = fake.slots,
 	    .fixed_bytes = sizeof(fake.windows) + sizeof(fake.slots),
-	    .chunk_bytes = CHUNK_BLOCKS * sizeof(struct block) + 16,
-	    .chunks_max = chunks,
-	    .open = fake_open,
-	    .close = fake_close,
-	    .write = fake_write};
+	    .page_bytes = {2048, 512},
+	    .pages_max = {(uint32_t)(memory / 2048), (uint32_t)(memory / 4 / 512)},
+	    .put = fake_put,
+	    .drop = fake_drop};
 	clock_fake(&fake_now, NULL);
 }
 
@@ -336,11 +353,13 @@ static inline int fake_walk(uint32_t pid, uint32_t mm_id, uint64_t address, stru
 	}
 	if (!slot)
 		return NO_PROCESS;
-	const struct mapping *m = (const struct mapping *)(fake.chunk[PLACE_CHUNK(slot->place)] +
-							   PLACE_FIRST(slot->place));
+	static struct mapping m[MAPPINGS_PER_PROCESS];
 	uint32_t n = 0, count = PLACE_MAPPINGS(slot->place);
-	for (uint32_t i = 1; i < count; i++)
-		assert_true(MAPPING_PAGE(&m[i - 1]) + m[i - 1].pages <= MAPPING_PAGE(&m[i]));
+	for (uint32_t i = 0; i < count; i++) {
+		m[i] = ((const struct mapping *)fake_block(PAGE_MAPPINGS, PLACE_PAGE(slot->place),
+		    i / MAPPINGS_PER_BLOCK))[i % MAPPINGS_PER_BLOCK];
+		assert_true(!i || MAPPING_PAGE(&m[i - 1]) + m[i - 1].pages <= MAPPING_PAGE(&m[i]));
+	}
 	while (n < count && (address >> 12) - MAPPING_PAGE(&m[n]) >= m[n].pages)
 		n++;
 	if (n == count)
@@ -354,8 +373,12 @@ static inline int fake_walk(uint32_t pid, uint32_t mm_id, uint64_t address, stru
 	struct window *w = &fake.windows[MAPPING_WINDOW(&m[n]) + (at >> WINDOW_SHIFT)];
 	if (PLACE_STATE(w->place) == WINDOW_ROWS) {
 		w->used = (uint32_t)(fake_now / NS_PER_S);
-		*rule = blocks_find(fake.chunk[PLACE_CHUNK(w->place)] + PLACE_FIRST(w->place),
-		    PLACE_RULES(w->place), PLACE_ROWS(w->place), (uint32_t)at & (WINDOW_BYTES - 1));
+		static struct block blocks[REGION_BLOCKS];
+		uint32_t rules = PLACE_RULES(w->place), rows = PLACE_ROWS(w->place);
+		for (uint32_t i = 0; i < rules + rows; i++)
+			blocks[i] =
+			    *fake_block(PAGE_ROWS, PLACE_PAGE(w->place), PLACE_INDEX(w->place) + i);
+		*rule = blocks_find(blocks, rules, rows, (uint32_t)at & (WINDOW_BYTES - 1));
 	}
 	return (int)PLACE_STATE(w->place);
 }
@@ -414,9 +437,9 @@ static inline void fake_busy(void *arg)
 	fake.told++;
 }
 
-static inline struct unwind *fake_unwind(uint32_t chunks, uint64_t memory)
+static inline struct unwind *fake_unwind(uint64_t memory)
 {
-	fake_reset(chunks);
+	fake_reset(memory);
 	struct unwind_options options = {
 	    .tables = &fake.tables, .memory = memory, .on_busy = fake_busy};
 	return fake.u = unwind_new(&options);
@@ -430,7 +453,7 @@ static inline void fake_end(void)
 		assert_int_equal(fake.windows[i].place, 0);
 	for (uint32_t i = 0; i < PROCESS_SLOTS; i++)
 		assert_int_equal(fake.slots[i].place, 0);
-	assert_int_equal(fake.opened, fake.closed);
+	assert_int_equal(fake.puts, fake.drops);
 	assert_int_equal(mem_used(ACCOUNT_UNWIND), 0);
 	assert_int_equal(mem_used(ACCOUNT_MAPS), 0);
 	world_clear();

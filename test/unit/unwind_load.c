@@ -7,7 +7,7 @@
 static void one_file_at_a_time(void **state)
 {
 	(void)state;
-	fake_unwind(64, 8 << 20);
+	fake_unwind(8 << 20);
 	uint32_t before = descriptors();
 	program(1, 1, 5, 1000);
 	program(2, 2, 5, 1000);
@@ -40,7 +40,7 @@ static void one_file_at_a_time(void **state)
 static void a_queue_with_an_end(void **state)
 {
 	(void)state;
-	fake_unwind(64, 8 << 20);
+	fake_unwind(8 << 20);
 	program(1, 1, 600, 10);
 	for (uint32_t i = 0; i < 600; i++)
 		sample(1, AT + i * MIB);
@@ -82,12 +82,12 @@ static void what_cannot_be_had(void **state)
 	    {-ESTALE, 0, 1, WINDOW_FRAME, 1, 0},
 	    {0, -EBADMSG, 1, WINDOW_FRAME, 1, 0},
 	    {0, -E2BIG, 1, WINDOW_FRAME, 1, 0},
-	    {0, 0, 80000, WINDOW_FRAME, 1, 0}, // 13 bytes apart: does not fit a chunk, see below
+	    {0, 0, 80000, WINDOW_FRAME, 1, 0}, // 13 bytes apart: more blocks than a region may have
 	    {-EMFILE, 0, 1, WINDOW_FULL, 0, 1},
 	    {0, -ENOMEM, 1, WINDOW_FULL, 0, 1},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		fake_unwind(64, 32 << 20);
+		fake_unwind(32 << 20);
 		program(1, 1, 2, cases[i].rows);
 		world.file[1].fd_error = cases[i].fd_error;
 		world.file[1].error = cases[i].error;
@@ -119,7 +119,7 @@ static void neighbours(void **state)
 {
 	(void)state;
 	uint32_t samples = 0, n = 0;
-	fake_unwind(64, 8 << 20);
+	fake_unwind(8 << 20);
 	program(1, 1, 40, 1000);
 	program(2, 2, 40, 1000);
 	for (uint32_t i = 0; i < 2; i++) {
@@ -136,7 +136,7 @@ static void neighbours(void **state)
 	assert_in_range(samples, 5, 10);
 	// Neighbours take no more than half of the memory.
 	uint64_t loads = figures().loads;
-	fake.u->store.memory = 2 * store_bytes(&fake.u->store) - 1;
+	fake.tables.pages_max[PAGE_ROWS] = 2 * fake.pages[PAGE_ROWS] - 1;
 	for (uint32_t i = 0; i < 5; i++)
 		sample(2, AT + (10 + i) * MIB);
 	fake_steps();
@@ -149,7 +149,8 @@ static void neighbours(void **state)
 static void newly_hot(void **state)
 {
 	(void)state;
-	fake_unwind(3, 8 << 20);
+	fake_unwind(8 << 20);
+	fake.tables.pages_max[PAGE_ROWS] = 12 * PAGES_OF_30000;
 	for (uint32_t id = 1; id <= 12; id++) {
 		program(id, id, 1, 30000);
 		sample(id, AT);
@@ -171,34 +172,10 @@ static void newly_hot(void **state)
 	fake_end();
 }
 
-// A large window among small ones of which every second is the longest unused: neighbours go.
-static void neighbours_make_room(void **state)
-{
-	(void)state;
-	fake_unwind(1, 8 << 20);
-	for (uint32_t id = 1; id <= 11; id++) {
-		program(id, id, 1, 10000);
-		sample(id, AT);
-		fake_steps();
-	}
-	program(20, 20, 1, 30000);
-	assert_int_equal(figures().windows, 11);
-	fake_now += NS_PER_S;
-	for (uint32_t id = 2; id <= 10; id += 2)
-		assert_int_equal(sample(id, AT), WINDOW_ROWS);
-	for (int i = 0; i < 40; i++) {
-		sample(20, AT);
-		fake_pass(TURN_NS);
-	}
-	assert_int_equal(sample(20, AT), WINDOW_ROWS);
-	assert_in_range(figures().evicted, 3, 5);
-	fake_end();
-}
-
 static void files_are_forgotten(void **state)
 {
 	(void)state;
-	fake_unwind(64, 8 << 20);
+	fake_unwind(8 << 20);
 	program(1, 1, 1, 100);
 	program(2, 1, 1, 100);
 	sample(1, AT);
@@ -215,7 +192,7 @@ static void files_are_forgotten(void **state)
 	for (int i = 0; i < STAY_S + 5; i++)
 		fake_pass(NS_PER_S);
 	assert_int_equal(fake.u->files.count, 0);
-	assert_int_equal(figures().chunks, 0);
+	assert_int_equal(figures().pages, 0);
 	// The process room forgot the file: it gets a new id when it is asked for again.
 	program(4, 4, 2, 100);
 	sample(4, AT);
@@ -242,7 +219,7 @@ static void storm(void **state)
 	uint32_t found_rows = 0, stale = 0;
 	static const uint64_t sizes[] = {0, 900 << 10, 1200 << 10, 2 << 20, 3 << 20, 64 << 20};
 	for (size_t size = 0; size < sizeof(sizes) / sizeof(*sizes); size++) {
-		fake_unwind(8, sizes[size]);
+		fake_unwind(sizes[size]);
 		for (uint32_t id = 1; id <= FILES; id++)
 			world_file(id, draw(40) << 12, 0, 1 + draw(6))->rows =
 			    1 + draw(draw(9) ? 9000 : 120000);
@@ -269,8 +246,7 @@ static void storm(void **state)
 			} else if (what == 5) {
 				unwind_shrink(fake.u, 1 + draw(1 << 20));
 			} else if (what == 6) {
-				fake.write_error = draw(2) ? 0 : -ENOMEM;
-				fake.open_error = draw(4) ? 0 : -ENOMEM;
+				fake.put_error = draw(2) ? 0 : -ENOMEM;
 				world.file[1 + draw(FILES)].fd_error = draw(3) ? 0 : -EMFILE;
 				world.file[1 + draw(FILES)].error = draw(40) ? 0 : -EBADMSG;
 			}
@@ -290,7 +266,7 @@ static void storm(void **state)
 			mem_fail_at(0);
 			fake_now += draw(30 * NS_PER_MS);
 		}
-		fake.write_error = fake.open_error = 0;
+		fake.put_error = 0;
 		assert_true(fake.most <= sizes[size] || !sizes[size]);
 		fake_end();
 	}
@@ -306,7 +282,6 @@ int main(void)
 	    cmocka_unit_test(what_cannot_be_had),
 	    cmocka_unit_test(neighbours),
 	    cmocka_unit_test(newly_hot),
-	    cmocka_unit_test(neighbours_make_room),
 	    cmocka_unit_test(files_are_forgotten),
 	    cmocka_unit_test(storm),
 	};

@@ -7,7 +7,8 @@
 
 #define MIB (1ull << WINDOW_SHIFT)
 #define AT 0x7f0000000000ull
-#define STAY_S 300 // rows of a file that no process has any more
+#define PAGES_OF_30000 34 // that a window of so many rows takes
+#define STAY_S 300	  // rows of a file that no process has any more
 
 static struct rule rule;
 static uint64_t seed = 5;

@@ -4,11 +4,12 @@
 
 #include "../../modules/unwind/unwind.c"
 
-// Windows of a quarter of a chunk in three chunks; the longest unused goes first.
+// Room for twelve windows; the longest unused goes first.
 static void the_longest_unused_goes(void **state)
 {
 	(void)state;
-	fake_unwind(3, 8 << 20);
+	fake_unwind(8 << 20);
+	fake.tables.pages_max[PAGE_ROWS] = 12 * PAGES_OF_30000;
 	for (uint32_t id = 1; id <= 16; id++)
 		program(id, id, 1, 30000);
 	uint32_t loaded = 0;
@@ -30,18 +31,20 @@ static void the_longest_unused_goes(void **state)
 			assert_int_equal(sample(id, AT), WINDOW_ROWS);
 		fake_pass(NS_PER_S);
 	}
-	// The others went ahead of need, for they must rest: one more finds room at once.
+	// The others go when there is need, and one more finds room at once.
 	uint32_t jobs = world.jobs;
-	assert_int_equal(figures().evicted, 2);
-	assert_int_equal(fake_walk(1, 1, AT, &rule), WINDOW_ASK);
-	fake_pass(TURN_NS);
-	fake_pass(TURN_NS);
+	assert_int_equal(figures().evicted, 0);
+	assert_int_equal(fake_walk(1, 1, AT, &rule), WINDOW_ROWS);
+	fake_pass(3 * NS_PER_S);
+	for (uint32_t id = 2; id <= loaded; id++)
+		assert_int_equal(sample(id, AT), WINDOW_ROWS);
 	assert_int_equal(sample(16, AT), WINDOW_FULL);
 	fake_steps();
 	assert_int_equal(sample(16, AT), WINDOW_ROWS);
 	assert_int_equal(rule.cfa, 16);
 	assert_int_equal(world.jobs, jobs + 1);
-	assert_int_equal(figures().evicted, 2); // nothing that is in use
+	assert_int_equal(figures().evicted, 1); // nothing that is in use
+	assert_int_equal(fake_walk(1, 1, AT, &rule), WINDOW_ASK);
 	for (uint32_t id = 3; id <= loaded; id++)
 		assert_int_equal(sample(id, AT), WINDOW_ROWS);
 	// All in use, one more wants in: it costs nothing to ask again and again.
@@ -53,7 +56,7 @@ static void the_longest_unused_goes(void **state)
 		sample(14, AT);
 		fake_pass(10 * NS_PER_MS);
 	}
-	assert_true(world.jobs < jobs + 30);
+	assert_int_equal(world.jobs, jobs + 2); // the second's window went
 	fake_end();
 }
 
@@ -61,7 +64,8 @@ static void the_longest_unused_goes(void **state)
 static void what_ended_goes_first(void **state)
 {
 	(void)state;
-	fake_unwind(3, 8 << 20);
+	fake_unwind(8 << 20);
+	fake.tables.pages_max[PAGE_ROWS] = 12 * PAGES_OF_30000;
 	for (uint32_t id = 1; id <= 10; id++) {
 		program(id, id, 1, 30000);
 		sample(id, AT);
@@ -86,18 +90,43 @@ static void what_ended_goes_first(void **state)
 	fake_end();
 }
 
-// A window denser than what chunks leave free: those that nobody uses are closed for it.
+// What was loaded for a process that found no room yet did not end.
+static void not_published_yet(void **state)
+{
+	(void)state;
+	fake_unwind(8 << 20);
+	fake.tables.pages_max[PAGE_ROWS] = 2 * PAGES_OF_30000;
+	fake.tables.pages_max[PAGE_MAPPINGS] = 2;
+	program(1, 1, 1, 30000);
+	program(3, 3, 1, 30000);
+	world_file(2, 0x400000, 0, 1)->rows = 30000;
+	world_map(2, 0, 2, AT, true);
+	sample(1, AT);
+	fake_need(2, 1, NEED_WINDOW, AT);
+	fake_steps();
+	assert_int_equal(figures().windows, 2);
+	assert_int_equal(figures().processes, 2);
+	fake_pass(NS_PER_S);
+	assert_int_equal(sample(1, AT), WINDOW_ROWS);
+	sample(3, AT);
+	fake_steps();
+	assert_int_equal(figures().evicted, 0);
+	assert_int_equal(fake_walk(3, 1, AT, &rule), WINDOW_FULL);
+	fake_end();
+}
+
+// A window denser than what rows leave free: those that nobody uses go for it.
 static void dense_when_full(void **state)
 {
 	(void)state;
-	fake_unwind(64, 2 << 20);
+	fake_unwind(2 << 20);
 	program(30, 30, 1, 90000);
 	for (uint32_t id = 1; id <= 20; id++) {
 		program(id, id, 1, 30000);
 		sample(id, AT);
 		fake_steps();
 	}
-	assert_true(figures().chunks >= 4);
+	assert_true(figures().pages >= 256);
 	fake_pass(3 * NS_PER_S);
 	for (int i = 0; i < 100; i++) {
 		sample(30, AT);
@@ -112,22 +141,83 @@ static void dense_when_full(void **state)
 static void dense(void **state)
 {
 	(void)state;
-	fake_unwind(64, 1 << 20);
+	fake_unwind(1 << 20);
 	program(1, 1, 1, 100000);
 	program(2, 2, 1, 3000);
-	for (int i = 0; i < 95; i++) {
+	for (int i = 0; i < 600; i++) {
 		sample(1, AT);
 		sample(2, AT);
 		fake_pass(100 * NS_PER_MS);
 	}
+	// It is not built again and again: how much it takes is known.
 	assert_int_equal(world.jobs, 2);
 	assert_int_equal(fake_walk(1, 1, AT, &rule), WINDOW_FULL);
 	assert_int_equal(fake_walk(2, 1, AT, &rule), WINDOW_ROWS);
-	fake_pass(NS_PER_S);
-	sample(1, AT);
-	fake_steps();
-	assert_int_equal(world.jobs, 3);
 	assert_true(fake.most <= 1 << 20);
+	fake_end();
+}
+
+// All that rows may take is in use. What more is wanted waits at no cost, and has its rows when the
+// others rest.
+static void in_use(void **state)
+{
+	(void)state;
+	enum { PROGRAMS = 60, LATE = 61 };
+	fake_unwind(2 << 20);
+	for (uint32_t id = 1; id <= LATE; id++)
+		program(id, id, 1, 20000);
+	for (int i = 0; i < 300; i++) {
+		for (uint32_t id = 1; id <= PROGRAMS; id++)
+			sample(id, AT);
+		fake_pass(10 * NS_PER_MS);
+	}
+	// The most of the memory holds rows.
+	assert_true(figures().row_bytes > (2 << 20) * 6 / 10);
+	assert_in_range(figures().windows, 20, PROGRAMS - 20);
+	uint64_t built = figures().built_rows, evicted = figures().evicted;
+	uint32_t jobs = world.jobs;
+	for (int i = 0; i < 6000; i++) {
+		for (uint32_t id = 1; id <= LATE; id++)
+			sample(id, AT);
+		fake_pass(10 * NS_PER_MS);
+	}
+	assert_int_equal(fake_walk(LATE, 1, AT, &rule), WINDOW_FULL);
+	assert_int_equal(figures().evicted, evicted);
+	assert_true(figures().built_rows <= built + 20000); // of which nobody knew what it takes
+	assert_true(world.jobs <= jobs + 1);
+	uint32_t waited = 0;
+	for (; waited < 100 && sample(LATE, AT) != WINDOW_ROWS; waited++)
+		fake_pass(100 * NS_PER_MS);
+	assert_in_range(waited, 1, 45);
+	assert_true(fake.most <= 2 << 20);
+	fake_end();
+}
+
+// One program has it all, and all is in use: another that is hot gets its part, and there it stays.
+static void one_has_it_all(void **state)
+{
+	(void)state;
+	enum { WINDOWS = 60 };
+	uint32_t loads = 0, hot = 0;
+	fake_unwind(2 << 20);
+	program(1, 1, WINDOWS, 20000);
+	program(2, 2, 4, 20000);
+	program(3, 3, 1, 20000);
+	for (int i = 0; i < 3000; i++) {
+		for (uint32_t n = 0; n < WINDOWS; n++)
+			sample(1, AT + n * MIB);
+		for (uint32_t n = 0; n < 4 && i > 500; n++)
+			hot += sample(2, AT + n * MIB) == WINDOW_ROWS && i >= 1000;
+		if (i > 500 && i % 100 == 0) // once a second
+			assert_int_not_equal(sample(3, AT), WINDOW_ROWS);
+		if (i == 1000)
+			loads = (uint32_t)figures().loads;
+		fake_pass(10 * NS_PER_MS);
+	}
+	assert_int_equal(hot, 4 * 2000);
+	assert_int_equal(figures().loads, loads);
+	assert_true(figures().windows > 25);
+	assert_true(fake.most <= 2 << 20);
 	fake_end();
 }
 
@@ -136,7 +226,7 @@ static void three_hundred(void **state)
 {
 	(void)state;
 	uint32_t before = descriptors(), complete = 0, all = 0, some = 0, waited = 0;
-	fake_unwind(64, 2 << 20);
+	fake_unwind(2 << 20);
 	for (uint32_t id = 1; id <= 300; id++)
 		program(id, id, 4, 2000 + draw(30000));
 	for (int i = 0; i < 4000; i++) {
@@ -160,8 +250,8 @@ static void three_hundred(void **state)
 	struct unwind_figures f = figures();
 	print_message(
 	    "hot %u of %u, others %u of 4000; loads %lu evicted %lu refused %lu failed %lu "
-	    "chunks %lu of %lu KiB, most %lu KiB, newly hot after %u0 ms\n",
-	    complete, all, some, f.loads, f.evicted, f.refused, f.failed, f.chunks, f.bytes / 1024,
+	    "pages %lu, %lu KiB, most %lu KiB, newly hot after %u0 ms\n",
+	    complete, all, some, f.loads, f.evicted, f.refused, f.failed, f.pages, f.bytes / 1024,
 	    fake.most / 1024, waited);
 	assert_int_equal(complete, all);
 	assert_true(f.evicted > 30 && f.loads > 50);
@@ -175,7 +265,7 @@ static void three_hundred(void **state)
 	for (int i = 0; i < STAY_S + 10; i++)
 		fake_pass(NS_PER_S);
 	f = figures();
-	assert_int_equal(f.chunks + f.windows + f.processes + f.rows + f.row_bytes, 0);
+	assert_int_equal(f.pages + f.windows + f.processes + f.rows + f.row_bytes, 0);
 	assert_int_equal(fake.u->files.count, 0);
 	assert_int_equal(descriptors(), before + 300);
 	fake_end();
@@ -184,7 +274,7 @@ static void three_hundred(void **state)
 static void windows_run_out(void **state)
 {
 	(void)state;
-	fake_unwind(64, 8 << 20);
+	fake_unwind(8 << 20);
 	for (uint32_t id = 1; id <= 60; id++) {
 		world_file(id, 0x400000, 0, 100)->rows = 10;
 		world_map(id, 0, id, AT, false);
@@ -228,30 +318,62 @@ static void windows_run_out(void **state)
 static void shrinks(void **state)
 {
 	(void)state;
-	fake_unwind(64, 8 << 20);
+	fake_unwind(8 << 20);
 	for (uint32_t id = 1; id <= 30; id++) {
 		program(id, id, 1, 30000);
 		sample(id, AT);
 		fake_steps();
 	}
-	uint64_t chunks = figures().chunks;
-	assert_true(chunks >= 7);
+	uint64_t windows = figures().windows;
+	assert_int_equal(windows, 30);
 	assert_int_equal(unwind_shrink(fake.u, 1), 0); // all were used just now
 	fake_pass(3 * NS_PER_S);
 	for (uint32_t id = 1; id <= 4; id++)
 		sample(id, AT);
 	uint64_t maps = mem_used(ACCOUNT_MAPS);
 	uint64_t freed = unwind_shrink(fake.u, 1);
-	assert_int_equal(figures().chunks, chunks - 1);
-	assert_true(freed >= maps - mem_used(ACCOUNT_MAPS) && freed > 256 << 10);
+	assert_int_equal(figures().windows, windows - 1);
+	assert_true(freed >= maps - mem_used(ACCOUNT_MAPS) && freed > 60 << 10);
 	fake.u->busy++; // inside an allocation of our own
 	assert_int_equal(unwind_shrink(fake.u, 1 << 30), 0);
 	fake.u->busy--;
 	freed = unwind_shrink(fake.u, 1 << 30);
-	// The processes were published just now, too: only their chunk stays.
-	assert_true(figures().chunks >= 1 && figures().chunks <= 3);
+	// The processes were published just now, too.
+	assert_int_equal(figures().windows, 4);
+	assert_int_equal(figures().processes, 30);
 	for (uint32_t id = 1; id <= 4; id++)
 		assert_int_equal(sample(id, AT), WINDOW_ROWS);
+	fake_end();
+}
+
+// Where all pages are there from the start: as many as there are, and letting go frees no memory.
+static void fixed_pages(void **state)
+{
+	(void)state;
+	fake_unwind(8 << 20);
+	fake.tables.pages_max[PAGE_ROWS] = 7 * PAGES_OF_30000;
+	fake.tables.pages_max[PAGE_MAPPINGS] = 20;
+	fake.tables.fixed_bytes += 7 * PAGES_OF_30000 * 4096 + 20 * 512;
+	memset(fake.tables.page_bytes, 0, sizeof(fake.tables.page_bytes));
+	for (uint32_t id = 1; id <= 20; id++)
+		program(id, id, 1, 30000);
+	for (int i = 0; i < 100; i++) {
+		for (uint32_t id = 1; id <= 2; id++)
+			sample(id, AT);
+		sample(3 + (uint32_t)i % 16, AT);
+		fake_pass(NS_PER_S);
+	}
+	for (uint32_t id = 1; id <= 2; id++)
+		assert_int_equal(sample(id, AT), WINDOW_ROWS);
+	assert_int_equal(figures().windows, 7);
+	assert_int_equal(figures().failed + figures().refused, 0);
+	fake_pass(60 * NS_PER_S);
+	assert_int_equal(unwind_shrink(fake.u, 1), 0);
+	assert_int_equal(figures().windows, 7);
+	// A process beyond those that there is room for: the longest published goes.
+	program(21, 21, 1, 30000);
+	assert_true(fake_walk(21, 1, AT, &rule) != NO_PROCESS);
+	assert_int_equal(figures().processes, 20);
 	fake_end();
 }
 
@@ -260,11 +382,15 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_longest_unused_goes),
 	    cmocka_unit_test(what_ended_goes_first),
+	    cmocka_unit_test(not_published_yet),
 	    cmocka_unit_test(dense_when_full),
 	    cmocka_unit_test(dense),
+	    cmocka_unit_test(in_use),
+	    cmocka_unit_test(one_has_it_all),
 	    cmocka_unit_test(three_hundred),
 	    cmocka_unit_test(windows_run_out),
 	    cmocka_unit_test(shrinks),
+	    cmocka_unit_test(fixed_pages),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,8 +33,8 @@ static uint64_t gap; // what cannot be read
 // Code at which a caller is guessed: bytes before and behind; 0: a call lies before it.
 static uint64_t text[2];
 static uint32_t replace_in,
-    replace_process_in; // reads of blocks until what they belong to is replaced
-static unsigned block_reads;
+    replace_process_in; // reads of pages until what they belong to is replaced
+static unsigned page_reads;
 
 static inline bool walk_read(struct walk *walk, void *to, uint32_t size, uint64_t from)
 {
@@ -60,17 +60,16 @@ static inline bool walk_put(struct walk *walk, uint32_t n, uint64_t frame)
 }
 #define walk_process(w, place) tables_slot(store, (w)->pid, (w)->mm_id, place)
 #define walk_window(w, index) tables_window(store, index)
-#define walk_chunk(w, chunk) tables_chunk(store, chunk)
-static inline struct block *walk_block(struct walk *walk, void *chunk, uint32_t index)
+static inline struct block *walk_page(struct walk *walk, enum page_kind kind, uint32_t page)
 {
-	uint64_t generation = 1ull << 48;
+	uint64_t other = 1ull << 60; // bits that mean nothing
 	u64 place;
-	block_reads++;
+	page_reads++;
 	if (replace_in && !--replace_in)
-		store->windows[3].place += generation;
+		store->windows[3].place += other;
 	if (replace_process_in && !--replace_process_in)
-		walk_process(walk, &place)->place += generation;
-	return tables_block(chunk, index);
+		walk_process(walk, &place)->place += other;
+	return tables_page(store, kind, page);
 }
 #define WALK_ARM64 arm64
 #include "../../bpf/walk.bpf.h"

@@ -95,10 +95,10 @@ static void replaced(void **state)
 	unsigned reads;
 	registers(CODE(SP16), S(10), 0);
 	put(S(11), CODE(STOP));
-	block_reads = 0;
+	page_reads = 0;
 	EXPECT(COMPLETE, CODE(SP16), CODE(STOP));
-	reads = block_reads;
-	assert_true(reads >= 5 && reads < 30);
+	reads = page_reads;
+	assert_true(reads >= 3 && reads < 30);
 	for (uint32_t i = 1; i <= reads; i++) {
 		replace_in = i;
 		walk();
@@ -124,11 +124,11 @@ static void spoiled_blocks(void **state)
 	(void)state;
 	uint32_t seed = 1;
 	uint64_t place = store->windows[3].place;
-	struct block *b = store->chunk[PLACE_CHUNK(place)] + PLACE_FIRST(place);
+	struct block *b = store->page[PAGE_ROWS][PLACE_PAGE(place)];
 	for (int i = 0; i < 20000; i++) {
 		for (uint32_t k = 4; k < BLOCK_BYTES; k++) {
 			seed = seed * 1664525 + 1013904223;
-			b[PLACE_RULES(place)].bytes[k] =
+			b[PLACE_INDEX(place) + PLACE_RULES(place)].bytes[k] =
 			    seed >> 8 & 1 ? (uint8_t)(seed >> 24) : 255;
 		}
 		registers(0x400000 + (seed >> 8) % 0x10000, S(10), S(20));
