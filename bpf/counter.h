@@ -2,7 +2,8 @@
 /*
  * Every tick and every loss in the kernel, declared once: id, label, sentence. Kept per CPU, summed
  * by modules/kernel. The ids from LOST_FIRST on are losses: they also appear in the profile as a
- * frame `[lost: label]`. At rest, TAKEN = EMITTED + the sum of all losses.
+ * frame `[lost: label]`. At rest, TAKEN = EMITTED + the sum of all losses: ticks of the CPU's clock.
+ * What the other profiles lose has counters of its own, for it bears other values.
  */
 #pragma once
 
@@ -38,11 +39,30 @@
 #define KERNEL_COUNTERS(X)                                                                         \
 	X(IDLE, "idle", "ticks on an idle CPU")                                                    \
 	X(UNWANTED, "unwanted", "ticks in a process that no profile was asked for")                \
-	X(TAKEN, "taken", "samples begun")                                                         \
+	X(TAKEN, "taken", "samples of the CPU begun")                                                         \
 	X(EMITTED, "emitted", "samples handed to user space")                                      \
 	X(FRAMES, "frames", "user frames walked")                                                  \
 	X(FRAMES_FP, "frames by frame pointer", "user frames walked by frame pointer for want of rows") \
 	WALK_ENDS(X)                                                                               \
+	X(SWITCHES, "switches", "times that a thread was taken off a CPU")                         \
+	X(BLOCKS, "blocks", "times off the CPU of min_block_time_ns or longer")                    \
+	X(GATE_STACKS, "stacks at switches", "stacks taken as a thread left its CPU")              \
+	X(LOOK_STACKS, "stacks by looks", "stacks taken of threads that had left their CPU")       \
+	X(LOOK_GONE, "gone", "stacks dropped because the thread ran again meanwhile")              \
+	X(LOOK_FULL, "look full", "threads that a look had no room to tell of: the next one does") \
+	X(BLOCK_RING, "block ring full", "blocks that found the ring full, and were told later")   \
+	X(STORAGES, "threads followed", "threads that got room to be followed off the CPU")        \
+	X(STORAGES_ENDED, "threads let go", "of these, those that have ended")                     \
+	X(STORAGES_FAILED, "threads without room", "times that such room could not be had")        \
+	X(LOCKS_SHORT, "short lock waits", "waits for kernel locks below contention_threshold_ns") \
+	X(LOCKS_SHORT_NS, "short lock wait nanoseconds", "how long these were")                    \
+	X(LOCKS_UNSEEN, "lock waits unseen", "waits for kernel locks that found no place")         \
+	X(GATE_LOST, "stacks at switches lost", "of these, dropped: the time waits for another")  \
+	X(OFF_LOST, "blocks lost", "blocks of threads that ended whose time found the ring full")  \
+	X(OFF_LOST_NS, "block nanoseconds lost", "their time")                                     \
+	X(MEMORY_LOST, "memory samples lost", "samples of memory that were dropped")               \
+	X(LOCKS_LOST, "lock samples lost", "waits for kernel locks that were dropped")             \
+	X(LOCKS_LOST_NS, "lock nanoseconds lost", "their time")                                    \
 	X(LOST_RING, "ring full", "samples dropped because the ring was full")                     \
 	X(LOST_NESTED, "nested", "samples dropped because another was being taken on the same CPU") \
 	X(LOST_CPU, "cpu not known", "samples dropped on a CPU that has no scratch memory")       \

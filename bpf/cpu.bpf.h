@@ -14,16 +14,10 @@
 
 const volatile u64 cpu_period_ns = 10101010;
 
-static long walk_one(u32 index, struct scratch **x)
-{
-	(void)index;
-	return walk_step(&(*x)->walk);
-}
-
 SEC("perf_event")
 int cpu_tick(void *ctx)
 {
-	struct scratch *x = take_begin(ctx, ctx, SOURCE_CPU, cpu_period_ns);
+	struct scratch *x = take_begin(ctx, ctx, SOURCE_CPU, cpu_period_ns, !no_kernel_frames);
 	if (!x)
 		return 0;
 	if (x->walking)
@@ -61,7 +55,7 @@ static __always_inline void cpu_steps(void *ctx, struct scratch *x)
 SEC("perf_event")
 int cpu_tick_steps(void *ctx)
 {
-	struct scratch *x = take_begin(ctx, ctx, SOURCE_CPU, cpu_period_ns);
+	struct scratch *x = take_begin(ctx, ctx, SOURCE_CPU, cpu_period_ns, !no_kernel_frames);
 	if (x)
 		cpu_steps(ctx, x);
 	return 0;

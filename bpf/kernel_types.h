@@ -4,11 +4,13 @@
  * From the kernel's own type information (BTF) come offsets only, no definition is copied.
  */
 #pragma once
+#include <stdbool.h>
 #include "types.h"
 
 #define PF_KTHREAD 0x00200000
 #define PF_FORKNOEXEC 0x00000040 /* its first thread has run no exec since it was forked */
-#define PF_IO_WORKER 0x00000010 /* a thread of a process that never runs its code */
+#define PF_IO_WORKER 0x00000010	 /* a thread of a process that never runs its code */
+#define PF_EXITING 0x00000004
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -24,6 +26,49 @@ struct nsproxy {
 struct mm_struct {
 	unsigned long exec_vm, start_stack;
 };
+struct super_block {
+	unsigned long s_magic;
+};
+struct inode {
+	unsigned short i_mode;
+	struct super_block *i_sb;
+};
+struct file {
+	struct inode *f_inode;
+};
+struct vm_area_struct {
+	unsigned long vm_end;
+	struct file *vm_file;
+};
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+struct files_struct {
+	struct fdtable *fdt;
+};
+struct kernfs_node {
+	u64 id;
+};
+struct cgroup {
+	struct kernfs_node *kn;
+};
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+struct sched_info {
+	unsigned long long run_delay, last_arrival, last_queued;
+};
+struct rq {
+	u64 clock;
+};
+struct cfs_rq {
+	struct rq *rq;
+	int throttle_count;
+};
+struct sched_entity {
+	struct cfs_rq *cfs_rq;
+};
 typedef struct {
 	int counter;
 } atomic_t;
@@ -38,14 +83,48 @@ struct task_struct {
 	void *stack;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	u64 start_time; /* CLOCK_MONOTONIC, of the thread */
 	u64 start_boottime;
 	u32 parent_exec_id, self_exec_id; /* the low half: 64 bits since 5.7 */
 	char comm[16];
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
+	unsigned int __state;
+	int on_cpu;
+	unsigned int in_iowait : 1;
+	unsigned long nvcsw, nivcsw; /* times that it was switched out */
+	struct sched_info sched_info;
+	struct sched_entity se;
+	struct files_struct *files;
+	struct css_set *cgroups;
+};
+/* From 6.18 on a thread is taken off the run queue when its cgroup has used up its share. */
+struct task_struct___throttled {
+	bool throttled;
 };
 struct pt_regs {
-	u64 words; /* only the size of the whole is asked for */
+#if defined(__TARGET_ARCH_arm64)
+	u64 regs[31];
+	u64 orig_x0;
+	int syscallno;
+#else
+	unsigned long di, orig_ax;
+#endif
+};
+/* From 6.4 on it allocates wherever a program may run. */
+struct bpf_mem_alloc {
+	int percpu; /* no field is asked for */
+};
+struct bpf_local_storage_map {
+	struct bpf_mem_alloc selem_ma;
+};
+struct seq_file;
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 /* Before 5.5 the start time had another name. */
 struct task_struct___old {

@@ -10,6 +10,7 @@
  */
 #pragma once
 #include "counter.h"
+#include "reason.h"
 #include "types.h"
 
 #pragma GCC diagnostic push
@@ -20,11 +21,15 @@ enum record_kind {
 	RECORD_EXEC,
 	RECORD_EXIT,
 	RECORD_MMAP,
+	RECORD_BLOCK,
 };
 
-/* What a sample measures; also the index of its profile type. */
+/* What a sample measures. */
 enum sample_source {
-	SOURCE_CPU,
+	SOURCE_CPU,	/* value: nanoseconds */
+	SOURCE_OFF_CPU, /* value: see record_block */
+	SOURCE_MEMORY,	/* value: bytes that became resident */
+	SOURCE_LOCK,	/* value: nanoseconds that it waited for a lock of the kernel */
 	SOURCE_COUNT,
 };
 
@@ -36,7 +41,7 @@ struct record {
 };
 
 #define COMM_LEN 16
-#define FRAMES_MAX 1024 /* user frames at most, by configuration; the kernel part has its own 127 */
+#define FRAMES_MAX 1024 /* user frames at most, by configuration; the kernel part has its own */
 #define KERNEL_FRAMES_MAX 127
 
 /* A user frame: kind in the top byte, payload (an address so far) below. */
@@ -55,28 +60,56 @@ enum {
 
 struct record_sample {
 	struct record head;
-	u64 start_ns; /* start of the process (its first thread), CLOCK_BOOTTIME: identity with pid */
-	u64 value;    /* weight of this sample: nanoseconds for SOURCE_CPU */
+	u64 start_ns; /* of the process's first thread, CLOCK_BOOTTIME: identity with pid */
+	u64 value;    /* weight of this sample, in the unit of its source */
+	u64 object;   /* OFF_MUTEX: the futex; SOURCE_MEMORY: the address; SOURCE_LOCK: the lock */
 	u64 cgroup;   /* id in the cgroup v2 tree */
 	u32 pid;      /* process (tgid), in the initial pid namespace, as all ids here */
 	u32 tid;
 	u32 ppid;
 	u32 mnt_ns;	/* inode number of the mount namespace; 0: it has left it (exiting) */
-	u32 exec_pages; /* mm->exec_vm: changes when executable mappings come or go; 0: no mm (any more) */
+	u32 exec_pages; /* mm->exec_vm: changes with executable mappings; 0: no mm (any more) */
 	u32 cpu;
 	u32 mm_id; /* tells programs apart that one process was, one after the other */
 	u16 need_at;
-	u8 need; /* NEED_* */
+	u8 need;    /* NEED_* */
 	u8 in_user; /* 1: taken while user code ran */
 	u16 kernel_frames;
 	u16 user_frames;
-	u8 source;   /* enum sample_source */
-	u8 walk_end; /* enum walk_end */
+	u8 source;     /* enum sample_source */
+	u8 walk_end;   /* enum walk_end */
 	u8 kernel_cut; /* 1: the kernel part may be longer than what was walked */
 	u8 kernel_thread;
+	u32 block; /* SOURCE_OFF_CPU: see record_block */
+	u8 reason; /* enum off_reason; SOURCE_LOCK: enum kernel_lock */
+	u8 pad[3];
 	char comm[COMM_LEN];	     /* of the thread */
 	char process_comm[COMM_LEN]; /* of the process's first thread */
-	u64 frames[]; /* kernel frames leaf to root, then user frames leaf to root */
+	u64 frames[];		     /* kernel frames leaf to root, then user frames leaf to root */
+};
+
+/*
+ * Time off the CPU comes apart from the stack, which stands still while a thread is blocked, and is
+ * taken once a block: when the block begins, or later from outside.
+ *
+ *   sample of block 7, value 0    record_block 7: 10 s so far    record_block 7: the rest, last
+ *        |------------------------------|------------------------------|
+ *
+ * With block 0 a sample has no stack and bears time itself: VALUE ns of OBJECT blocks that no stack
+ * was taken of, for a reason from OFF_WITH_STACK on. All times of a thread add up to the time that
+ * it was not on a CPU.
+ */
+struct record_block {
+	struct record head;
+	u64 blocked_ns;	 /* for `reason`; of blocks without a stack that it stands for, too */
+	u64 runnable_ns; /* likewise: OFF_PREEMPTED, OFF_CGROUP or, after a block, OFF_SCHEDULER */
+	u32 pid;
+	u32 tid;
+	u32 block; /* of this thread, never 0 */
+	u32 count; /* this block and those that it stands for; 0 where that was told */
+	u8 reason; /* enum off_reason, below OFF_SHORT */
+	u8 last;   /* 1: the block is over, its stack is no longer needed */
+	u8 pad[6];
 };
 
 struct record_task { /* RECORD_EXEC, RECORD_EXIT: of processes */

@@ -64,11 +64,12 @@ static __always_inline enum user_mode mode_of(u64 cs)
 #define KNOWN_IN_KERNEL (WALK_KNOWN & ~(1ull << 2 | 1ull << 11))
 #endif
 
-/* Where the kernel put TASK's user registers aside. */
+/* Where the kernel put TASK's user registers aside. Of another task than the current one its type
+ * must be known. */
 static __always_inline const void *task_regs(struct task_struct *task)
 {
 	if (use_task_regs)
-		return (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+		return (const void *)bpf_task_pt_regs(task);
 	return BPF_CORE_READ(task, stack) + kernel_stack_bytes - bpf_core_type_size(struct pt_regs);
 }
 

@@ -34,7 +34,17 @@ const volatile u64 wake_gap_ns = 20000000; /* between two samples of a CPU that 
 #define WAKE_BURST 16
 #define WAKE_PRICE 4
 
-#define walk_read(w, to, size, from) (!bpf_probe_read_user(to, size, (const void *)(from)))
+/* User memory: the current task's, or a copy of another's (look.bpf.h). */
+static __always_inline bool walk_read(struct walk *w, void *to, u32 size, u64 from)
+{
+	if (!w->copy)
+		return !bpf_probe_read_user(to, size, (const void *)from);
+	u64 at = from - w->copy_at;
+	if (at < w->copy_bytes && at + size <= w->copy_bytes)
+		return !bpf_probe_read_kernel(to, size, (const void *)(w->copy + at));
+	w->missed_at = from;
+	return false;
+}
 #define walk_process(w, at) table_process((w)->pid, (w)->mm_id, at)
 #define walk_window(w, index) table_window(index)
 #define walk_page(w, kind, page) table_page(kind, page)
@@ -120,7 +130,9 @@ static __always_inline struct task_struct *current_task(void)
 	return use_task_btf ? bpf_get_current_task_btf() : (void *)bpf_get_current_task();
 }
 
-static __always_inline void fill_task(struct record_sample *s, struct task_struct *task)
+/* CURRENT: TASK is the current one. */
+static __always_inline void fill_task(
+    struct record_sample *s, struct task_struct *task, bool current)
 {
 	struct task_struct *leader = OF_TASK(task, group_leader, group_leader);
 	s->start_ns = use_task_btf ? leader->start_boottime : start_of(leader);
@@ -128,8 +140,13 @@ static __always_inline void fill_task(struct record_sample *s, struct task_struc
 	s->mnt_ns = OF_TASK(task, nsproxy->mnt_ns->ns.inum, nsproxy, mnt_ns, ns.inum);
 	s->exec_pages = (u32)OF_TASK(task, mm->exec_vm, mm, exec_vm);
 	s->mm_id = fold((u64)BPF_CORE_READ(task, mm)); /* a number only where a helper reads it */
-	s->cgroup = bpf_get_current_cgroup_id();
-	bpf_get_current_comm(s->comm, sizeof(s->comm));
+	if (current) {
+		s->cgroup = bpf_get_current_cgroup_id();
+		bpf_get_current_comm(s->comm, sizeof(s->comm));
+	} else {
+		s->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+		bpf_probe_read_kernel(s->comm, sizeof(s->comm), task->comm);
+	}
 	if (s->pid == s->tid)
 		__builtin_memcpy(s->process_comm, s->comm, sizeof(s->comm));
 	else
@@ -211,8 +228,23 @@ static __always_inline struct scratch *scratch_of_cpu(void)
 	return bpf_map_lookup_elem(&scratches, &cpu);
 }
 
+/* A sample of SOURCE that bears VALUE is dropped. A stack of a block bears none: its time stays. */
+static __always_inline void lose(u8 source, u64 value, u32 cause)
+{
+	if (source == SOURCE_CPU) {
+		count(cause, 1);
+	} else if (source == SOURCE_MEMORY) {
+		count(KERNEL_MEMORY_LOST, 1);
+	} else if (source == SOURCE_LOCK) {
+		count(KERNEL_LOCKS_LOST, 1);
+		count(KERNEL_LOCKS_LOST_NS, value);
+	} else {
+		count(KERNEL_GATE_LOST, 1);
+	}
+}
+
 /* This CPU's, taken: not NULL where a sample is to be taken. */
-static __always_inline struct scratch *scratch_take(u32 pid)
+static __always_inline struct scratch *scratch_take(u32 pid, u8 source, u64 value)
 {
 	if (!pid) {
 		count(KERNEL_IDLE, 1);
@@ -222,51 +254,56 @@ static __always_inline struct scratch *scratch_take(u32 pid)
 		count(KERNEL_UNWANTED, 1);
 		return 0;
 	}
-	count(KERNEL_TAKEN, 1);
+	if (source == SOURCE_CPU)
+		count(KERNEL_TAKEN, 1);
 	struct scratch *x = scratch_of_cpu();
 	if (!x) {
-		count(KERNEL_LOST_CPU, 1);
+		lose(source, value, KERNEL_LOST_CPU);
 		return 0;
 	}
 	if (x->busy) {
-		count(KERNEL_LOST_NESTED, 1);
+		lose(source, value, KERNEL_LOST_NESTED);
 		return 0;
 	}
 	x->busy = 1;
 	return x;
 }
 
-/*
- * VALUE is the weight in the unit of SOURCE. REGS: of the sample, as in the user ABI; NULL: the
- * source has none. The result is NULL, or to be given to take_end, after the walk where `walking`.
- */
-static __always_inline struct scratch *take_begin(void *ctx, const u64 *regs, u8 source, u64 value)
+/* All of a sample but its stacks. */
+static __always_inline void take_head(
+    struct record_sample *s, struct task_struct *task, bool current, u8 source, u64 value)
 {
-	u64 id = bpf_get_current_pid_tgid();
-	struct scratch *x = scratch_take((u32)(id >> 32));
-	if (!x)
-		return 0;
-	struct record_sample *s = (struct record_sample *)x->words;
-	struct walk *w = &x->walk;
-	struct task_struct *task = current_task();
-	u32 flags = OF_TASK(task, flags, flags);
-	bool in_user = regs && mode_of(OF_SAMPLE(regs, REGS_MODE)) != MODE_KERNEL;
 	s->head.kind = RECORD_SAMPLE;
+	s->head.size = sizeof(*s);
 	s->head.time_ns = bpf_ktime_get_ns();
 	s->value = value;
+	s->object = 0;
 	s->source = source;
+	s->block = 0;
+	s->reason = 0;
 	s->cpu = bpf_get_smp_processor_id();
-	s->pid = w->pid = (u32)(id >> 32);
-	s->tid = (u32)id;
-	fill_task(s, task);
+	s->pid = (u32)OF_TASK(task, tgid, tgid);
+	s->tid = (u32)OF_TASK(task, pid, pid);
+	fill_task(s, task, current);
+	s->in_user = 0;
+	s->kernel_thread = !!(OF_TASK(task, flags, flags) & PF_KTHREAD);
+	s->kernel_frames = s->user_frames = 0;
+	s->kernel_cut = 0;
+	s->walk_end = WALK_END_NONE;
+	s->need = 0;
+	s->need_at = 0;
+}
+
+/* The head is there. REGS: as below. */
+static __always_inline void take_user(
+    struct scratch *x, const u64 *regs, bool in_user, struct task_struct *task)
+{
+	struct record_sample *s = (struct record_sample *)x->words;
+	struct walk *w = &x->walk;
+	u32 flags = OF_TASK(task, flags, flags);
+	w->pid = s->pid;
 	w->mm_id = s->mm_id;
 	w->seconds = (u32)(s->head.time_ns / 1000000000);
-	s->in_user = in_user;
-	s->kernel_thread = !!(flags & PF_KTHREAD);
-	s->kernel_frames = 0;
-	s->kernel_cut = 0;
-	if (!no_kernel_frames && !in_user)
-		walk_kernel(ctx, s);
 	w->n = w->by_fp = 0;
 	w->end = WALK_END_NONE;
 	w->need = w->loading = 0;
@@ -274,7 +311,34 @@ static __always_inline struct scratch *take_begin(void *ctx, const u64 *regs, u8
 	/* One that is ending has let go of its memory, and its user stack with it. */
 	x->walking = !no_user_frames && s->mm_id && !(flags & (PF_KTHREAD | PF_IO_WORKER)) &&
 		     begin_user(w, regs, in_user, task);
+}
+
+/*
+ * VALUE is the weight in the unit of SOURCE. REGS: of the sample, as in the user ABI; NULL: the
+ * source has none. KERNEL: with kernel frames. The result is NULL, or to be given to take_end,
+ * after the walk where `walking`.
+ */
+static __always_inline struct scratch *take_begin(
+    void *ctx, const u64 *regs, u8 source, u64 value, bool kernel)
+{
+	struct scratch *x = scratch_take((u32)(bpf_get_current_pid_tgid() >> 32), source, value);
+	if (!x)
+		return 0;
+	struct record_sample *s = (struct record_sample *)x->words;
+	struct task_struct *task = current_task();
+	bool in_user = regs && mode_of(OF_SAMPLE(regs, REGS_MODE)) != MODE_KERNEL;
+	take_head(s, task, true, source, value);
+	s->in_user = in_user;
+	if (kernel && !in_user)
+		walk_kernel(ctx, s);
+	take_user(x, regs, in_user, task);
 	return x;
+}
+
+static long walk_one(u32 index, struct scratch **x)
+{
+	(void)index;
+	return walk_step(&(*x)->walk);
 }
 
 /*
@@ -315,11 +379,11 @@ static __always_inline bool wants_wake(struct scratch *x, u64 now)
 	}
 }
 
-static __always_inline void take_end(struct scratch *x)
+/* The walk's results into the record; its size. */
+static __always_inline u32 take_finish(struct scratch *x)
 {
 	struct record_sample *s = (struct record_sample *)x->words;
 	const struct walk *w = &x->walk;
-	u64 wake = BPF_RB_NO_WAKEUP;
 	s->user_frames = (u16)w->n;
 	s->need = w->need;
 	s->need_at = w->need_at;
@@ -328,15 +392,26 @@ static __always_inline void take_end(struct scratch *x)
 	count(KERNEL_FRAMES_FP, w->by_fp);
 	if (w->end != WALK_END_NONE)
 		count(KERNEL_WALK(w->end), 1);
-	if (wants_wake(x, s->head.time_ns))
-		wake = BPF_RB_FORCE_WAKEUP;
 	u32 size = sizeof(*s) + 8 * ((u32)s->kernel_frames + s->user_frames);
 	s->head.size = size;
 	if (size > sizeof(*s) + 8 * (KERNEL_FRAMES_MAX + user_frames_max))
 		size = sizeof(*s); /* cannot be; for the verifier */
-	if (bpf_ringbuf_output(&ring, s, size, wake))
-		count(KERNEL_LOST_RING, 1);
-	else
+	return size;
+}
+
+/* False: the ring was full. */
+static __always_inline bool take_end(struct scratch *x)
+{
+	struct record_sample *s = (struct record_sample *)x->words;
+	u64 wake = BPF_RB_NO_WAKEUP;
+	u32 size = take_finish(x);
+	if (wants_wake(x, s->head.time_ns))
+		wake = BPF_RB_FORCE_WAKEUP;
+	bool out = !bpf_ringbuf_output(&ring, s, size, wake);
+	if (!out)
+		lose(s->source, s->value, KERNEL_LOST_RING);
+	else if (s->source == SOURCE_CPU)
 		count(KERNEL_EMITTED, 1);
 	x->busy = 0;
+	return out;
 }

@@ -3,7 +3,11 @@
 #include "tables.bpf.h"
 #include "take.bpf.h"
 #include "cpu.bpf.h"
+#include "memory.bpf.h"
 #include "task.bpf.h"
 #include "name.bpf.h"
+#include "off.bpf.h"
+#include "look.bpf.h"
+#include "lock.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -3,7 +3,7 @@
  * A walk over a user stack, and where BPF keeps it while it builds the sample: per CPU, for 512
  * bytes of BPF stack are too few.
  *
- *   scratch[cpu] = { busy, walking, wake_ns, walk, record_sample, frames }
+ *   scratch[cpu] = { busy, walking, wake_ns, gate, walk, record_sample, frames }
  */
 #pragma once
 #include "record.h"
@@ -55,10 +55,13 @@ struct walk {
 	u32 by_fp;	/* of their callers: found by frame pointer for want of rows */
 	u32 switches;	/* times that a frame pointer led to another stack */
 	u32 zero;	/* always; the verifier does not know that */
-	u16 rule;	/* the rule's number, on its way through memory: see row_in */
-	u16 need_at;	/* as in record_sample */
-	u8 need, end;	/* likewise; end: enum walk_end, valid when a step returned 1 */
-	u8 exact;	/* pc is where the CPU was: no call lies before it */
+	u64 copy;	/* of a part of the stack, where that is not the current task's; else 0 */
+	u64 copy_at, copy_bytes; /* what it is of */
+	u64 missed_at;		 /* an address that was wanted outside of it; 0: none */
+	u16 rule;		 /* the rule's number, on its way through memory: see row_in */
+	u16 need_at;		 /* as in record_sample */
+	u8 need, end;		 /* likewise; end: enum walk_end, valid when a step returned 1 */
+	u8 exact;		 /* pc is where the CPU was: no call lies before it */
 	u8 fp_known;
 	u8 sp_known; /* arm64: a frame pointer says where a frame is, not where it ends */
 	u8 guess;    /* the end of the walk where pc, found by frame pointer, is no code; 0: none */
@@ -71,6 +74,8 @@ struct scratch {
 	u32 busy;    /* a sample is being taken; guards against one that interrupts it */
 	u32 walking; /* its user stack is to be walked */
 	u64 wake_ns; /* from then on a sample may wake user space again */
+	u64 gate_ns; /* see off.bpf.h */
+	u32 gate_us, gate_sum;
 	struct walk walk;
 	u64 words[]; /* a record_sample with its frames */
 };

@@ -3,6 +3,7 @@
 #include "command.h"
 #include "../base/base.h"
 #include "../net/net.h"
+#include "../path/path.h"
 
 #include <errno.h>
 #include <linux/magic.h>
@@ -138,17 +139,31 @@ static int add_cgroups(const char **list, const char *verb, const char *option, 
 	return status;
 }
 
-static int check_types(const char *verb, const char *option, const char *list)
+static int add_types(struct arguments *a, const char *verb, const char *option, const char *list)
 {
 	for (const char *at = list;; at++) {
 		size_t n = strcspn(at, ",");
-		if (n != 3 || strncmp(at, "cpu", 3))
-			return usage(
-			    verb, option, *list ? list : "\"\"", "this version takes cpu only");
+		int t = 0;
+		while (t < PATH_TYPE_COUNT &&
+		       (strlen(path_type_name(t)) != n || strncmp(at, path_type_name(t), n) != 0))
+			t++;
+		if (t == PATH_TYPE_COUNT)
+			return usage(verb, option, *list ? list : "\"\"",
+			    "not of cpu, offcpu, wall, mutex and memory, with commas between them");
+		a->types |= 1u << t;
 		at += n;
 		if (!*at)
 			return 0;
 	}
+}
+
+static int add_one_type(
+    struct arguments *a, const char *verb, const char *option, const char *value)
+{
+	int status = add_types(a, verb, option, value);
+	return status || !(a->types & (a->types - 1))
+		   ? status
+		   : usage(verb, option, value, "one type at a time");
 }
 
 static int add_flag(struct arguments *a, const char *verb, const char *flag)
@@ -177,6 +192,7 @@ enum option_id {
 	CGROUP,
 	ALL,
 	TYPES,
+	ONE_TYPE,
 	RATE,
 	DURATION,
 	OUTPUT,
@@ -204,7 +220,9 @@ static const struct option {
     {CGROUP, 'p', {"--cgroup"}, "PATH[,PATH...]",
 	"cgroups and all below them: /system.slice, or /sys/fs/cgroup/system.slice"},
     {ALL, 'p', {"--all"}, NULL, "every process of the node, as without a selection"},
-    {TYPES, 't', {"-t", "--type"}, "TYPE", "what to profile; this version knows cpu"},
+    {TYPES, 't', {"-t", "--type"}, "TYPE[,TYPE...]",
+	"what to profile: cpu, offcpu, wall, mutex, memory (cpu)"},
+    {ONE_TYPE, 'T', {"-t", "--type"}, "TYPE", "one of cpu, offcpu, wall, mutex, memory (cpu)"},
     {RATE, 'F', {"-F", "--frequency"}, "HZ", "samples a second and CPU, 1 to 1000 (99)"},
     {DURATION, 'd', {"-d", "--duration"}, "TIME",
 	"how long: 10s, 500ms, 2m, 1h (10s, or as long as COMMAND)"},
@@ -267,7 +285,9 @@ static int take(
 		a->all = true;
 		return 0;
 	case TYPES:
-		return check_types(verb, option, value);
+		return add_types(a, verb, option, value);
+	case ONE_TYPE:
+		return add_one_type(a, verb, option, value);
 	case RATE:
 		return add_rate(a, verb, option, value);
 	case DURATION:

@@ -15,6 +15,7 @@ struct arguments {
 	const char *comms[SELECTED_MAX + 1], *containers[SELECTED_MAX + 1],
 	    *cgroups[SELECTED_MAX + 1];
 	bool all;
+	uint32_t types;	      // -t: 1 << enum path_type; 0: not given
 	uint64_t duration_ns; // 0: not given
 	uint64_t count;	      // -n
 	const char *output, *source, *base, *config_file;
@@ -27,11 +28,11 @@ struct arguments {
 	bool help;
 };
 
-// Which of the options above a command takes, by letter: p(id, comm, container, cgroup, all), t, F,
-// d, i (d as an interval), o, s(ource), b(ase), n, f(orm), x (a command after --), 2 (two plain
-// arguments at most); and ! for one without configuration, that takes neither --config nor flags.
-// Comma lists are cut up in ARGV itself. 0, or EXIT_USAGE after one line on stderr that names the
-// thing, the value and the way out.
+// Which of the options above a command takes, by letter: p(id, comm, container, cgroup, all), t, T
+// (one type), F, d, i (d as an interval), o, s(ource), b(ase), n, f(orm), x (a command after --), 2
+// (two plain arguments at most); and ! for one without configuration, that takes neither --config
+// nor flags. Comma lists are cut up in ARGV itself. 0, or EXIT_USAGE after one line on stderr that
+// names the thing, the value and the way out.
 int arguments_parse(struct arguments *a, int argc, char **argv, const char *takes);
 // A line for each option that TAKES stands for.
 void arguments_help(const char *takes, struct text *out);

@@ -14,20 +14,24 @@ const struct command commands[] = {
 	"unless told, and writes profiles to `output.directory` where that is set. SIGHUP reads\n"
 	"the configuration again.\n"},
     {"record", command_record, "ptFdosx",
-	"[SELECTION] [-t TYPE] [-F HZ] [-d TIME] [-o FILE] [--source FILE.rec | -- COMMAND...]",
+	"[SELECTION] [-t TYPE,...] [-F HZ] [-d TIME] [-o FILE] [--source FILE.rec | -- COMMAND...]",
 	"one capture, into one file",
 	"The suffix of FILE says the format: .pb.gz (pprof), .html (a flame graph in one file),\n"
 	".folded, .json (speedscope), .rec (a recording, for --source); profile.pb.gz unless "
 	"told.\n"
+	"Several types are as many files: -t cpu,offcpu -o x.html writes x.cpu.html and\n"
+	"x.offcpu.html; a recording holds all of them.\n"
 	"A COMMAND is profiled with all that it starts, until it ends; that it failed is told, "
 	"and\n"
 	"the exit status is telegen's own.\n"},
-    {"top", command_top, "ptFin", "[SELECTION] [-t TYPE] [-F HZ] [-d TIME] [-n COUNT]",
+    {"top", command_top, "pTFin", "[SELECTION] [-t TYPE] [-F HZ] [-d TIME] [-n COUNT]",
 	"hottest functions and processes, live", NULL},
-    {"convert", command_convert, "bo2", "IN [--base OTHER] -o OUT",
+    {"convert", command_convert, "bTo2", "IN [-t TYPE] [--base OTHER] -o OUT",
 	"between formats; with --base a differential flame graph",
 	"IN and OTHER are pprof or recordings, - is standard input. The suffix of OUT says the\n"
-	"format: .pb.gz .html .folded .json. Large profiles take a larger --memory_limit.\n"},
+	"format: .pb.gz .html .folded .json. -t chooses of a recording that holds several "
+	"types.\n"
+	"Large profiles take a larger --memory_limit.\n"},
     {"check", command_check, "!", "", "what this machine permits, what is missing, what to do",
 	"Exit status 3 where CPU profiles are not possible.\n"},
     {"config", command_config, "f", "[--defaults|--example|--man|--OPTION=VALUE...]",

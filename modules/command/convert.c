@@ -95,8 +95,9 @@ static void say_no_memory(const struct arguments *a, const struct config *config
 static int convert(const struct arguments *a, const struct config *config)
 {
 	int error = 0, base_error = 0, status = EXIT_FAILED;
-	struct profile *p = input_profile(a->rest[0], config, &error);
-	struct profile *base = p && a->base ? input_profile(a->base, config, &base_error) : NULL;
+	struct profile *p = input_profile(a->rest[0], config, a->types, &error);
+	struct profile *base =
+	    p && a->base ? input_profile(a->base, config, a->types, &base_error) : NULL;
 	if (p && base && !same_values(p, base))
 		log_error(
 		    "convert: --base: %s: measures something else than %s", a->base, a->rest[0]);

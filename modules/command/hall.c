@@ -14,7 +14,8 @@
 #define LISTED_MAX 8192u // processes in the kernel's table, where a filter wants one
 #define HISTORY_SHARE 6	 // of memory_limit
 #define SECONDS_MAX 300
-#define LOOK_NS (20 * NS_PER_MS) // between looks whether the first scan is through
+#define LOOK_NS (20 * NS_PER_MS)   // between looks whether the first scan is through
+#define MEMORY_PERIOD (1ull << 20) // bytes that become resident between two stacks
 
 static int fail(char *why, size_t size, int status, const char *what, int error)
 {
@@ -28,11 +29,37 @@ static int open_filter(struct hall *h, char *why, size_t size)
 	return h->filter ? 0 : errno == EINVAL ? EXIT_USAGE : EXIT_FAILED;
 }
 
+#define OFF_CPU (1u << PATH_OFF_CPU | 1u << PATH_WALL | 1u << PATH_MUTEX)
+
+// What the configuration wants profiles of.
+static uint32_t types_of(const struct config *c)
+{
+	return (uint32_t)c->profiling_cpu_enabled << PATH_CPU |
+	       (uint32_t)c->profiling_off_cpu_enabled << PATH_OFF_CPU |
+	       (uint32_t)c->profiling_wall_enabled << PATH_WALL |
+	       (uint32_t)c->profiling_mutex_enabled << PATH_MUTEX |
+	       (uint32_t)c->profiling_memory_enabled << PATH_MEMORY;
+}
+
+// How often the CPU's clock ticks: for cpu, or where only wall wants it, for that; ns, 0: never.
+static uint64_t period_of(const struct config *c, uint32_t types)
+{
+	return types & 1u << PATH_CPU	 ? NS_PER_S / c->profiling_cpu_sample_rate
+	       : types & 1u << PATH_WALL ? NS_PER_S / c->profiling_wall_sample_rate
+					 : 0;
+}
+
 static int open_kernel(struct hall *h, char *why, size_t size)
 {
 	const struct hall_options *o = &h->options;
 	const struct config *c = o->config;
 	struct kernel_options ko = {
+	    .off_cpu = h->types & OFF_CPU,
+	    .off_cpu_min_ns = c->profiling_off_cpu_min_block_time_ns,
+	    .off_cpu_kernel = c->profiling_off_cpu_kernel_stacks,
+	    .memory_period = h->types & 1u << PATH_MEMORY ? MEMORY_PERIOD : 0,
+	    .locks = h->types & 1u << PATH_MUTEX,
+	    .lock_min_ns = c->profiling_mutex_contention_threshold_ns,
 	    .cpu_period_ns = h->period_ns,
 	    .cycles = c->profiling_cpu_event == 1,
 	    .max_depth = (uint32_t)c->profiling_cpu_max_stack_depth,
@@ -150,82 +177,6 @@ static int ready(void *arg, char *why, size_t size)
 	return -EAGAIN;
 }
 
-// What the walker's tables cost and hold, a row each.
-static void unwind_metrics(const struct unwind *u, struct text *t)
-{
-	struct unwind_figures f;
-	unwind_figures(u, &f);
-	const struct {
-		const char *name, *kind, *help;
-		uint64_t value;
-	} rows[] = {
-#define GAUGE(field, text) {.name = #field, .kind = "gauge", .help = text, .value = f.field}
-#define COUNTER(field, text)                                                                       \
-	{                                                                                          \
-		.name = #field "_total", .kind = "counter", .help = text, .value = f.field         \
-	}
-	    GAUGE(bytes, "memory of the unwind tables, within unwind.memory"),
-	    GAUGE(pages, "pages of unwind tables"),
-	    GAUGE(windows, "MiBs of code whose unwind rows are loaded"),
-	    GAUGE(rows, "unwind rows loaded"),
-	    GAUGE(row_bytes, "bytes of the unwind rows loaded"),
-	    GAUGE(processes, "processes whose mappings the walker has"),
-	    COUNTER(built_rows, "unwind rows built"),
-	    {"build_nanoseconds_total", "counter", "CPU time of building unwind rows", f.build_ns},
-	    COUNTER(loads, "MiBs of code whose unwind rows were loaded"),
-	    COUNTER(evicted, "of these, dropped to make room"),
-	    COUNTER(refused, "of these, not loaded: unwind.memory was full"),
-	    COUNTER(failed, "of these, not to be had from their files"),
-#undef COUNTER
-#undef GAUGE
-	};
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		text_printf(t,
-		    "# HELP telegen_unwind_%s %s\n# TYPE telegen_unwind_%s %s\n"
-		    "telegen_unwind_%s %lu\n",
-		    rows[i].name, rows[i].help, rows[i].name, rows[i].kind, rows[i].name,
-		    rows[i].value);
-}
-
-static void metrics(void *arg, struct text *t)
-{
-	struct hall *h = arg;
-	struct path_totals totals;
-	uint64_t counters[KERNEL_COUNTER_COUNT], runs;
-	path_totals(h->path, &totals);
-	text_printf(t,
-	    "# HELP telegen_samples_delivered_total samples in profiles under their stacks\n"
-	    "# TYPE telegen_samples_delivered_total counter\n"
-	    "telegen_samples_delivered_total{type=\"cpu\"} %lu\n"
-	    "# HELP telegen_samples_lost_total samples that profiles show as lost, by cause\n"
-	    "# TYPE telegen_samples_lost_total counter\n"
-	    "telegen_samples_lost_total{type=\"cpu\"} %lu\n",
-	    totals.delivered, totals.lost);
-	if (!h->kernel || kernel_counters(h->kernel, counters) < 0)
-		return;
-	text_puts(t, "# HELP telegen_kernel_total what the BPF programs counted\n"
-		     "# TYPE telegen_kernel_total counter\n");
-	for (int i = 0; i < KERNEL_COUNTER_COUNT; i++)
-		text_printf(t, "telegen_kernel_total{event=\"%s\"} %lu\n",
-		    kernel_counter_label((enum kernel_counter)i), counters[i]);
-	text_printf(t,
-	    "# HELP telegen_bpf_map_bytes memory of BPF maps\n# TYPE telegen_bpf_map_bytes gauge\n"
-	    "telegen_bpf_map_bytes %lu\n",
-	    kernel_map_bytes(h->kernel));
-	uint64_t ns = kernel_run_time(h->kernel, &runs);
-	text_printf(t,
-	    "# HELP telegen_bpf_run_nanoseconds_total run time of BPF programs; 0 unless "
-	    "kernel.bpf_stats_enabled is 1\n# TYPE telegen_bpf_run_nanoseconds_total counter\n"
-	    "telegen_bpf_run_nanoseconds_total %lu\n",
-	    ns);
-	text_printf(t,
-	    "# HELP telegen_cpus CPUs that are profiled\n# TYPE telegen_cpus gauge\n"
-	    "telegen_cpus %u\n",
-	    kernel_cpus(h->kernel));
-	if (h->unwind)
-		unwind_metrics(h->unwind, t);
-}
-
 static void flush(void *arg)
 {
 	struct hall *h = arg;
@@ -268,7 +219,7 @@ static int open_serve(struct hall *h, char *why, size_t size)
 	    .collection_ns = c->profiling_collection_interval,
 	    .health = health,
 	    .ready = ready,
-	    .metrics = metrics,
+	    .metrics = hall_metrics,
 	    .flush = flush,
 	    .arg = h,
 	};
@@ -289,14 +240,16 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	const struct config *c = options->config;
 	int status;
 	*h = (struct hall){.options = *options, .history = options->history, .tape = options->tape};
-	h->period_ns = c->profiling_cpu_enabled ? NS_PER_S / c->profiling_cpu_sample_rate : 0;
+	h->types = options->types ? options->types : types_of(c);
+	h->period_ns = period_of(c, h->types);
 	h->budget = budget_new(c->memory_limit, "/sys/fs/cgroup", "/proc/self/cgroup");
 	h->loop = loop_new();
 	h->proc = proc_new("/proc");
 	if (!h->budget || !h->loop || !h->proc)
 		return fail(why, size, EXIT_FAILED, "starting", errno);
-	if (!h->period_ns && !options->source) {
-		snprintf(why, size, "profiling.cpu.enabled: false: no profiler is left to run");
+	if (!h->types && !options->source) {
+		snprintf(why, size,
+		    "profiling.cpu.enabled: false: no profiler is left to run: enable one");
 		return EXIT_USAGE;
 	}
 	if (options->source && (status = open_source(h, why, size)))
@@ -315,7 +268,10 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	    .collection_ns =
 		options->window_ns ? options->window_ns : c->profiling_collection_interval,
 	    .upload_ns = c->profiling_upload_interval,
+	    .types = h->types,
 	    .period_ns = h->period_ns,
+	    .memory_period = MEMORY_PERIOD,
+	    .lock_min_ns = c->profiling_mutex_contention_threshold_ns,
 	    .offline = options->source != NULL,
 	    .on_window = options->on_window,
 	    .arg = options->arg,
@@ -370,6 +326,30 @@ static void on_look(void *arg)
 	text_free(&selection);
 }
 
+// Each profiler starts by itself: what one lacks keeps no other from running. False where none is
+// left.
+static bool register_profilers(struct hall *h)
+{
+	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
+		const char *why = (1u << t) & OFF_CPU ? kernel_off_cpu_why(h->kernel)
+				  : t == PATH_MEMORY  ? kernel_memory_why(h->kernel)
+						      : NULL;
+		if (!(h->types & 1u << t))
+			continue;
+		if (why) {
+			log_warn("profiler %s is left out: %s", path_type_name(t), why);
+			h->types &= ~(1u << t);
+			path_leave_out(h->path, 1u << t);
+		} else {
+			log_info("registered profiler: %s", path_type_name(t));
+			if (t == PATH_MUTEX && kernel_locks_why(h->kernel))
+				log_warn("mutex: locks of the kernel are left out: %s",
+				    kernel_locks_why(h->kernel));
+		}
+	}
+	return h->types;
+}
+
 int hall_start(
     struct hall *h, void (*replayed)(void *arg, int result), void *arg, char *why, size_t size)
 {
@@ -381,7 +361,10 @@ int hall_start(
 	error = kernel_start(h->kernel, why, size);
 	if (error)
 		return error == -EPERM || error == -EACCES ? EXIT_FORBIDDEN : EXIT_FAILED;
-	log_info("registered profiler: cpu");
+	if (!register_profilers(h)) {
+		snprintf(why, size, "no profiler is left to run: see `telegen check`");
+		return EXIT_FORBIDDEN;
+	}
 	reach_say(h->proc, h->options.pids, h->options.pid_count);
 	error = path_start(h->path, h->kernel);
 	if (!error && !h->options.pid_count && filter_asks(h->filter)) {

@@ -26,12 +26,13 @@ struct hall_options {
 	const char *const *containers;
 	const char *const *cgroups;
 	bool all;
+	uint32_t types;		  // 1 << enum path_type; 0: those of the configuration
 	const char *source;	  // a recording in place of the kernel, or NULL
 	struct tape_writer *tape; // to record to (taken over), or NULL
 	uint64_t window_ns;	  // 0: profiling.collection_interval
 	bool keeps;		  // history, directory and endpoint, as `run` has them
 	struct history *history;  // to go on with (taken over), or NULL
-	void (*on_window)(void *arg, const struct profile *p);
+	void (*on_window)(void *arg, enum path_type type, const struct profile *p);
 	void *arg;
 };
 
@@ -52,7 +53,8 @@ struct hall {
 	struct tape_writer *tape;
 	struct tape_reader *source;
 	struct timer *look;
-	uint64_t period_ns;
+	uint32_t types;	    // 1 << enum path_type
+	uint64_t period_ns; // between two ticks of the CPU's clock; 0: there are none
 };
 
 // 0; or an exit status, with one line in WHY. hall_close undoes what was done.
@@ -61,6 +63,7 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 int hall_start(
     struct hall *h, void (*replayed)(void *arg, int result), void *arg, char *why, size_t size);
 void hall_close(struct hall *h);
+void hall_metrics(void *h, struct text *out); // serve_options.metrics
 // False where processes are selected by what they are (not by pid), and none was there at
 // hall_start or used the CPU since; true while that is not known yet. hall_say_unmatched says it on
 // stderr for VERB.

@@ -262,7 +262,8 @@ const char *input_name(const char *path)
 	return strcmp(path, "-") ? path : "standard input";
 }
 
-struct profile *input_profile(const char *path, const struct config *config, int *error)
+struct profile *input_profile(
+    const char *path, const struct config *config, uint32_t types, int *error)
 {
 	struct input in;
 	struct profile *p = NULL;
@@ -275,7 +276,7 @@ struct profile *input_profile(const char *path, const struct config *config, int
 	} else if (!S_ISREG(in.st.st_mode)) {
 		say(&in, "a recording in a pipe: put it into a file");
 	} else {
-		p = replay_profile(in.path ? in.path : "/dev/stdin", config);
+		p = replay_profile(in.path ? in.path : "/dev/stdin", config, types);
 		if (p)
 			profile_seal(p);
 		*error = p ? 0 : -EINVAL;

@@ -30,6 +30,7 @@ struct record_run {
 	const struct arguments *arguments;
 	const char *output;
 	struct merged merged;	// all windows
+	uint32_t types;		// 1 << enum path_type
 	struct file_sink file;	// of a recording
 	struct targets targets; // of -p, where no command says how long
 	pid_t child;		// 0: none
@@ -127,16 +128,18 @@ static void on_progress(void *arg)
 	show(line);
 }
 
-static void on_window(void *arg, const struct profile *p)
+static void on_window(void *arg, enum path_type type, const struct profile *p)
 {
 	struct record_run *r = arg;
-	merged_add(&r->merged, p);
+	if (merged_add(&r->merged, type, p) < 0)
+		r->merged.left_out = true;
 }
 
 // What was recorded so far survives us; where it cannot be written there is no point in going on.
-static void on_tape_window(void *arg, const struct profile *p)
+static void on_tape_window(void *arg, enum path_type type, const struct profile *p)
 {
 	struct record_run *r = arg;
+	(void)type;
 	(void)p;
 	if (tape_flush(r->hall.tape) < 0)
 		end(r);
@@ -277,44 +280,93 @@ static int close_tape(struct record_run *r)
 	return EXIT_FAILED;
 }
 
+// Where the profile of TYPE goes: several go to files of their own, out.pb.gz to out.cpu.pb.gz.
+static void output_of(
+    const struct record_run *r, enum path_type type, bool several, char *path, size_t size)
+{
+	const char *dot = strrchr(r->output, '.');
+	if (!several || !dot) {
+		text_copy(path, size, r->output);
+		return;
+	}
+	if (!strcmp(dot, ".gz") && dot - r->output > 3 && !strncmp(dot - 3, ".pb", 3))
+		dot -= 3;
+	snprintf(
+	    path, size, "%.*s.%s%s", (int)(dot - r->output), r->output, path_type_name(type), dot);
+}
+
+// Writes what was collected; STACKS gets how many there are, WROTE the files.
+static int write_profiles(struct record_run *r, char *stacks, size_t size, struct text *wrote)
+{
+	uint32_t count = 0, held = 0;
+	int status = 0;
+	if (merged_incomplete(&r->merged))
+		log_warn("record: memory_limit: samples without memory are [lost: ...]: "
+			 "raise memory_limit");
+	for (int t = 0; t < PATH_TYPE_COUNT; t++)
+		held |= r->merged.profiles[t] ? 1u << t : 0;
+	if (r->arguments->types)
+		held &= r->arguments->types;
+	for (int t = 0; t < PATH_TYPE_COUNT && !status; t++) {
+		char path[4096];
+		struct profile *p = r->merged.profiles[t];
+		if (!(held & 1u << t))
+			continue;
+		output_of(r, t, held & (held - 1), path, sizeof(path));
+		profile_seal(p);
+		count += profile_stack_count(p) - 1;
+		status = write_profile(p, NULL, path, "telegen record", true);
+		text_printf(wrote, "%s%s", wrote->len ? ", " : "",
+		    strcmp(path, "-") ? path : "standard output");
+	}
+	snprintf(stacks, size, "%u stacks; ", count);
+	return status;
+}
+
+static void say_result(
+    const struct record_run *r, const struct path_totals *t, const char *stacks, const char *wrote)
+{
+	char peak[32], size[32], cpu[96] = "", off[64] = "", memory[64] = "";
+	// What the kernel counted was last looked at when a window closed.
+	uint64_t seen = t->delivered + t->lost,
+		 taken = t->taken > t->filtered + seen ? t->taken - t->filtered : seen;
+	if (t->off_cpu_ns)
+		snprintf(off, sizeof(off), "%.1f s off the CPU; ", (double)t->off_cpu_ns / 1e9);
+	if (t->memory_bytes)
+		snprintf(memory, sizeof(memory), "%s became resident; ",
+		    human_bytes(t->memory_bytes, size, sizeof(size)));
+	if (r->hall.period_ns || taken)
+		snprintf(cpu, sizeof(cpu), "%lu samples taken, %lu delivered, %lu lost, ", taken,
+		    t->delivered, t->lost);
+	log_info("record: %sin %.1f s; %s%s%smemory peak %s; wrote %s", cpu,
+	    (double)(r->end_ns - r->began_ns) / 1e9, off, memory, stacks,
+	    human_bytes(mem_peak(), peak, sizeof(peak)), wrote);
+}
+
 static int write_result(struct record_run *r)
 {
 	struct path_totals t;
-	char size[32], stacks[32] = "";
-	int status;
+	struct text wrote = TEXT(ACCOUNT_COMMAND);
+	char stacks[32] = "";
 	path_totals(r->hall.path, &t);
-	// What the kernel counted was last looked at when a window closed.
-	uint64_t seen = t.delivered + t.lost,
-		 taken = t.taken > t.filtered + seen ? t.taken - t.filtered : seen;
-	if (is_tape(r->output)) {
-		status = close_tape(r);
-	} else {
-		if (merged_incomplete(&r->merged))
-			log_warn("record: memory_limit: samples without memory are [lost: ...]: "
-				 "raise memory_limit");
-		profile_seal(r->merged.profile);
-		snprintf(stacks, sizeof(stacks), "%u stacks; ",
-		    profile_stack_count(r->merged.profile) - 1);
-		status = write_profile(r->merged.profile, NULL, r->output, "telegen record", true);
-	}
+	int status =
+	    is_tape(r->output) ? close_tape(r) : write_profiles(r, stacks, sizeof(stacks), &wrote);
 	if (status == -ENOMEM) {
 		limit_say(r->hall.options.config, sink_name(r->output), "writing it", 0);
 		status = EXIT_FAILED;
 	}
 	say_child(r);
+	if (!status)
+		say_result(r, &t, stacks, wrote.len ? wrote.at : r->output);
+	text_free(&wrote);
 	if (status)
 		return status;
-	log_info("record: %lu samples taken, %lu delivered, %lu lost, in %.1f s; %smemory peak %s; "
-		 "wrote %s",
-	    taken, t.delivered, t.lost, (double)(r->end_ns - r->began_ns) / 1e9, stacks,
-	    human_bytes(mem_peak(), size, sizeof(size)),
-	    strcmp(r->output, "-") ? r->output : "standard output");
 	if (r->abandoned) {
 		log_error(
 		    "record: interrupted again: what was not yet named is left out of the file");
 		return EXIT_FAILED;
 	}
-	if (!t.delivered)
+	if (!t.delivered && !t.off_cpu_ns && !t.memory_bytes)
 		log_warn("record: no sample was delivered: what is selected used no CPU%s",
 		    t.lost ? ", or all of it was lost" : "");
 	return 0;
@@ -326,7 +378,7 @@ static int open_output(struct record_run *r, struct hall_options *ho)
 	int error;
 	if (!is_tape(r->output)) {
 		ho->on_window = on_window;
-		error = merged_open(&r->merged);
+		error = merged_open(&r->merged, r->arguments->source ? 0 : r->types);
 	} else if (!(error = file_sink_open(&r->file, r->output, 0600))) {
 		ho->on_window = on_tape_window;
 		int fd = fcntl(r->file.fd, F_DUPFD_CLOEXEC, 0);
@@ -363,6 +415,7 @@ static int run(struct record_run *r, struct config *config)
 	    .containers = *a->containers ? a->containers : NULL,
 	    .cgroups = *a->cgroups ? a->cgroups : NULL,
 	    .all = a->all,
+	    .types = a->source ? 0 : r->types,
 	    .source = a->source,
 	    .arg = r,
 	};
@@ -432,11 +485,18 @@ int command_record(int argc, char **argv)
 		return status;
 	struct record_run r = {.arguments = &a,
 	    .output = a.output ? a.output : DEFAULT_OUTPUT,
+	    .types = a.types ? a.types : 1u << PATH_CPU,
 	    .child_fd = -1,
 	    .gate = -1,
 	    .terminal = isatty(STDERR_FILENO)};
 	if ((status = check_output(r.output, a.source)))
 		return status;
+	if (!strcmp(r.output, "-") && r.types & (r.types - 1)) {
+		log_error(
+		    "record: -o: -: standard output takes one type at a time: leave out all but "
+		    "one of -t");
+		return EXIT_USAGE;
+	}
 	if (!a.duration_ns && !a.command)
 		a.duration_ns = DEFAULT_DURATION;
 	struct config *config = arguments_config(&a);
@@ -457,7 +517,7 @@ int command_record(int argc, char **argv)
 		close(r.child_fd);
 	hall_close(&r.hall);
 	file_sink_close(&r.file, -ECANCELED); // where it is still open nothing came of it
-	profile_free(r.merged.profile);
+	merged_free(&r.merged);
 	config_free(config);
 	return status;
 }

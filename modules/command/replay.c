@@ -9,31 +9,59 @@
 #include <string.h>
 #include <time.h>
 
-int merged_open(struct merged *m)
+static struct profile *merged_profile(struct merged *m, enum path_type type)
 {
-	*m = (struct merged){.profile = profile_new(ACCOUNT_COMMAND, profile_type_find("cpu"))};
-	return m->profile ? 0 : -ENOMEM;
+	if (!m->profiles[type])
+		m->profiles[type] =
+		    profile_new(ACCOUNT_COMMAND, profile_type_find(path_type_name(type)));
+	return m->profiles[type];
 }
 
-void merged_add(struct merged *m, const struct profile *window)
+int merged_open(struct merged *m, uint32_t types)
 {
-	struct profile_merge *merge = profile_merge_new(m->profile, window, 1, NULL, NULL);
+	*m = (struct merged){.left_out = false};
+	for (int t = 0; t < PATH_TYPE_COUNT; t++)
+		if (types & 1u << t && !merged_profile(m, t)) {
+			merged_free(m);
+			return -ENOMEM;
+		}
+	return 0;
+}
+
+void merged_free(struct merged *m)
+{
+	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
+		profile_free(m->profiles[t]);
+		m->profiles[t] = NULL;
+	}
+}
+
+int merged_add(struct merged *m, enum path_type type, const struct profile *window)
+{
+	struct profile *into = merged_profile(m, type);
+	if (!into)
+		return -ENOMEM;
+	struct profile_merge *merge = profile_merge_new(into, window, 1, NULL, NULL);
 	if (merge) {
 		while (profile_merge_step(merge, 100 * NS_PER_MS) > 0)
 			;
 		profile_merge_free(merge);
-		return;
+		return 0;
 	}
 	int64_t totals[PROFILE_VALUES_MAX];
 	profile_totals(window, totals);
-	profile_add_lost(m->profile, "[lost: memory_limit]", totals);
-	profile_header(m->profile)->duration_ns += profile_header_of(window)->duration_ns;
+	profile_add_lost(into, "[lost: memory_limit]", totals);
+	profile_header(into)->duration_ns += profile_header_of(window)->duration_ns;
 	m->left_out = true;
+	return 0;
 }
 
 bool merged_incomplete(const struct merged *m)
 {
-	return m->left_out || profile_sample(m->profile, 0)->values[0];
+	bool lost = m->left_out;
+	for (int t = 0; t < PATH_TYPE_COUNT; t++)
+		lost = lost || (m->profiles[t] && profile_sample(m->profiles[t], 0)->values[0]);
+	return lost;
 }
 
 struct replay {
@@ -43,10 +71,11 @@ struct replay {
 	int result; // of path_replay
 };
 
-static void on_window(void *arg, const struct profile *p)
+static void on_window(void *arg, enum path_type type, const struct profile *p)
 {
 	struct replay *r = arg;
-	merged_add(&r->merged, p);
+	if (merged_add(&r->merged, type, p) < 0)
+		r->merged.left_out = true;
 	r->windows++;
 }
 
@@ -88,7 +117,11 @@ static void mark(struct replay *r)
 		return;
 	snprintf(text, sizeof(text), "The recording %s at %s: what came before is shown",
 	    r->result == -ENODATA ? "was cut short" : "is damaged", read_to(&r->hall, at));
-	profile_header(r->merged.profile)->comments = profile_add_name(r->merged.profile, text);
+	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
+		struct profile *p = r->merged.profiles[t];
+		if (p)
+			profile_header(p)->comments = profile_add_name(p, text);
+	}
 }
 
 static void on_replayed(void *arg, int result)
@@ -100,17 +133,37 @@ static void on_replayed(void *arg, int result)
 	loop_stop(r->hall.loop);
 }
 
-struct profile *replay_profile(const char *path, const struct config *config)
+// The one of TYPES, or the first where that is 0: taken out of M. NULL after a line on stderr.
+static struct profile *choose(struct merged *m, const char *path, uint32_t types)
+{
+	struct profile *chosen = NULL;
+	struct text held = TEXT(ACCOUNT_COMMAND);
+	uint32_t count = 0;
+	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
+		if (!m->profiles[t])
+			continue;
+		text_printf(&held, "%s%s", count++ ? ", " : "", path_type_name(t));
+		if (!chosen && (!types || types & 1u << t)) {
+			chosen = m->profiles[t];
+			m->profiles[t] = NULL;
+		}
+	}
+	if (!chosen)
+		log_error("%s: the recording holds %s: choose with -t", path, held.at);
+	else if (!types && count > 1)
+		log_info("%s: holds %s: the first is shown, choose with -t", path, held.at);
+	text_free(&held);
+	return chosen;
+}
+
+struct profile *replay_profile(const char *path, const struct config *config, uint32_t types)
 {
 	char why[512];
+	struct profile *chosen = NULL;
 	struct replay r = {.windows = 0};
 	struct hall_options ho = {
 	    .config = config, .source = path, .on_window = on_window, .arg = &r};
 	int status = hall_open(&r.hall, &ho, why, sizeof(why));
-	if (!status && merged_open(&r.merged) < 0) {
-		status = -1;
-		snprintf(why, sizeof(why), "%s: no memory within memory_limit: raise it", path);
-	}
 	if (!status)
 		status = hall_start(&r.hall, on_replayed, &r, why, sizeof(why));
 	if (status)
@@ -125,7 +178,7 @@ struct profile *replay_profile(const char *path, const struct config *config)
 	else if (!status && !r.windows)
 		log_error("%s: the recording holds no sample", path);
 	if (whole && r.windows)
-		return r.merged.profile;
-	profile_free(r.merged.profile);
-	return NULL;
+		chosen = choose(&r.merged, path, types);
+	merged_free(&r.merged);
+	return chosen;
 }

@@ -120,9 +120,10 @@ static int serve_until_stopped(struct run *r)
 	return status;
 }
 
-static void on_window(void *arg, const struct profile *p)
+static void on_window(void *arg, enum path_type type, const struct profile *p)
 {
 	struct run *r = arg;
+	(void)type;
 	(void)p;
 	if (r->hall.serve)
 		serve_window_added(r->hall.serve);

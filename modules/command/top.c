@@ -118,12 +118,12 @@ static void put_name(const char *s, int columns)
 }
 
 static void print_processes(
-    const struct profile *p, struct rows *rows, double seconds, int most, int columns)
+    const struct profile *p, struct rows *rows, double one, int most, int columns)
 {
 	qsort(rows->at, rows->count, sizeof(*rows->at), by_self);
 	for (int i = 0; i < (int)rows->count && i < most; i++) {
 		const struct row *r = &rows->at[i];
-		printf("%7.1f  ", seconds > 0 ? (double)r->self / 1e7 / seconds : 0);
+		printf("%7.1f  ", one > 0 ? (double)r->self / one : 0);
 		if (columns >= NARROW)
 			printf("%8u  ", r->pid);
 		put_name(profile_name(p, r->name), columns - (columns >= NARROW ? 20 : 10));
@@ -145,6 +145,24 @@ static void print_functions(
 }
 
 // The first line behind the name, as much of it as fits.
+// How much of a type's value is one whole of something, and what that is.
+static const struct measure {
+	const char *unit, *one_name, *share;
+	double total, row; // divide what a second has
+} measures[] = {
+    {"nanoseconds", "threads", "TIME %", 1e9, 1e7},
+    {"bytes", "MB/s", "MB/s", 1e6, 1e6},
+    {NULL, "cores", "CPU %", 1e9, 1e7},
+};
+
+static const struct measure *measure_of(const struct profile_header *h)
+{
+	int i = !strcmp(h->type->name, "cpu")					    ? 2
+		: !strcmp(h->type->values[h->default_value].unit, measures[1].unit) ? 1
+										    : 0;
+	return &measures[i];
+}
+
 static void print_summary(
     const struct top *t, const struct profile *p, const int64_t *values, int columns)
 {
@@ -152,11 +170,12 @@ static void print_summary(
 	struct path_totals totals;
 	const struct profile_header *h = profile_header_of(p);
 	double seconds = (double)h->duration_ns / 1e9;
+	const struct measure *m = measure_of(h);
 	path_totals(t->hall.path, &totals);
 	snprintf(line, sizeof(line),
-	    "  cpu %.2f cores\t in %.1f s\t, %ld samples\t; %lu lost so far\t  memory %.1f MB",
-	    seconds > 0 ? (double)values[h->default_value] / 1e9 / seconds : 0, seconds, values[0],
-	    totals.lost, (double)mem_total() / 1e6);
+	    "  %s %.2f %s\t in %.1f s\t, %ld samples\t; %lu lost so far\t  memory %.1f MB",
+	    h->type->name, seconds > 0 ? (double)values[h->default_value] / m->total / seconds : 0,
+	    m->one_name, seconds, values[0], totals.lost, (double)mem_total() / 1e6);
 	terminal_fit(line, columns);
 	puts(line);
 }
@@ -178,17 +197,19 @@ static void print(
 	print_summary(t, p, values, columns - (int)strlen("telegen top"));
 	int most = lines > 10 ? (lines - 7) / 3 : 1;
 	bool wide = columns >= NARROW;
-	printf("\n%s%7s  %s%s%s\n", bold, "CPU %", wide ? "     PID  " : "", "PROCESS", plain);
-	print_processes(p, processes, seconds, most, columns);
+	const struct measure *m = measure_of(h);
+	printf("\n%s%7s  %s%s%s\n", bold, m->share, wide ? "     PID  " : "", "PROCESS", plain);
+	print_processes(p, processes, m->row * seconds, most, columns);
 	printf("\n%s%7s  %s%s%s\n", bold, "SELF %", wide ? "TOTAL %  " : "", "FUNCTION", plain);
 	print_functions(p, functions, total, lines > 10 ? lines - 8 - most : 1, columns);
 	putchar('\n');
 	fflush(stdout);
 }
 
-static void on_window(void *arg, const struct profile *p)
+static void on_window(void *arg, enum path_type type, const struct profile *p)
 {
 	struct top *t = arg;
+	(void)type; // the one that was asked for
 	struct rows functions = {.index = MAP(ACCOUNT_COMMAND)},
 		    processes = {.index = MAP(ACCOUNT_COMMAND)};
 	uint32_t v = profile_header_of(p)->default_value;
@@ -281,6 +302,7 @@ int command_top(int argc, char **argv)
 	    .containers = *a.containers ? a.containers : NULL,
 	    .cgroups = *a.cgroups ? a.cgroups : NULL,
 	    .all = a.all,
+	    .types = a.types ? a.types : 1u << PATH_CPU,
 	    .window_ns = a.duration_ns ? a.duration_ns : WINDOW_NS,
 	    .on_window = on_window,
 	    .arg = &t,

@@ -12,6 +12,9 @@
 // makes too many nodes, and with a base, all of a name and container (of a base: of a name) are one
 // with their number (of a base: its number behind), 0 where it is not known.
 //
+// A frame's kind is that of the profile's frames, 4: a mark that says why or which (a reason, a
+// class of locks).
+//
 // Nodes: parent before child, -1 where there is none; the first level are processes (frame -1).
 // Self values are one for each value, with a base the base's behind them. Nanoseconds since 1970
 // are text: they pass 2^53.
@@ -21,6 +24,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define KIND_CLASS 4
 #define MARK_BEGIN "/*telegen:data*/"
 #define MARK_END "/*:telegen*/"
 
@@ -48,6 +52,7 @@ static int start_tree(struct flame_job *j, enum tree_processes processes)
 {
 	struct tree_options options = {.processes = processes,
 	    .counted = processes != TREE_BY_PID,
+	    .classes = true,
 	    .nodes_max = FLAME_NODES_MAX};
 	return tree_start(&j->tree, j->job.p, j->job.base, &options);
 }
@@ -177,7 +182,7 @@ static void add_item(struct flame_job *j, uint32_t i)
 		add_string(t, names_get(j->tree.names, i));
 		break;
 	case PART_FRAMES:
-		text_printf(t, "[%u,%u,%u]", f->name, f->kind, f->mapping);
+		text_printf(t, "[%u,%u,%u]", f->name, f->class ? KIND_CLASS : f->kind, f->mapping);
 		break;
 	case PART_PROCESSES:
 		add_process(j, p);

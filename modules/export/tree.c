@@ -90,6 +90,21 @@ static bool name_of(struct tree *t, const char *s, uint32_t *name)
 	return name_of_text(t, name);
 }
 
+// Our frame + 1 that is like NEW, 0: no memory.
+static uint32_t frame_like(struct tree *t, const struct tree_frame *new)
+{
+	// Names are far fewer than 2^31.
+	uint64_t key = (uint64_t) new->kind << 62 | (uint64_t) new->name << 31 | new->mapping, at;
+	if (!map_get(&t->frame_ids, key, &at)) {
+		at = t->frame_count;
+		if (!grow(&t->frames, &t->frame_cap, t->frame_count, 1, sizeof(*t->frames)) ||
+		    map_put(&t->frame_ids, key, at) < 0)
+			return 0;
+		t->frames[t->frame_count++] = *new;
+	}
+	return (uint32_t)at + 1;
+}
+
 // Our frame + 1 for frame ID of the side, 0: no memory.
 static uint32_t frame_over(struct tree *t, uint32_t id)
 {
@@ -112,16 +127,44 @@ static uint32_t frame_over(struct tree *t, uint32_t id)
 		if (m && !name_of(t, profile_name(p, m->file), &new.mapping))
 			return 0;
 	}
-	// Names are far fewer than 2^31.
-	uint64_t key = (uint64_t) new.kind << 62 | (uint64_t) new.name << 31 | new.mapping, at;
-	if (!map_get(&t->frame_ids, key, &at)) {
-		at = t->frame_count;
-		if (!grow(&t->frames, &t->frame_cap, t->frame_count, 1, sizeof(*t->frames)) ||
-		    map_put(&t->frame_ids, key, at) < 0)
-			return 0;
-		t->frames[t->frame_count++] = new;
+	return *have = frame_like(t, &new);
+}
+
+// What the labels say, with the brackets of a mark, as a name; 0: nothing, or no memory.
+static uint32_t class_name(struct tree *t, uint32_t labels)
+{
+	static const char *const keys[] = {"reason", "lockClass"};
+	const struct profile *p = t->sides[t->side];
+	uint32_t count, name;
+	const struct profile_label *l = profile_labels(p, labels, &count);
+	for (uint32_t i = 0; i < count; i++)
+		for (size_t k = 0; k < sizeof(keys) / sizeof(*keys); k++)
+			if (l[i].str && !strcmp(profile_name(p, l[i].key), keys[k])) {
+				text_reset(&t->text);
+				text_puts(&t->text, "[");
+				export_utf8(&t->text, profile_name(p, l[i].str));
+				text_puts(&t->text, "]");
+				return name_of_text(t, &name) ? name : 0;
+			}
+	return 0;
+}
+
+// The frame + 1 of the class that the subject's labels say, 0: none, or no memory.
+static uint32_t class_over(struct tree *t, uint32_t subject)
+{
+	uint32_t labels = profile_subject(t->sides[t->side], subject)->labels;
+	if (!t->options.classes || !labels)
+		return 0;
+	if (labels == t->labels)
+		return t->class;
+	struct tree_frame new = {.kind = FRAME_MARK, .name = class_name(t, labels)};
+	uint32_t frame = new.name ? frame_like(t, &new) : 0;
+	if (frame) {
+		t->frames[frame - 1].class = true;
+		t->labels = labels;
+		t->class = frame;
 	}
-	return *have = (uint32_t)at + 1;
+	return frame;
 }
 
 // Notes that PID is one of the processes that are process AT - 1 of ours; a missing count is none.
@@ -248,13 +291,16 @@ static void add_sample(struct tree *t, const struct profile_sample *s)
 		to_rest(t, s);
 		return;
 	}
-	for (uint32_t i = depth; i > 0; i--) {
-		uint32_t frame = frame_over(t, frames[i - 1]);
+	uint32_t class = class_over(t, s->subject), frame = 0;
+	for (uint32_t i = depth; i > 0 && node != TREE_NONE; i--) {
+		frame = frame_over(t, frames[i - 1]);
 		node = frame ? child(t, node, frame - 1) : TREE_NONE;
-		if (node == TREE_NONE) {
-			to_rest(t, s);
-			return;
-		}
+	}
+	if (class && frame != class && node != TREE_NONE)
+		node = child(t, node, class - 1);
+	if (node == TREE_NONE) {
+		to_rest(t, s);
+		return;
 	}
 	add_values(t, t->values + (size_t)node * t->width, s);
 }
@@ -283,10 +329,11 @@ static int next_sample(struct tree *t, struct slice *slice)
 	uint32_t depth;
 	profile_stack(p, s->stack, &depth);
 	if (!export_is_zero(p, s)) {
-		int error = widen(t, depth + 1, slice);
+		uint32_t most = depth + 2; // a process and a class
+		int error = widen(t, most, slice);
 		if (error > 0)
 			return 1;
-		if (error < 0 || !room_for_nodes(t, depth + 1))
+		if (error < 0 || !room_for_nodes(t, most))
 			to_rest(t, s);
 		else
 			add_sample(t, s);
@@ -297,7 +344,7 @@ static int next_sample(struct tree *t, struct slice *slice)
 
 int tree_step(struct tree *t, struct slice *slice)
 {
-	for (; t->side < 2 && t->sides[t->side]; t->side++, t->next = 0)
+	for (; t->side < 2 && t->sides[t->side]; t->side++, t->next = 0, t->labels = 0)
 		while (t->next < profile_sample_count(t->sides[t->side]))
 			if (next_sample(t, slice))
 				return 1;

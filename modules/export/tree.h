@@ -8,6 +8,9 @@
 //   values       node x width     its own ("self") values; with a base: the profile's, then the
 //   base's
 //
+// Samples with a label that says why (reason, lockClass) end in a mark of that name, so that what
+// is below one function but of several classes stays apart.
+//
 // Frames are merged by their text, kind and mapping; processes as the options say. What finds no
 // memory, or comes after NODES_MAX nodes, is kept under "[rest: N stacks]", so that totals hold.
 #pragma once
@@ -25,6 +28,7 @@ enum tree_processes {
 struct tree_options {
 	enum tree_processes processes;
 	bool counted; // where several are one: count them
+	bool classes; // stacks end in their class
 	// Adds what frame F shall be called to T; NULL: its name, kept apart by kind and mapping.
 	void (*call_frame)(struct text *t, const struct profile *p, const struct profile_frame *f);
 	uint32_t nodes_max;
@@ -34,6 +38,7 @@ struct tree_node {
 };
 struct tree_frame {
 	uint32_t name, kind, mapping;
+	bool class; // a mark that says why: what the label of a sample says
 };
 struct tree_process {
 	uint32_t pid, name, container;
@@ -57,6 +62,7 @@ struct tree {
 	uint32_t *index, index_mask; // nodes + 1 by (parent, what)
 	uint32_t *wider, wider_mask, moved;    // the index being made wider, nodes moved so far
 	uint32_t *frame_of[2], *process_of[2]; // the profiles' ids -> ours + 1
+	uint32_t labels, class;		       // the last set of labels, and its class + 1; 0: none
 	uint32_t side, next;		       // sample
 	uint64_t rest_stacks;
 	int64_t rest[PROFILE_VALUES_MAX * 2];

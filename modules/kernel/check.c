@@ -53,6 +53,11 @@ static int try_cycles(void)
 	return try_event(PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES);
 }
 
+static int try_faults(void)
+{
+	return try_event(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS);
+}
+
 static int try_ring(void)
 {
 	int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "check", 0, 0, 4096, NULL);
@@ -79,6 +84,46 @@ static int try_programs(void)
 	int error = k ? kernel_start(k, why, sizeof(why)) : -errno;
 	kernel_free(k);
 	return error;
+}
+
+// LEVEL: how much of it. The kernel is asked by loading it, for nothing else tells.
+static int try_off(enum off_level level)
+{
+	struct kernel_options o = {
+	    .max_depth = 127, .unwind_memory = 1 << 20, .off_cpu = true, .on_record = ignore};
+	char why[256];
+	struct kernel *k = kernel_new(&o, why, sizeof(why));
+	if (!k)
+		return -errno;
+	int error = kernel_start(k, why, sizeof(why));
+	if (!error && (kernel_off_cpu_why(k) || k->off_level < level))
+		error = -EOPNOTSUPP;
+	kernel_free(k);
+	return error;
+}
+
+static int try_locks(void)
+{
+	struct kernel_options o = {.max_depth = 127, .locks = true, .on_record = ignore};
+	char why[256];
+	struct kernel *k = kernel_new(&o, why, sizeof(why));
+	if (!k)
+		return -errno;
+	int error = kernel_start(k, why, sizeof(why));
+	if (!error && kernel_locks_why(k))
+		error = -EOPNOTSUPP;
+	kernel_free(k);
+	return error;
+}
+
+static int try_off_cpu(void)
+{
+	return try_off(OFF_TIMES);
+}
+
+static int try_looks(void)
+{
+	return try_off(OFF_LOOKS);
 }
 
 static int try_helper(enum bpf_prog_type type, enum bpf_func_id helper)
@@ -242,6 +287,13 @@ static const struct probe probes[] = {
 	"programs that call each other walk them, fewer frames deep"},
     {"user registers of a task (bpf_task_pt_regs)", try_task_registers, false,
 	"they are looked for at the end of the kernel stack"},
+    {"off-CPU profiles", try_off_cpu, false,
+	"none: they need Linux 5.17 (bpf_loop, task storage in tracepoints)"},
+    {"stacks of blocked threads", try_looks, false,
+	"taken only where a thread leaves its CPU, so more time bears no stack: needs Linux 5.18"},
+    {"waits for the kernel's own locks", try_locks, false,
+	"lock profiles show user locks only: needs Linux 5.19"},
+    {"page fault events", try_faults, false, "no memory profiles: as for CPU clock events"},
     {"hardware cycle counter", try_cycles, false,
 	"none here (a virtual machine?): the CPU clock is used, which does not see code with "
 	"interrupts off"},

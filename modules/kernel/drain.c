@@ -110,12 +110,15 @@ int kernel_drain(struct kernel *k, int max)
 	k->left = max;
 	while (k->left > 0) {
 		uint32_t length;
+		uint64_t looked = clock_now();
 		const struct record *r = next_record(k, &length);
+		if (!r && !waiting(&k->ring))
+			k->drained_ns = looked - NS_PER_MS; // one may be on its way into it
 		// What was mapped before the sample was taken is told first.
 		perf_drain(k, r ? r->time_ns : settled);
 		if (!r || k->left <= 0)
 			break;
-		k->options.on_record(k->options.arg, r);
+		trim_hand(k, r);
 		unmark(k, r);
 		pass(&k->ring, length);
 		k->left--;

@@ -23,7 +23,16 @@ struct kernel_options {
 	uint32_t wanted_max; // size of that list
 	uint32_t ring_bytes; // power of two; 0: 256 KiB
 	bool no_loop; // tests: the programs for kernels that have fewer helpers (before 5.17)
-	uint64_t unwind_memory; // bytes that the walker's tables may take; 0: no tables
+	uint64_t unwind_memory;	 // bytes that the walker's tables may take; 0: no tables
+	bool off_cpu;		 // time off the CPU, see kernel_look
+	uint64_t off_cpu_min_ns; // blocks shorter than that are summed
+	bool off_cpu_kernel;	 // with kernel frames
+	uint32_t off_cpu_every;	 // tests: a stack of one in so many switches; 0: as many as fit
+	// Bytes that become resident between two samples, whole pages; 0: none. A fault counts as
+	// one page, a huge one too.
+	bool locks;	      // waits for locks of the kernel
+	uint64_t lock_min_ns; // shorter ones are summed
+	uint64_t memory_period;
 	void (*on_record)(void *arg, const struct record *r); // R is valid during the call
 	void *arg;
 };
@@ -36,6 +45,16 @@ int kernel_start(struct kernel *k, char *why, size_t why_size);
 void kernel_stop(struct kernel *k); // no more samples; what is in the ring can still be drained
 // Hands at most MAX records up. Returns how many; MAX means there may be more.
 int kernel_drain(struct kernel *k, int max);
+// Why a profiler that was asked for does not run (it was left out), or NULL: one line.
+const char *kernel_off_cpu_why(const struct kernel *k);
+const char *kernel_memory_why(const struct kernel *k);
+const char *kernel_locks_why(const struct kernel *k); // kernel locks, of a mutex profile
+// A piece of a look at all threads, to be called until it is through, five times a second: stacks
+// of those that have been blocked for long enough and have none, given to on_record. With UNTIL (of
+// clock_now(), in the past) also, up to then, the time of blocks that go on and what no stack
+// bears: the end of a window. Another UNTIL begins another look. 1: more, 0: through, -errno (the
+// look is over).
+int kernel_look(struct kernel *k, uint64_t until, uint64_t budget_ns);
 // Readable when a program or library was mapped, or a sample wanted rows or mappings that the
 // walker has not (200 times a second at most); borrowed. kernel_woken makes it wait again. Mappings
 // may come in storms: whoever waits for it does well to rest between two times.

@@ -79,6 +79,27 @@ static int open_tick(struct kernel *k, uint32_t cpu)
 	return fd >= 0 ? fd : event_open(&clock, cpu);
 }
 
+static int open_memory(const struct kernel *k, uint32_t cpu)
+{
+	uint64_t faults = k->options.memory_period / k->page;
+	struct perf_event_attr attr = {
+	    .type = PERF_TYPE_SOFTWARE,
+	    .config = PERF_COUNT_SW_PAGE_FAULTS,
+	    .sample_period = faults ? faults : 1,
+	    .sample_type = PERF_SAMPLE_ADDR,
+	    .disabled = 1,
+	};
+	return event_open(&attr, cpu);
+}
+
+int perf_try_memory(const struct kernel *k)
+{
+	int fd = open_memory(k, 0);
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 && fd != -ENODEV ? fd : 0; // CPU 0 may be offline
+}
+
 static int open_side(struct kernel *k, uint32_t cpu)
 {
 	struct perf_event_attr attr = {
@@ -120,7 +141,12 @@ int perf_open_cpu(struct kernel *k, uint32_t cpu)
 		c->tick_fd = -1;
 		return error;
 	}
+	c->memory_fd = k->memory ? open_memory(k, cpu) : -1;
 	c->side_fd = open_side(k, cpu);
+	if (k->memory && c->memory_fd < 0) {
+		error = c->memory_fd;
+		goto fail;
+	}
 	if (c->side_fd < 0) {
 		error = c->side_fd;
 		goto fail;
@@ -158,7 +184,9 @@ void perf_close_cpu(struct kernel *k, uint32_t cpu)
 		close(c->side_fd);
 	if (c->tick_fd >= 0)
 		close(c->tick_fd);
-	*c = (struct cpu){.tick_fd = -1, .side_fd = -1};
+	if (c->memory_fd >= 0)
+		close(c->memory_fd);
+	*c = (struct cpu){.tick_fd = -1, .side_fd = -1, .memory_fd = -1};
 }
 
 int perf_enable(struct kernel *k, uint32_t cpu, bool on)
@@ -169,6 +197,8 @@ int perf_enable(struct kernel *k, uint32_t cpu, bool on)
 	if (c->side_fd >= 0 && ioctl(c->side_fd, what, 0) < 0)
 		error = -errno;
 	if (c->tick_fd >= 0 && ioctl(c->tick_fd, what, 0) < 0)
+		error = -errno;
+	if (c->memory_fd >= 0 && ioctl(c->memory_fd, what, 0) < 0)
 		error = -errno;
 	return error;
 }

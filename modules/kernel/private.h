@@ -7,12 +7,13 @@
 struct bpf_map;
 struct telegen_bpf;
 
-// One CPU's two perf events: the clock that ticks our program, and the dummy whose ring brings
-// mapping and exec events.
+// One CPU's perf events: the clock that ticks our program, page faults that do so too, and the
+// dummy whose ring brings mapping and exec events.
 //
 //   perf ring: [control page | 2^n data pages]   head: kernel's, tail: ours
 struct cpu {
 	int tick_fd, side_fd; // -1: offline
+	int memory_fd;	      // -1: none
 	void *side;	      // the mapped ring, NULL where there is none
 	uint64_t tail;
 	uint64_t enabled_ns; // how long side_fd had been enabled at the last look
@@ -33,16 +34,38 @@ struct tables {
 	bool fixed; // all pages are there from the start, for this kernel knows no others
 };
 
+// How much of off-CPU profiling this kernel lets us have.
+enum off_level {
+	OFF_NONE,
+	OFF_TIMES, // looks without stacks
+	OFF_LOOKS,
+};
+
+// Looks at all threads, see look.c.
+struct look {
+	void *switch_link, *exit_link, *link;
+	struct look_control *control; // mapped
+	uint8_t *records;
+	uint32_t size;	// of records
+	int fd;		// of the look that goes on; 0: none does
+	uint64_t until; // as kernel_look has it
+	uint64_t began_ns;
+	uint64_t charged; // for threads that are followed, bytes
+};
+
 struct kernel {
 	struct kernel_options options;
 	struct telegen_bpf *bpf;
 	struct ring ring;
 	struct tables tables;
-	void *exit_link, *fork_link;
+	void *exit_link, *fork_link, *lock_begins, *lock_ends;
 	struct cpu *cpus;
 	uint32_t cpu_count, possible; // present CPUs (slots), possible CPUs (counters)
 	uint64_t *counter_values;     // possible x KERNEL_COUNTER_COUNT, for reading the counters
 	uint64_t map_bytes;
+	struct look look;
+	uint64_t drained_ns; // nothing is in the BPF ring that is older
+	char off_why[256], memory_why[256], locks_why[256];
 	// When perf's rings were last looked at, and the time of the oldest event that was there
 	// then.
 	uint64_t side_looked, side_next;
@@ -54,8 +77,13 @@ struct kernel {
 	// sample asked for it)
 	int wake_fd;
 	struct kernel_names *asked; // what name.c hands down and gets back
+	struct map own;		    // trim.c: kernel address -> whether it is of our way there
+	uint64_t *trimmed;	    // a record without these
 	uint32_t page, side_bytes;  // of a ring: its control page, its data pages
 	bool started, no_build_id;
+	enum off_level off_level;
+	bool memory;  // page faults are sampled
+	bool locks;   // waits for locks of the kernel are
 	bool steps;   // this kernel lacks bpf_loop: programs that call each other
 	bool more;    // the last drain met its bound
 	bool foreign; // perf's process ids are not those of the samples
@@ -65,6 +93,7 @@ struct kernel {
 // perf.c
 int perf_open_cpu(struct kernel *k, uint32_t cpu);
 void perf_close_cpu(struct kernel *k, uint32_t cpu);
+int perf_try_memory(const struct kernel *k); // can there be such an event? 0 or -errno
 int perf_enable(struct kernel *k, uint32_t cpu, bool on);
 // False where the events of CPU are dead: it went offline and came back.
 bool perf_alive(struct kernel *k, uint32_t cpu);
@@ -76,6 +105,12 @@ uint32_t perf_cpu_list(const char *file, uint8_t *online, uint32_t max);
 
 // kernel.c
 bool kernel_pids_are_foreign(void);
+
+// load.c
+int kernel_load(struct kernel *k, char *why, size_t size);
+// WHY gets one line: WHAT failed, ERROR, and what libbpf said of it since it was forgotten.
+int kernel_explain(int error, char *why, size_t size, const char *what);
+void kernel_forget_warning(void);
 // Has this kernel HELPER for programs of TYPE (libbpf's numbers)?
 bool kernel_has_helper(int type, int helper);
 uint64_t map_cost(int fd); // bytes
@@ -85,6 +120,18 @@ void table_sizes(struct kernel *k);					// before loading
 uint64_t table_cost(const struct kernel *k, const struct bpf_map *map); // bytes, of any map
 int table_open(struct kernel *k);
 void table_close(struct kernel *k);
+
+// look.c
+enum off_level off_level(const struct kernel *k);
+void off_choose(struct kernel *k); // before loading
+int off_attach(struct kernel *k);
+void off_stop(struct kernel *k);
+void off_close(struct kernel *k);
+// trim.c: hands R up
+void trim_hand(struct kernel *k, const struct record *r);
+// lock.c
+int locks_attach(struct kernel *k); // 0 or -errno: then none of it
+void locks_stop(struct kernel *k);
 
 // drain.c
 int drain_open(struct kernel *k, int map_fd, uint32_t bytes);

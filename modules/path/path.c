@@ -20,7 +20,12 @@ struct path *path_new(const struct path_options *options)
 	if (!p)
 		return NULL;
 	p->options = *options;
-	p->mappings = p->kernel_functions = MAP(ACCOUNT_PATH);
+	if (!p->options.types)
+		p->options.types = 1u << PATH_CPU;
+	p->kernel_functions = MAP(ACCOUNT_PATH);
+	for (int t = 0; t < PATH_TYPE_COUNT; t++)
+		p->current[t].mappings = MAP(ACCOUNT_PATH);
+	p->stack = mem_alloc(ACCOUNT_PATH, sizeof(*p->stack) + STACK_MAX * sizeof(struct place));
 	struct process_options po = {
 	    .proc = options->proc,
 	    .pinned_max = options->pinned_max,
@@ -33,7 +38,7 @@ struct path *path_new(const struct path_options *options)
 	    .arg = p,
 	};
 	p->processes = processes_new(&po);
-	if (!p->processes || take_window_new(p, clock_now()) < 0) {
+	if (!p->processes || !p->stack || off_open(p) < 0 || take_window_new(p, clock_now()) < 0) {
 		path_free(p);
 		return errno = ENOMEM, NULL;
 	}
@@ -55,6 +60,7 @@ void path_free_jobs(struct path *p)
 	slice_free(p->replay_slice);
 	slice_free(p->finish_slice);
 	slice_free(p->read_slice);
+	look_free(p);
 	slice_free(p->unwind_slice);
 	timer_free(p->drain_timer);
 	timer_free(p->window_timer);
@@ -74,10 +80,15 @@ void path_free(struct path *p)
 	if (!p)
 		return;
 	path_free_jobs(p);
-	profile_free(p->current);
+	take_window_free(p);
 	profile_free(p->sealed);
-	profile_free(p->upload);
-	map_clear(&p->mappings);
+	profile_free(p->classified);
+	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
+		profile_free(p->waiting[t]);
+		profile_free(p->upload[t]);
+	}
+	blocked_free(p->blocked);
+	mem_free(p->stack);
 	map_clear(&p->kernel_functions);
 	processes_free(p->processes);
 	mem_free(p);
@@ -91,6 +102,17 @@ void path_set_symbol(struct path *p, struct symbol *s)
 void path_set_unwind(struct path *p, struct unwind *u)
 {
 	p->unwind = u;
+}
+
+void path_leave_out(struct path *p, uint32_t types)
+{
+	p->options.types &= ~types;
+	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
+		if (!(types & 1u << t))
+			continue;
+		profile_free(p->current[t].profile);
+		p->current[t].profile = NULL;
+	}
 }
 
 struct processes *path_processes(struct path *p)
@@ -113,8 +135,13 @@ bool path_drain(struct path *p)
 static void drain(struct path *p, uint64_t most_ns)
 {
 	uint64_t began = clock_now();
+	if (p->look_wanted) // what comes after close_at waits
+		return;
 	bool more = p->more = path_drain(p);
 	p->drained_ns = clock_now();
+	if (p->squeeze && p->blocked)
+		blocked_shrink(p->blocked, p->squeeze);
+	p->squeeze = 0;
 	if (!more && p->close_at && began >= p->close_at + SETTLE_NS)
 		ship_drained(p);
 	ship_close_if_wanted(p);
@@ -194,7 +221,7 @@ int path_start(struct path *p, struct kernel *k)
 		p->drain_timer = loop_timer(loop, DRAIN_MIN_NS, 0, on_drain, p);
 		p->cpu_timer = loop_timer(loop, CPU_RESCAN_NS, CPU_RESCAN_NS, on_cpus, p);
 		p->wake = loop_watch(loop, kernel_wake_fd(k), LOOP_READ, on_wake, p);
-		if (!p->drain_timer || !p->cpu_timer || !p->wake)
+		if (!p->drain_timer || !p->cpu_timer || !p->wake || look_open(p) < 0)
 			return -ENOMEM;
 	}
 	return 0;

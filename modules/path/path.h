@@ -6,6 +6,7 @@
 //
 //   current window --close--> sealed --named--> on_window, history, upload --upload_interval-->
 //   directory
+// A window has a profile of each type that is wanted; they are shipped one after the other.
 // One window at a time is being shipped; while it is, the current one simply goes on
 // (COUNT_WINDOWS_LATE), so nothing is lost to slowness.
 #pragma once
@@ -29,19 +30,39 @@ struct record;
 struct tape_writer;
 struct tape_reader;
 
+// What the path makes a profile of: id, name as profile_type_find knows it. A sample may count in
+// several: wall is all that cpu and offcpu hold, mutex is a part of offcpu.
+#define PATH_TYPES(X)                                                                              \
+	X(CPU, "cpu")                                                                              \
+	X(OFF_CPU, "offcpu")                                                                       \
+	X(WALL, "wall")                                                                            \
+	X(MUTEX, "mutex")                                                                          \
+	X(MEMORY, "memory")
+enum path_type {
+#define X(id, name) PATH_##id,
+	PATH_TYPES(X)
+#undef X
+	    PATH_TYPE_COUNT
+};
+const char *path_type_name(enum path_type type);
+
 struct path_options {
+	uint32_t types; // 1 << enum path_type, of each that is wanted; 0: cpu
 	struct loop *loop;
 	struct proc *proc;
 	const struct filter *filter; // NULL: everything is wanted
 	struct history *history;     // NULL: none
 	struct directory *directory; // NULL: none
 	uint64_t collection_ns, upload_ns;
-	uint64_t period_ns;
+	uint64_t period_ns;	// of cpu
+	uint64_t memory_period; // of memory, bytes
+	uint64_t lock_min_ns;	// shorter waits for locks are left out of mutex
+	uint64_t blocked_bytes; // most that threads off the CPU may take; 0: a default
 	uint32_t pinned_max;
 	bool offline; // a replay
-	// A window is named and in the history; P is valid during the call. For `record`, `top`,
-	// serve.
-	void (*on_window)(void *arg, const struct profile *p);
+	// A profile of a window is named and in the history; P is valid during the call. One call
+	// for each type, in their order. For `record`, `top`.
+	void (*on_window)(void *arg, enum path_type type, const struct profile *p);
 	void *arg;
 };
 
@@ -57,6 +78,8 @@ void path_set_symbol(struct path *p, struct symbol *s);
 void path_set_unwind(struct path *p, struct unwind *u);
 void path_unwind_busy(void *p); // unwind_options.on_busy
 struct processes *path_processes(struct path *p);
+// Profiles of TYPES (1 << enum path_type) cannot be made after all. Before path_start.
+void path_leave_out(struct path *p, uint32_t types);
 // Kernel records go here (kernel_options.on_record).
 void path_record(void *p, const struct record *r);
 // Draining, windows and the first scan begin. KERNEL may be NULL in tests that call path_record.
@@ -69,11 +92,13 @@ void path_finish(struct path *p, void (*done)(void *arg), void *arg);
 uint64_t path_shrink(
     void *p, uint64_t need); // for budget: ships the window early, so that it can go; 0
 
-struct path_totals {	    // since path_start
-	uint64_t taken;	    // samples begun in the kernel (of wanted processes)
-	uint64_t delivered; // samples in profiles under their stacks
-	uint64_t lost;	    // counted by cause, and in profiles as [lost: ...]
-	uint64_t filtered;  // came up but were not wanted
+struct path_totals {	       // since path_start
+	uint64_t taken;	       // samples begun in the kernel (of wanted processes)
+	uint64_t delivered;    // samples in profiles under their stacks
+	uint64_t lost;	       // counted by cause, and in profiles as [lost: ...]
+	uint64_t filtered;     // came up but were not wanted
+	uint64_t off_cpu_ns;   // time off the CPU in profiles, all threads'
+	uint64_t memory_bytes; // that became resident, in profiles
 };
 void path_totals(const struct path *p, struct path_totals *totals);
 // Walk: why a stack may end early beyond what the walker in the kernel tells (WALK_ENDS): the label

@@ -13,8 +13,9 @@
 #include "../symbol/symbol.h"
 #include "../unwind/unwind.h"
 #include "../tape/tape.h"
+#include "blocked.h"
 
-enum ship_phase { SHIP_NAME, SHIP_KEEP, SHIP_MERGE, SHIP_WRITE };
+enum ship_phase { SHIP_NAME, SHIP_LOCKS, SHIP_KEEP, SHIP_MERGE, SHIP_WRITE };
 
 // The names that the sealed window still wants, asked for in one job.
 struct naming {
@@ -25,6 +26,13 @@ struct naming {
 	bool refused;	      // no memory: frames say so themselves
 };
 
+// A profile that is being filled.
+struct filling {
+	struct profile *profile; // NULL: its type is not wanted, or the last window is sealed
+	struct map mappings;	 // binary id -> mapping id in `profile`
+	uint32_t kernel_mapping;
+};
+
 struct path {
 	struct path_options options;
 	struct processes *processes;
@@ -33,9 +41,11 @@ struct path {
 	struct kernel *kernel;
 	struct tape_writer *tape;
 	// take: the window being filled
-	struct profile *current;
-	struct map mappings; // binary id -> mapping id in `current`
-	uint32_t kernel_mapping;
+	struct filling current[PATH_TYPE_COUNT];
+	bool over;		     // the last one is sealed
+	uint32_t window_number;	     // of the current one, from 1
+	struct blocked_stack *stack; // of the sample at hand, with room for STACK_MAX places
+	struct blocked *blocked;     // NULL: no type wants time off the CPU
 	struct map kernel_functions; // address -> enum kernel_function (loading.c)
 	uint64_t window_began, window_wall;
 	// When it ends, while what was sampled until then is still drained; 0: it goes on. Times
@@ -49,23 +59,34 @@ struct path {
 	struct path_totals totals;
 	uint64_t counters[KERNEL_COUNTER_COUNT]; // as of the last close
 
-	// ship: the window that is sealed (NULL: none)
-	struct profile *sealed;
+	// ship: the profiles of the window that is sealed; `sealed` is the one that is being
+	// shipped (NULL: none), `waiting` those that come after it
+	struct profile *sealed, *waiting[PATH_TYPE_COUNT];
+	enum path_type shipping; // type of `sealed`
+	bool nothing;		 // that window is none: it is neither kept nor told
 	enum ship_phase phase;
 	struct naming naming;
-	bool keeping; // the history was given the window
+	struct profile *classified; // what becomes of `sealed`, see locks.c
+	bool keeping;		    // the history was given the window
 	bool close_wanted;
 
 	// upload: all windows since the last file, merged, unsealed until it is written
-	struct profile *upload;
-	const struct profile *writing; // `upload` or `sealed`
+	struct profile *upload[PATH_TYPE_COUNT];
+	const struct profile *writing; // one of `upload`, or `sealed`
 	struct profile_merge *merge;
-	bool upload_wanted;
+	bool upload_wanted, uploaded;	// uploaded: a file of this window was written
 	uint64_t upload_due, closed_ns; // clock_now() time; when `sealed` was closed
 	struct watch *wake;		// the kernel wants to be drained now
 	struct timer *drain_timer, *window_timer, *cpu_timer;
 	struct slice *scan_slice, *ship_slice, *replay_slice, *finish_slice, *read_slice,
 	    *unwind_slice;
+	// The look that runs is until this time, 0: for stacks only; one until close_at is wanted;
+	// there are looks at all.
+	struct timer *look_timer;
+	struct slice *look_slice;
+	uint64_t look_until;
+	bool look_wanted, looks;
+	uint64_t squeeze;	       // bytes that were asked back
 	uint64_t unwind_ns;	       // when the tables were last looked after
 	uint64_t drain_ns, drained_ns; // how long until the next; when the last was
 	uint64_t drained_bytes;	       // since the kernel's ring was last empty
@@ -90,8 +111,44 @@ struct path {
 // path.c
 bool path_drain(struct path *p);  // takes some of what the kernel has: true where there is more
 #define SETTLE_NS (2 * NS_PER_MS) // after it no sample is still on its way into the ring
+// frames.c
+#define STACK_MAX (KERNEL_FRAMES_MAX + FRAMES_MAX)
+// The stack of R into p->stack.
+void frames_of(struct path *p, struct process *process, const struct record_sample *r);
+// Adds S to the profile that F fills, above it LEAF (a mark; NULL: none): a stack's id, 0 without
+// memory. PROCESS may be NULL: not known any more.
+uint32_t frames_add(struct path *p, struct filling *f, const struct process *process,
+    const struct blocked_stack *s, const char *leaf);
+// off.c
+int off_open(struct path *p); // 0 or -ENOMEM
+void off_sample(struct path *p, const struct process *process, const struct record_sample *r);
+bool off_block(struct path *p, const struct record_block *r); // true where it belongs onto a tape
+// look.c
+int look_open(struct path *p); // 0 or -ENOMEM
+// The window closes at close_at: false where there is nothing to look at; else, when the look is
+// through, the drain timer goes off.
+bool look_close(struct path *p);
+// Piece by piece the last look, when sampling has ended: true while there is more.
+bool look_last(struct path *p, uint64_t until, uint64_t budget_ns);
+void look_free(struct path *p);
 // take.c
+struct facts { // whose a sample is
+	uint32_t pid, tid;
+	const char *comm, *process_comm; // COMM_LEN bytes each
+	const struct process *process;	 // NULL: not known any more
+	const char *reason;		 // a label; NULL: none
+	uint64_t lock;			 // likewise; 0: none
+};
 int take_window_new(struct path *p, uint64_t began_ns); // time of clock_now()
+void take_window_free(struct path *p);
+// Adds VALUES to the profile of TYPE, where that is wanted. 0 or -ENOMEM: they are [lost: store
+// full].
+int take_add(struct path *p, enum path_type type, const struct facts *who,
+    const struct blocked_stack *stack, const char *leaf, const int64_t *values);
+// COUNT events with VALUE in all have no place of their own: in the profile of TYPE (and wall)
+// under MARK.
+void take_lost(
+    struct path *p, enum path_type type, const char *mark, uint64_t count, uint64_t value);
 // loading.c
 int take_is_loading(void *arg, const struct record_sample *r);
 // learn.c
@@ -107,9 +164,12 @@ void ship_drained(struct path *p); // all that was sampled until `close_at` has 
 void ship_close_if_wanted(struct path *p);
 void ship_seal(struct path *p, uint64_t wall_ns, uint64_t duration_ns);
 void ship_named(struct path *p); // replay: names have passed
+// locks.c
+int locks_step(struct path *p, uint64_t budget_ns); // 1 more, 0 done
 // upload.c: steps of shipping; 1 more, 0 done
 int upload_merge(struct path *p, uint64_t budget_ns);
 int upload_write(struct path *p, uint64_t budget_ns);
+void upload_over(struct path *p); // all types of the window are shipped
 // recording.c
 void tape_put_meta(struct path *p);
 void tape_put_record(struct path *p, const struct record *r);
@@ -117,6 +177,7 @@ void tape_put_process(struct path *p, const struct process *process);
 void tape_put_mapping(
     struct path *p, const struct process *process, const struct process_mapping *m);
 void tape_put_name(struct path *p, const struct profile_frame *f, const struct symbol_answer *a);
-void tape_put_lost(struct path *p, const char *mark, uint64_t samples);
+void tape_put_lost(
+    struct path *p, enum path_type type, const char *mark, uint64_t count, uint64_t value);
 void tape_put_window(struct path *p, uint64_t wall_ns, uint64_t duration_ns);
 void tape_put_named(struct path *p);

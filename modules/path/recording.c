@@ -17,7 +17,9 @@ static void put(
 void tape_put_meta(struct path *p)
 {
 	struct tape_meta m = {.version = TAPE_VERSION,
+	    .types = p->options.types,
 	    .period_ns = p->options.period_ns,
+	    .memory_period = p->options.memory_period,
 	    .wall_ns = clock_wall(),
 	    .clock_ns = clock_now()};
 	put(p, TAPE_META, &m, sizeof(m), NULL, 0);
@@ -79,9 +81,10 @@ void tape_put_name(struct path *p, const struct profile_frame *f, const struct s
 	put(p, TAPE_NAME, &m, sizeof(m), names, n);
 }
 
-void tape_put_lost(struct path *p, const char *mark, uint64_t samples)
+void tape_put_lost(
+    struct path *p, enum path_type type, const char *mark, uint64_t count, uint64_t value)
 {
-	struct tape_lost m = {samples};
+	struct tape_lost m = {.type = type, .count = count, .value = value};
 	put(p, TAPE_LOST, &m, sizeof(m), mark, strlen(mark) + 1);
 }
 

@@ -7,6 +7,7 @@
 //   META, then per window: (PROCESS | MAPPING)* RECORD ... LOST* WINDOW NAME* NAMED
 //
 // Names of one window may lie among the records of the next: the sealed window waits for its NAMED.
+// A window closes all types at once; NAMED comes when the last of them is named.
 // Samples that were not wanted are not on the tape; samples that were lost are LOST, not RECORDs.
 #pragma once
 #include "../elf/elf.h"
@@ -14,7 +15,7 @@
 
 // To be raised when any of the structures changes, struct elf_facts and the kernel's records
 // included.
-#define TAPE_VERSION 3
+#define TAPE_VERSION 4
 
 enum tape_kind {
 	TAPE_META = 1, // struct tape_meta
@@ -28,8 +29,9 @@ enum tape_kind {
 };
 
 struct tape_meta {
-	uint32_t version, pad;
-	uint64_t period_ns;
+	uint32_t version;
+	uint32_t types; // as path_options.types
+	uint64_t period_ns, memory_period;
 	uint64_t wall_ns, clock_ns; // at the start of the recording, by both clocks
 };
 struct tape_process {
@@ -49,8 +51,9 @@ struct tape_name {
 	uint64_t address, start, end;
 	uint32_t owner, kind, name_len, pad;
 };
-struct tape_lost {
-	uint64_t samples;
+struct tape_lost { // see take_lost
+	uint32_t type, pad;
+	uint64_t count, value;
 };
 struct tape_window {
 	uint64_t wall_ns, duration_ns;

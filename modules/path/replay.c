@@ -8,20 +8,23 @@
 #include <errno.h>
 #include <string.h>
 
-#define LOST_MAX (1ull << 40) // samples in one fact
+#define LOST_MAX (1ull << 50) // in one fact
 
 static int get_meta(struct path *p, const struct tape_meta *m)
 {
 	if (m->version != TAPE_VERSION)
 		return -EPROTONOSUPPORT;
-	if (!m->period_ns || m->period_ns > NS_PER_S || p->began)
+	if (!m->period_ns || m->period_ns > NS_PER_S || p->began || !m->types ||
+	    m->types >= 1u << PATH_TYPE_COUNT || m->memory_period > LOST_MAX)
 		return -EBADMSG;
 	p->began = true;
+	p->options.types = m->types;
 	p->options.period_ns = m->period_ns;
+	p->options.memory_period = m->memory_period;
 	p->tape_wall = m->wall_ns;
 	p->tape_offset = m->wall_ns - m->clock_ns;
-	profile_header(p->current)->period = (int64_t)m->period_ns;
-	return 0;
+	take_window_free(p);
+	return take_window_new(p, clock_now()) < 0 || off_open(p) < 0 ? -ENOMEM : 0;
 }
 
 static int get_record(struct path *p, const void *at, size_t size)
@@ -42,7 +45,8 @@ static int get_record(struct path *p, const void *at, size_t size)
 	if (r->time_ns > p->tape_last_ns)
 		p->tape_last_ns = r->time_ns;
 	p->tape_at = p->tape_last_ns + p->tape_offset;
-	p->totals.taken += r->kind == RECORD_SAMPLE;
+	p->totals.taken += r->kind == RECORD_SAMPLE && r->size >= sizeof(struct record_sample) &&
+			   ((const struct record_sample *)r)->source == SOURCE_CPU;
 	path_record(p, r);
 	return 0;
 }
@@ -95,14 +99,11 @@ static int get_name(struct path *p, const struct tape_name *m, const char *names
 
 static int get_lost(struct path *p, const struct tape_lost *m, const char *mark)
 {
-	int64_t ns;
-	if (m->samples > LOST_MAX || strncmp(mark, "[lost: ", 7) != 0 ||
-	    __builtin_mul_overflow(m->samples, p->options.period_ns, &ns))
+	if (m->count > LOST_MAX || m->value > LOST_MAX || m->type >= PATH_TYPE_COUNT ||
+	    *mark != '[')
 		return -EBADMSG;
-	int64_t values[PROFILE_VALUES_MAX] = {(int64_t)m->samples, ns};
-	profile_add_lost(p->current, mark, values);
-	p->totals.taken += m->samples;
-	p->totals.lost += m->samples;
+	take_lost(p, m->type, mark, m->count, m->value);
+	p->totals.taken += m->type == PATH_CPU ? m->count : 0;
 	return 0;
 }
 
@@ -183,7 +184,7 @@ static int read_one(struct path *p)
 	if (got <= 0)
 		return got;
 	int error = get(p, kind, payload, size);
-	if (error == -EBADMSG || error == -EPROTONOSUPPORT)
+	if (error == -EBADMSG || error == -EPROTONOSUPPORT || (error && kind == TAPE_META))
 		return error;
 	if (error == -EINVAL) // what no recording says
 		return -EBADMSG;

@@ -6,6 +6,18 @@
 #include <stdio.h>
 #include <string.h>
 
+// What the other profiles lose or sum, and how much that bears; no counter: so many samples.
+static const struct {
+	enum path_type type;
+	const char *mark;
+	enum kernel_counter count, value;
+} others[] = {
+    {PATH_OFF_CPU, "[lost: ring full]", KERNEL_OFF_LOST, KERNEL_OFF_LOST_NS},
+    {PATH_MEMORY, "[lost: ring full, or nested]", KERNEL_MEMORY_LOST, 0},
+    {PATH_MUTEX, "[lost: ring full, or nested]", KERNEL_LOCKS_LOST, KERNEL_LOCKS_LOST_NS},
+    {PATH_MUTEX, "[short waits for kernel locks]", KERNEL_LOCKS_SHORT, KERNEL_LOCKS_SHORT_NS},
+};
+
 // What the kernel lost since the last window becomes frames of this one.
 static void add_losses(struct path *p)
 {
@@ -25,11 +37,15 @@ static void add_losses(struct path *p)
 			continue;
 		snprintf(
 		    mark, sizeof(mark), "[lost: %s]", kernel_counter_label((enum kernel_counter)i));
-		int64_t values[PROFILE_VALUES_MAX] = {
-		    (int64_t)n, (int64_t)(n * p->options.period_ns)};
-		profile_add_lost(p->current, mark, values);
-		p->totals.lost += n;
-		tape_put_lost(p, mark, n);
+		take_lost(p, PATH_CPU, mark, n, n * p->options.period_ns);
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		uint64_t n = now[others[i].count] - p->counters[others[i].count];
+		uint64_t value = n * p->options.memory_period;
+		if (others[i].value)
+			value = now[others[i].value] - p->counters[others[i].value];
+		if (n)
+			take_lost(p, others[i].type, others[i].mark, n, value);
 	}
 	memcpy(p->counters, now, sizeof(now));
 	p->totals.taken = now[KERNEL_TAKEN];
@@ -50,6 +66,14 @@ void naming_free(struct naming *n)
 	mem_free(n->places);
 	mem_free(n->frames);
 	*n = (struct naming){.job = NULL};
+}
+
+static bool any_waiting(const struct path *p)
+{
+	for (int t = 0; t < PATH_TYPE_COUNT; t++)
+		if (p->waiting[t])
+			return true;
+	return false;
 }
 
 // Looks for the frames that want a name: 1 more, 0 through.
@@ -111,8 +135,9 @@ static int step_name(struct path *p, uint64_t budget_ns)
 		return 1;
 	}
 	naming_free(n);
-	tape_put_named(p);
-	p->phase = SHIP_KEEP;
+	if (!any_waiting(p))
+		tape_put_named(p);
+	p->phase = p->shipping == PATH_MUTEX ? SHIP_LOCKS : SHIP_KEEP;
 	return 1;
 }
 
@@ -134,7 +159,7 @@ static int step_keep(struct path *p, uint64_t budget_ns)
 	p->keeping = false;
 	p->phase = SHIP_MERGE;
 	if (p->options.on_window)
-		p->options.on_window(p->options.arg, p->sealed);
+		p->options.on_window(p->options.arg, p->shipping, p->sealed);
 	return 1;
 }
 
@@ -144,6 +169,10 @@ static int ship_step(void *arg, uint64_t budget_ns)
 	switch (p->phase) {
 	case SHIP_NAME:
 		return step_name(p, budget_ns);
+	case SHIP_LOCKS:
+		if (locks_step(p, budget_ns) == 0)
+			p->phase = SHIP_KEEP;
+		return 1;
 	case SHIP_KEEP:
 		return step_keep(p, budget_ns);
 	case SHIP_MERGE:
@@ -155,11 +184,28 @@ static int ship_step(void *arg, uint64_t budget_ns)
 
 static void finish_if_over(struct path *p)
 {
-	if (!p->finishing || p->current || p->sealed || p->ship_slice)
+	if (!p->finishing || !p->over || p->sealed || p->ship_slice)
 		return;
 	p->finishing = false;
 	if (p->finished)
 		p->finished(p->finished_arg);
+}
+
+static void ship_begin(struct path *p);
+
+// The next profile of the window that is being shipped: false where there is none.
+static bool ship_next(struct path *p)
+{
+	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
+		if (!p->waiting[t])
+			continue;
+		p->sealed = p->waiting[t];
+		p->waiting[t] = NULL;
+		p->shipping = (enum path_type)t;
+		p->phase = p->nothing ? SHIP_MERGE : SHIP_NAME;
+		return true;
+	}
+	return false;
 }
 
 static void ship_done(void *arg, int result)
@@ -171,6 +217,11 @@ static void ship_done(void *arg, int result)
 		return; // ship_named goes on
 	profile_free(p->sealed);
 	p->sealed = NULL;
+	if (ship_next(p)) {
+		ship_begin(p);
+		return;
+	}
+	upload_over(p);
 	ship_close_if_wanted(p);
 	finish_if_over(p);
 }
@@ -191,33 +242,48 @@ static bool is_nothing(const struct path *p)
 	int64_t totals[PROFILE_VALUES_MAX];
 	if (!p->options.offline || !p->finishing)
 		return false;
-	profile_totals(p->current, totals);
-	return !totals[0];
+	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
+		if (!p->current[t].profile)
+			continue;
+		profile_totals(p->current[t].profile, totals);
+		if (totals[0])
+			return false;
+	}
+	return true;
 }
 
 void ship_seal(struct path *p, uint64_t wall_ns, uint64_t duration_ns)
 {
-	struct profile *old = p->current;
+	struct profile *old[PATH_TYPE_COUNT];
 	uint64_t end = p->close_at ? p->close_at : clock_now();
 	p->close_at = 0;
-	p->phase = is_nothing(p) ? SHIP_MERGE : SHIP_NAME;
-	if (p->finishing) {
-		p->current = NULL; // the last one
+	p->nothing = is_nothing(p);
+	for (int t = 0; t < PATH_TYPE_COUNT; t++)
+		old[t] = p->current[t].profile;
+	if (p->finishing) { // the last one
+		for (int t = 0; t < PATH_TYPE_COUNT; t++)
+			p->current[t].profile = NULL;
+		p->over = true;
 	} else if (take_window_new(p, end) < 0) {
 		// The window goes on; what finds no memory in it is counted there.
 		log_seldom(
 		    LOG_LEVEL_WARN, "memory_limit: no memory for a new window: this one goes on");
 		return;
 	}
-	profile_header(old)->time_ns = wall_ns;
-	profile_header(old)->duration_ns = duration_ns;
-	profile_seal(old);
-	if (p->phase == SHIP_NAME)
+	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
+		if (!old[t])
+			continue;
+		profile_header(old[t])->time_ns = wall_ns;
+		profile_header(old[t])->duration_ns = duration_ns;
+		profile_seal(old[t]);
+		p->waiting[t] = old[t];
+	}
+	if (!p->nothing)
 		count_add(COUNT_WINDOWS, 1);
 	tape_put_window(p, wall_ns, duration_ns);
 	p->closed_ns = end;
-	p->sealed = old;
-	ship_begin(p);
+	if (ship_next(p))
+		ship_begin(p);
 }
 
 void ship_drained(struct path *p)
@@ -231,7 +297,7 @@ void ship_drained(struct path *p)
 // each CPU at most one, as it takes no other meanwhile. Losses are counted now.
 void ship_close(struct path *p)
 {
-	if (!p->current)
+	if (p->over)
 		return; // all is shipped
 	if (p->sealed || p->ship_slice || (p->close_at && !p->finishing)) {
 		if (!p->close_wanted)
@@ -251,7 +317,7 @@ void ship_close(struct path *p)
 		p->close_at = p->stopped_ns > p->window_began ? p->stopped_ns : p->window_began;
 	if (p->finishing || !p->kernel)
 		ship_drained(p);
-	else if (p->drain_timer)
+	else if (!look_close(p) && p->drain_timer)
 		timer_set(p->drain_timer, SETTLE_NS, 0);
 }
 
@@ -281,7 +347,8 @@ uint64_t path_shrink(void *arg, uint64_t need)
 	// What a window and an upload hold goes when they are shipped; that is asked for here and
 	// cannot happen here. Windows are not made ever shorter by it.
 	struct path *p = arg;
-	(void)need;
+	if (need > p->squeeze)
+		p->squeeze = need; // of blocked threads, one of which may be in hand now
 	if (!p->options.offline && clock_now() - p->window_began > p->options.collection_ns / 10)
 		p->close_wanted = p->upload_wanted = true;
 	return 0;
@@ -290,8 +357,10 @@ uint64_t path_shrink(void *arg, uint64_t need)
 static int finish_step(void *arg, uint64_t budget_ns)
 {
 	struct path *p = arg;
-	(void)budget_ns;
-	return p->kernel && path_drain(p);
+	if (!p->kernel)
+		return 0;
+	// Before the look, so that it knows which stacks have come up, and after it.
+	return path_drain(p) || look_last(p, p->stopped_ns, budget_ns);
 }
 
 static void finish_drained(void *arg, int result)
@@ -317,6 +386,7 @@ void path_finish(struct path *p, void (*done)(void *arg), void *arg)
 	timer_free(p->cpu_timer);
 	watch_free(p->wake);
 	p->wake = NULL;
+	look_free(p);
 	slice_free(p->replay_slice);
 	p->drain_timer = p->window_timer = p->cpu_timer = NULL;
 	p->replay_slice = NULL;

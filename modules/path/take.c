@@ -1,261 +1,209 @@
 // SPDX-License-Identifier: Apache-2.0
-// Take: a sample came up from the kernel. Whose is it, what does each address mean, add it.
+// Take: a record came up from the kernel. Whose is it, what does each address mean, add it.
 #include "private.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#define STACK_MAX (KERNEL_FRAMES_MAX + FRAMES_MAX + 2) // frames and marks
-#define VALUE_MAX (1000 * NS_PER_S) // of one sample; a thousand times the longest period
+#define VALUE_MAX (1000 * NS_PER_S) // of one tick; a thousand times the longest period
+#define OFF_MAX (1ull << 50)	    // of time off the CPU, and bytes: 13 days, 1 PiB
+
+static const char *const type_names[] = {
+#define X(id, name) name,
+    PATH_TYPES(X)
+#undef X
+};
+
+const char *path_type_name(enum path_type type)
+{
+	return type_names[type];
+}
+
+static void filling_free(struct filling f[PATH_TYPE_COUNT])
+{
+	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
+		profile_free(f[t].profile);
+		f[t].profile = NULL;
+		map_clear(&f[t].mappings);
+	}
+}
 
 int take_window_new(struct path *p, uint64_t began_ns)
 {
-	struct profile *fresh = profile_new(ACCOUNT_PROFILE, profile_type_find("cpu"));
-	if (!fresh)
+	struct filling fresh[PATH_TYPE_COUNT];
+	bool failed = false;
+	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
+		fresh[t] = (struct filling){.mappings = MAP(ACCOUNT_PATH)};
+		if (!(p->options.types & 1u << t) || failed)
+			continue;
+		fresh[t].profile = profile_new(ACCOUNT_PROFILE, profile_type_find(type_names[t]));
+		failed = !fresh[t].profile;
+		if (!failed)
+			profile_header(fresh[t].profile)->period =
+			    t == PATH_CPU      ? (int64_t)p->options.period_ns
+			    : t == PATH_MEMORY ? (int64_t)p->options.memory_period
+					       : 1;
+	}
+	if (failed) {
+		filling_free(fresh);
 		return -ENOMEM;
-	profile_header(fresh)->period = (int64_t)p->options.period_ns;
-	p->current = fresh;
-	map_clear(&p->mappings);
-	p->kernel_mapping = 0;
+	}
+	for (int t = 0; t < PATH_TYPE_COUNT; t++)
+		map_clear(&p->current[t].mappings);
+	memcpy(p->current, fresh, sizeof(fresh));
+	p->window_number++;
 	p->window_began = began_ns;
 	p->window_wall = clock_wall() - (clock_now() - began_ns);
 	return 0;
 }
 
-static uint32_t mapping_of_kernel(struct path *p)
+void take_window_free(struct path *p)
 {
-	if (!p->kernel_mapping) {
-		struct profile_mapping m = {
-		    .key = UINT64_MAX, .file = profile_add_name(p->current, "[kernel.kallsyms]")};
-		p->kernel_mapping = profile_add_mapping(p->current, &m);
-	}
-	return p->kernel_mapping;
+	filling_free(p->current);
 }
 
-static uint32_t mapping_of_binary(struct path *p, uint32_t id)
+uint32_t take_subject(struct filling *f, const struct facts *who)
 {
-	uint64_t have;
-	if (map_get(&p->mappings, id, &have))
-		return (uint32_t)have;
-	struct binary *b = binary_by_id(p->processes, id);
-	if (!b)
-		return 0;
-	struct profile_mapping m = {.key = id, .file = profile_add_name(p->current, b->path)};
-	char hex[2 * ELF_BUILD_ID_MAX + 1] = "";
-	for (uint8_t i = 0; i < b->facts.build_id_len; i++)
-		snprintf(hex + 2 * i, 3, "%02x", b->facts.build_id[i]);
-	m.build_id = profile_add_name(p->current, hex);
-	for (uint8_t i = 0; i < b->facts.exec_count; i++) {
-		const struct elf_exec *x = &b->facts.exec[i];
-		if (!i || x->vaddr < m.start) {
-			m.start = x->vaddr;
-			m.offset = x->offset;
-		}
-		if (x->vaddr + x->size > m.limit)
-			m.limit = x->vaddr + x->size;
-	}
-	uint32_t mapping = profile_add_mapping(p->current, &m);
-	if (mapping && m.file)
-		map_put(
-		    &p->mappings, id, mapping); // only a shortcut: interned again where it fails
-	return mapping;
-}
-
-static uint32_t frame_of_place(
-    struct path *p, const struct process *process, const struct place *place)
-{
-	struct profile_frame f = {
-	    .address = place->address, .owner = place->owner, .place = place->kind};
-	if (place->kind == PLACE_KERNEL) {
-		f.kind = FRAME_KERNEL;
-		f.mapping = mapping_of_kernel(p);
-	} else if (place->kind == PLACE_FILE || place->kind == PLACE_OFFSET) {
-		f.mapping = mapping_of_binary(p, place->owner);
-	} else if (place->kind == PLACE_ANON) {
-		f.kind = FRAME_JIT;
-		f.mapping = mapping_of_binary(p, process_binary_at(process, place->address));
-	}
-	return profile_add_frame(p->current, &f);
-}
-
-// Why a stack ends early beyond what the walker knows.
-enum end {
-	END_NONE,
-	END_KERNEL_CUT,
-	END_EXECVE,
-	END_READING,
-	END_UNKNOWN,
-	END_UNTOLD,
-	END_NOT_CODE
-};
-static const struct {
-	const char *label;
-	enum count count;
-} ends[] = {
-    [END_KERNEL_CUT] = {"kernel stack", COUNT_STACKS_KERNEL_CUT},
-    [END_EXECVE] = {"execve", COUNT_STACKS_EXECVE},
-    [END_READING] = {"mappings being read", COUNT_STACKS_READING},
-    [END_UNKNOWN] = {"mappings not known", COUNT_STACKS_UNKNOWN},
-    [END_UNTOLD] = {"mapping not told yet", COUNT_STACKS_UNTOLD},
-    [END_NOT_CODE] = {"caller in no mapping", COUNT_STACKS_NOT_CODE},
-};
-
-bool path_end(uint32_t i, const char **label, const char **text)
-{
-	if (i >= sizeof(ends) / sizeof(*ends) - 1)
-		return false;
-	*label = ends[i + 1].label;
-	*text = count_help(ends[i + 1].count);
-	return true;
-}
-
-static uint32_t put_truncated(struct path *p, const char *why, uint32_t *out)
-{
-	char text[64];
-	snprintf(text, sizeof(text), "[truncated: %s]", why);
-	*out = profile_add_mark(p->current, text);
-	return 1;
-}
-
-// The mark at the root end of a stack, if it wants one: OWN, or what the walker said.
-static uint32_t put_end(struct path *p, enum end own, uint32_t walk_end, uint32_t *out)
-{
-	if (own) {
-		count_add(ends[own].count, 1);
-		return put_truncated(p, ends[own].label, out);
-	}
-	if (walk_end <= WALK_END_COMPLETE)
-		return 0;
-	return put_truncated(p, kernel_counter_label(KERNEL_WALK(walk_end)), out);
-}
-
-// The user part of the stack into OUT, and at its root end a mark where the walk did not get there.
-static uint32_t user_frames_of(
-    struct path *p, struct process *process, const struct record_sample *r, uint32_t *out)
-{
-	uint32_t n = 0, leaf = PLACE_NONE;
-	bool by_fp = r->walk_end == WALK_END_LOADING || r->walk_end == WALK_END_FULL;
-	bool not_code = r->walk_end == WALK_END_NOT_CODE || r->walk_end == WALK_END_UNMAPPED;
-	// Code by now that the walker had not been told of: a library that was just loaded.
-	enum end end = not_code && r->need & NEED_MAPPING ? END_UNTOLD : END_NONE;
-	for (uint32_t i = 0; i < r->user_frames; i++) {
-		uint64_t frame = r->frames[r->kernel_frames + i];
-		uint64_t address = frame & ((1ull << FRAME_PAYLOAD_BITS) - 1);
-		bool is_return = i > 0 && frame >> FRAME_PAYLOAD_BITS != FRAME_EXACT;
-		struct place place = process_place(p->processes, process, address - is_return);
-		if (place.kind == PLACE_PENDING) {
-			end = END_READING;
-			break;
-		}
-		// A caller that is no code: the frame pointer was none. What follows is noise.
-		// Where the leaf is in no mapping either, it is the mappings that are not known.
-		if (i > 0 && place.kind == PLACE_UNMAPPED) {
-			end = leaf == PLACE_UNMAPPED ? END_UNKNOWN
-			      : by_fp || not_code    ? END_NONE
-						     : END_NOT_CODE;
-			break;
-		}
-		leaf = i ? leaf : place.kind;
-		if (leaf == PLACE_UNMAPPED) // a jump to nowhere
-			end = END_NONE;
-		if (place.kind == PLACE_TOO_MANY) { // a caller is perhaps none, as above
-			out[n++] = profile_add_mark(p->current, "[unmapped: too many mappings]");
-			if (i > 0)
-				return n;
-			continue;
-		}
-		if (!process->in_exec || place.kind != PLACE_UNMAPPED)
-			out[n++] = frame_of_place(p, process, &place);
-		if (process->in_exec) { // what its callers were went with the old stack
-			end = END_EXECVE;
-			break;
-		}
-	}
-	return n + put_end(p, end, r->walk_end, out + n);
-}
-
-// Frames leaf first: the kernel part, then the user part.
-static uint32_t frames_of(
-    struct path *p, struct process *process, const struct record_sample *r, uint32_t *out)
-{
+	char comm[COMM_LEN + 1] = "", leader[COMM_LEN + 1] = "", lock[24];
+	struct profile_label labels[2];
 	uint32_t n = 0;
-	for (uint32_t i = 0; i < r->kernel_frames; i++) {
-		// A return address lies behind its call; the instruction before it is the call.
-		struct place place = {.kind = PLACE_KERNEL, .address = r->frames[i] - (i > 0)};
-		out[n++] = frame_of_place(p, process, &place);
+	memcpy(comm, who->comm, COMM_LEN);
+	memcpy(leader, who->process_comm, COMM_LEN);
+	struct profile_subject s = {
+	    .pid = who->pid,
+	    .tid = who->tid,
+	    .comm = profile_add_name(f->profile, comm),
+	    .process = profile_add_name(f->profile, leader),
+	    .container = who->process ? profile_add_name(f->profile, who->process->container) : 0,
+	};
+	if (who->reason)
+		labels[n++] = (struct profile_label){.key = profile_add_name(f->profile, "reason"),
+		    .str = profile_add_name(f->profile, who->reason)};
+	if (who->lock) {
+		snprintf(lock, sizeof(lock), "0x%lx", who->lock);
+		labels[n++] =
+		    (struct profile_label){.key = profile_add_name(f->profile, "lockAddress"),
+			.str = profile_add_name(f->profile, lock)};
 	}
-	if (r->kernel_cut && r->kernel_frames)
-		n += put_end(p, END_KERNEL_CUT, WALK_END_NONE, out + n);
-	n += user_frames_of(p, process, r, out + n);
-	if (!n)
-		out[n++] = profile_add_mark(p->current, "[no stack]");
-	return n;
+	for (uint32_t i = 0; i < n; i++)
+		if (!labels[i].key || !labels[i].str)
+			return 0;
+	if (n && !(s.labels = profile_add_labels(f->profile, labels, n)))
+		return 0;
+	return profile_add_subject(f->profile, &s);
 }
 
-static uint32_t subject_of(
-    struct path *p, const struct process *process, const struct record_sample *r)
+int take_add(struct path *p, enum path_type type, const struct facts *who,
+    const struct blocked_stack *stack, const char *leaf, const int64_t *values)
 {
-	char comm[COMM_LEN + 1] = "", leader[COMM_LEN + 1] = "";
-	memcpy(comm, r->comm, COMM_LEN);
-	memcpy(leader, r->process_comm, COMM_LEN);
-	struct profile_subject s = {
-	    .pid = r->pid,
-	    .tid = r->tid,
-	    .comm = profile_add_name(p->current, comm),
-	    .process = profile_add_name(p->current, leader),
-	    .container = profile_add_name(p->current, process->container),
-	};
-	return profile_add_subject(p->current, &s);
+	struct filling *f = &p->current[type];
+	if (!f->profile)
+		return 0;
+	uint32_t id = frames_add(p, f, who->process, stack, leaf);
+	return profile_add(f->profile, id, take_subject(f, who), values);
+}
+
+void take_lost(
+    struct path *p, enum path_type type, const char *mark, uint64_t count, uint64_t value)
+{
+	int64_t values[PROFILE_VALUES_MAX] = {(int64_t)count, (int64_t)value};
+	if (p->current[type].profile)
+		profile_add_lost(p->current[type].profile, mark, values);
+	if ((type == PATH_CPU || type == PATH_OFF_CPU) && p->current[PATH_WALL].profile)
+		profile_add_lost(p->current[PATH_WALL].profile, mark, values + 1);
+	if (type == PATH_CPU)
+		p->totals.lost += count;
+	tape_put_lost(p, type, mark, count, value);
 }
 
 // A sample that has no place of its own stays in the totals under MARK.
-static void lose(struct path *p, const char *mark)
+static void lose(struct path *p, const struct record_sample *r, const char *mark)
 {
-	int64_t values[PROFILE_VALUES_MAX] = {1, (int64_t)p->options.period_ns};
-	p->totals.lost++;
-	profile_add_lost(p->current, mark, values);
-	tape_put_lost(p, mark, 1);
+	if (r->source == SOURCE_MEMORY)
+		take_lost(p, PATH_MEMORY, mark, 1, r->value);
+	else if (r->source == SOURCE_LOCK)
+		take_lost(p, PATH_MUTEX, mark, 1, r->value);
+	else if (r->source != SOURCE_OFF_CPU)
+		take_lost(p, PATH_CPU, mark, 1, p->options.period_ns);
+	else if (!r->block)
+		take_lost(p, PATH_OFF_CPU, mark, r->object, r->value);
+	// The time of a block comes with its record_block, which finds no stack.
 }
 
 static bool is_sound(const struct record_sample *r)
 {
+	bool off = r->source == SOURCE_OFF_CPU, bare = off && !r->block;
 	return r->head.size >= sizeof(*r) && r->kernel_frames <= KERNEL_FRAMES_MAX &&
 	       r->user_frames <= FRAMES_MAX &&
 	       r->head.size >= sizeof(*r) + 8ull * (r->kernel_frames + r->user_frames) &&
 	       r->source < SOURCE_COUNT && r->walk_end < WALK_END_COUNT &&
-	       (!r->need || r->need_at <= r->user_frames) && r->value <= VALUE_MAX;
+	       (!r->need || r->need_at <= r->user_frames) &&
+	       r->value <= (r->source == SOURCE_CPU ? VALUE_MAX : OFF_MAX) &&
+	       (!off || r->reason < OFF_COUNT) &&
+	       (r->source != SOURCE_LOCK || r->reason < KERNEL_LOCK_COUNT) &&
+	       (!bare || r->object <= OFF_MAX) && (!off || bare == (r->reason >= OFF_WITH_STACK));
+}
+
+static const char *const kernel_locks[] = {
+#define X(id, name) "[" name "]",
+    KERNEL_LOCKS(X)
+#undef X
+};
+
+// A tick of the CPU's clock, memory that became resident, or a wait for a lock of the kernel.
+static void take_here(struct path *p, const struct process *process, const struct record_sample *r)
+{
+	struct facts who = {.pid = r->pid,
+	    .tid = r->tid,
+	    .comm = r->comm,
+	    .process_comm = r->process_comm,
+	    .process = process};
+	int64_t values[PROFILE_VALUES_MAX] = {1, (int64_t)r->value};
+	if (r->source == SOURCE_LOCK) {
+		who.lock = r->object;
+		take_add(p, PATH_MUTEX, &who, p->stack, kernel_locks[r->reason], values);
+		return;
+	}
+	if (r->source == SOURCE_MEMORY) {
+		take_add(p, PATH_MEMORY, &who, p->stack, NULL, values);
+		p->totals.memory_bytes += r->value;
+		return;
+	}
+	int error = take_add(p, PATH_CPU, &who, p->stack, NULL, values);
+	int on_wall = take_add(p, PATH_WALL, &who, p->stack, NULL, values + 1);
+	if (error < 0 || on_wall < 0)
+		p->totals.lost++;
+	else
+		p->totals.delivered++;
 }
 
 // Takes a sample: true where it belongs onto a tape.
 static bool take_sample(struct path *p, const struct record_sample *r)
 {
-	uint32_t frames[STACK_MAX];
 	count_add(COUNT_SAMPLES, 1);
-	if (!is_sound(r)) {
+	if (r->head.size < sizeof(*r) || !is_sound(r)) {
 		count_add(COUNT_RECORDS_BAD, 1);
-		lose(p, "[lost: bad record]");
+		take_lost(p, PATH_CPU, "[lost: bad record]", 1, p->options.period_ns);
 		return false;
 	}
 	struct process *process = process_of(p->processes, r);
 	if (!process) {
-		lose(p, "[lost: process table full]");
+		lose(p, r, "[lost: process table full]");
 		return false;
 	}
 	if (!process->wanted) {
 		count_add(COUNT_SAMPLES_FILTERED, 1);
-		p->totals.filtered++;
+		p->totals.filtered += r->source == SOURCE_CPU;
 		return false;
 	}
-	uint32_t n = frames_of(p, process, r, frames);
+	frames_of(p, process, r);
 	if (p->unwind && r->need && !process->in_exec)
 		unwind_need(p->unwind, process, r);
-	uint32_t stack = profile_add_stack(p->current, frames, n);
-	int64_t values[PROFILE_VALUES_MAX] = {1, (int64_t)r->value};
-	if (profile_add(p->current, stack, subject_of(p, process, r), values) < 0)
-		p->totals.lost++;
+	if (r->source == SOURCE_OFF_CPU)
+		off_sample(p, process, r);
 	else
-		p->totals.delivered++;
+		take_here(p, process, r);
 	return true;
 }
 
@@ -298,6 +246,8 @@ void path_record(void *arg, const struct record *r)
 		ship_drained(p);
 	if (r->kind == RECORD_SAMPLE) {
 		taped = take_sample(p, (const struct record_sample *)r);
+	} else if (r->kind == RECORD_BLOCK && r->size >= sizeof(struct record_block)) {
+		taped = off_block(p, (const struct record_block *)r);
 	} else {
 		taped = learn_record(p, r);
 		if (!taped)

@@ -24,37 +24,47 @@ static int write_begin(struct path *p, const struct profile *what)
 // Half a window of tolerance: intervals are kept, though windows close a little early or late.
 static bool is_due(const struct path *p)
 {
-	bool last = p->finishing && !p->current;
+	bool last = p->finishing && p->over;
 	return p->upload_wanted || last ||
 	       p->closed_ns + p->options.collection_ns / 2 >= p->upload_due;
 }
 
 static int write_upload(struct path *p)
 {
-	p->upload_wanted = false;
-	p->upload_due = p->closed_ns + p->options.upload_ns;
-	profile_seal(p->upload);
-	if (write_begin(p, p->upload) == 0)
+	struct profile **upload = &p->upload[p->shipping];
+	p->uploaded = true;
+	profile_seal(*upload);
+	if (write_begin(p, *upload) == 0)
 		return 1;
-	profile_free(p->upload);
-	p->upload = NULL;
+	profile_free(*upload);
+	*upload = NULL;
 	return 0;
+}
+
+void upload_over(struct path *p)
+{
+	if (!p->uploaded)
+		return;
+	p->uploaded = p->upload_wanted = false;
+	p->upload_due = p->closed_ns + p->options.upload_ns;
 }
 
 static int merge_begin(struct path *p)
 {
-	bool first = !p->upload;
+	struct profile **upload = &p->upload[p->shipping];
+	bool first = !*upload;
 	if (first)
-		p->upload = profile_new_like(ACCOUNT_PROFILE, p->sealed);
-	p->merge = p->upload ? profile_merge_new(p->upload, p->sealed, 1, NULL, NULL) : NULL;
+		*upload = profile_new_like(ACCOUNT_PROFILE, p->sealed);
+	p->merge = *upload ? profile_merge_new(*upload, p->sealed, 1, NULL, NULL) : NULL;
 	if (p->merge)
 		return 0;
 	int error = -errno;
 	if (first) {
-		profile_free(p->upload);
-		p->upload = NULL;
+		profile_free(*upload);
+		*upload = NULL;
+	} else {
+		p->upload_wanted = true; // written early it gives its memory back
 	}
-	p->upload_wanted = p->upload; // written early it gives its memory back
 	return error;
 }
 
@@ -77,13 +87,14 @@ int upload_merge(struct path *p, uint64_t budget_ns)
 
 int upload_write(struct path *p, uint64_t budget_ns)
 {
+	struct profile **upload = &p->upload[p->shipping];
 	if (directory_step(p->options.directory, budget_ns) > 0)
 		return 1;
 	// A failure was told and counted by the directory.
-	if (p->writing == p->upload) {
-		profile_free(p->upload);
-		p->upload = NULL;
-	} else if (p->upload && is_due(p)) {
+	if (p->writing == *upload) {
+		profile_free(*upload);
+		*upload = NULL;
+	} else if (*upload && is_due(p)) {
 		return write_upload(p);
 	}
 	return 0;

@@ -16,6 +16,9 @@ struct profile_merge {
 	int scale;
 	bool (*wanted)(void *arg, const struct profile *from, const struct profile_subject *s);
 	void *arg;
+	const char *label; // NULL: none is added
+	const char *(*value)(void *arg, const struct profile *from, uint32_t stack);
+	void *value_arg;
 	uint32_t *mappings, *frames, *stacks, *subjects;
 	uint32_t next; // sample
 	uint32_t work; // frames and samples looked at since the clock was
@@ -68,6 +71,14 @@ struct profile_merge *profile_merge_new(struct profile *into, const struct profi
 	if (scale > 0)
 		merge_headers(&into->header, &from->header);
 	return m;
+}
+
+void profile_merge_label(struct profile_merge *m, const char *key,
+    const char *(*value)(void *arg, const struct profile *from, uint32_t stack), void *arg)
+{
+	m->label = key;
+	m->value = value;
+	m->value_arg = arg;
 }
 
 void profile_merge_free(struct profile_merge *m)
@@ -150,6 +161,25 @@ static uint32_t subject_over(struct profile_merge *m, uint32_t id)
 	return m->subjects[id] = profile_add_subject(m->into, &new);
 }
 
+// SUBJECT of INTO with the label VALUE: a subject of INTO, 0 without memory.
+static uint32_t labelled(struct profile_merge *m, uint32_t subject, const char *value)
+{
+	uint32_t count;
+	struct profile_label with[PROFILE_LABELS_MAX];
+	struct profile_subject s = *profile_subject(m->into, subject);
+	const struct profile_label *labels = profile_labels(m->into, s.labels, &count);
+	if (count == PROFILE_LABELS_MAX) // as many as there can be: it stays without
+		return subject;
+	if (count)
+		memcpy(with, labels, count * sizeof(*with));
+	with[count] = (struct profile_label){
+	    .key = profile_add_name(m->into, m->label), .str = profile_add_name(m->into, value)};
+	if (!with[count].key || !with[count].str ||
+	    !(s.labels = profile_add_labels(m->into, with, count + 1)))
+		return 0;
+	return profile_add_subject(m->into, &s);
+}
+
 static void sample_over(struct profile_merge *m, const struct profile_sample *s)
 {
 	int64_t values[PROFILE_VALUES_MAX], any = 0;
@@ -161,6 +191,13 @@ static void sample_over(struct profile_merge *m, const struct profile_sample *s)
 	if (!any)
 		return;
 	uint32_t subject = subject_over(m, s->subject);
+	const char *value = subject && subject != UNWANTED && m->label
+				? m->value(m->value_arg, m->from, s->stack)
+				: NULL;
+	if (m->label && subject && !value)
+		return;
+	if (value)
+		subject = labelled(m, subject, value);
 	if (subject != UNWANTED)
 		store_add(m->into, subject ? stack_over(m, s->stack) : 0, subject, values);
 }

@@ -40,19 +40,69 @@ bool pages_has_type(const struct serve *s, const char *type)
 	return false;
 }
 
+// What /debug/pprof has. `option` turns it on; NULL: this version does not make it.
+static const struct page {
+	const char *name, *type, *option, *what;
+} profiles[] = {
+    {"profile", "cpu", "cpu", "CPU time: what ran on the CPUs of the whole node."},
+    {"offcpu", "offcpu", "off_cpu",
+	"Off-CPU time: where threads did not run, and why (reason=): they slept, waited, were "
+	"blocked, or others ran."},
+    {"wall", "wall", "wall", "Wall clock time: of every thread, running or not (reason=)."},
+    {"mutex", "mutex", "mutex", "Locks: where threads waited for one, and how long."},
+    {"block", "offcpu", "off_cpu",
+	"Blocked time in the form of Go's block profile: off-CPU time without that of threads that "
+	"could have run."},
+    {"memory", "memory", "memory",
+	"Memory: where processes grew, by the pages that became resident."},
+    {"allocs", "allocs", NULL, "Allocations: where memory was asked for."},
+    {"heap", "heap", NULL, "Heap: where the memory that is in use was asked for."},
+};
+#define ROWS (sizeof(profiles) / sizeof(*profiles))
+
+static const struct page *page_of(const char *name)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if (!strcmp(profiles[i].name, name))
+			return &profiles[i];
+	return NULL;
+}
+
+const char *pages_windows_of(const char *name)
+{
+	const struct page *page = page_of(name);
+	return page ? page->type : name;
+}
+
+// Windows of all types that are on come together: before the first it cannot be known which those
+// are, and the request waits for it.
+static bool may_come(const struct serve *s, const struct page *page)
+{
+	return pages_has_type(s, page->type) ||
+	       (page->option && !history_count(s->options.history));
+}
+
+bool pages_check_profile(const struct serve *s, struct http_request *r, const char *name)
+{
+	const struct page *page = page_of(name);
+	if (!page || page == profiles || may_come(s, page))
+		return true;
+	if (page->option)
+		serve_say(r, 404, NULL,
+		    "%s: not profiled: profiling.%s.enabled is off, or this machine does not "
+		    "permit "
+		    "it (see telegen check)",
+		    name, page->option);
+	else
+		serve_say(r, 404, NULL,
+		    "%s: this version does not make it: /debug/pprof/memory has where processes "
+		    "grew",
+		    name);
+	return false;
+}
+
 void pages_index(struct serve *s, struct http_request *r)
 {
-	static const struct {
-		const char *name, *type, *what;
-	} rows[] = {
-	    {"profile", "cpu", "CPU time of the whole node, seconds=30 from now on"},
-	    {"offcpu", "offcpu", "blocked time"},
-	    {"wall", "wall", "wall clock time"},
-	    {"mutex", "mutex", "waits for locks"},
-	    {"block", "block", "waits of goroutines"},
-	    {"allocs", "memory", "allocated memory"},
-	    {"heap", "heap", "memory in use"},
-	};
 	struct text t = TEXT(ACCOUNT_SERVE);
 	text_puts(&t,
 	    "<!doctype html><html lang=en><meta charset=utf-8><title>telegen: pprof</title>"
@@ -60,16 +110,23 @@ void pages_index(struct serve *s, struct http_request *r)
 	    "&middot; <a "
 	    "href=\"/metrics\">metrics</a>"
 	    "<table>");
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		bool there = i == 0 || pages_has_type(s, rows[i].type);
+	for (size_t i = 0; i < ROWS; i++) {
+		bool there = i == 0 || may_come(s, &profiles[i]);
 		text_printf(&t, "<tr><td>%s%s%s%s%s<td>%s%s", there ? "<a href=\"" : "",
-		    there ? rows[i].name : "", there ? "?seconds=30\">" : "", rows[i].name,
-		    there ? "</a>" : "", rows[i].what, there ? "" : " (not enabled)");
+		    there ? profiles[i].name : "", there ? "?seconds=30\">" : "", profiles[i].name,
+		    there ? "</a>" : "", profiles[i].what,
+		    there		 ? ""
+		    : profiles[i].option ? " (not profiled)"
+					 : " (not in this version)");
 	}
 	text_printf(&t,
 	    "</table><p>Each takes seconds= (1 to %u; 30 where it is 0 or not there), and pid= "
-	    "comm= container= namespace= pod= to narrow it, and gives gzipped pprof.</html>\n",
+	    "comm= container= namespace= pod= to narrow it, and gives gzipped pprof."
+	    "<p>offcpu, wall and block also take reason=, one or several with commas between "
+	    "them: ",
 	    s->options.seconds_max);
+	wish_list_reasons(&t, "offcpu");
+	text_puts(&t, "; wall also running.</html>\n");
 	answer_text(r, "text/html; charset=utf-8", &t);
 }
 

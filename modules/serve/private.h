@@ -3,6 +3,7 @@
 //
 //   serve.c    opens, routes, waits        access.c   who may see profiles
 //   query.c    windows -> answer, sliced   pages.c    index, list of windows, metrics, health
+//   wish.c     which samples are meant     block.c    off-CPU time as Go's block profile has it
 #pragma once
 #include "../base/base.h"
 #include "../loop/loop.h"
@@ -37,6 +38,27 @@ void pages_flame(struct serve *s, struct http_request *r);
 void pages_windows(struct serve *s, struct http_request *r);
 void pages_metrics(struct serve *s, struct http_request *r);
 bool pages_has_type(const struct serve *s, const char *type);
+// The type of the windows that profile NAME of /debug/pprof is made of; where it is not another's: NAME.
+const char *pages_windows_of(const char *name);
+// True where /debug/pprof/NAME can be given, or perhaps soon; else R was answered with the reason.
+bool pages_check_profile(const struct serve *s, struct http_request *r, const char *name);
+
+// Which samples a query means.
+struct wish {
+	bool by_pid;
+	uint32_t pid;
+	char comm[64], container[65], namespace[254], pod[254]; // "": any
+	uint32_t reasons; // 1 << enum off_reason and the likes of wish.c, 0: any
+};
+// The wish of R for a profile of TYPE. 0, or -EINVAL and R was answered.
+int wish_read(struct http_request *r, const char *type, struct wish *w);
+bool wish_takes_all(const struct wish *w);
+bool wish_takes(void *wish, const struct profile *from, const struct profile_subject *s);
+void wish_list_reasons(struct text *t, const char *type); // that it may ask TYPE for: "sleep, io"
+// A number from 0 to MAX in the parameter KEY; *VALUE stays where there is none. 0, or -EINVAL and R was answered.
+int serve_number(struct http_request *r, const char *key, uint64_t max, uint64_t *value);
+
+int block_make(struct profile *p); // of a sealed off-CPU profile: 0 or -ENOMEM
 
 // Answers R with the merged windows as its parameters say: api/flame, and pprof of windows to come.
 void query_flame(struct serve *s, struct http_request *r);

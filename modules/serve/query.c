@@ -28,12 +28,6 @@ struct span {
 	uint64_t from, to; // wall clock, ns
 };
 
-struct wish { // which subjects
-	bool by_pid;
-	uint32_t pid;
-	char comm[64], container[65], namespace[254], pod[254]; // "": any
-};
-
 struct query {
 	struct query *next;
 	struct serve *serve;
@@ -52,7 +46,8 @@ struct query {
 	uint64_t wait_ns; // how long it is to be sampled
 	bool cut;	  // a window has ended where the query begins
 	bool flushed, begun, full;
-	char type[32], title[128];
+	char name[32], type[32]; // what was asked for, and the windows' type that gives it
+	char title[128];
 };
 
 static void start_next(struct serve *s);
@@ -107,7 +102,7 @@ static void begin(struct query *q)
 	char headers[384];
 	snprintf(headers, sizeof(headers),
 	    "%sContent-Disposition: %s; filename=\"telegen-%s.%s\"\r\n", SAFE_HEADERS,
-	    q->format == EXPORT_FLAME ? "inline" : "attachment", q->type, export_suffix(q->format));
+	    q->format == EXPORT_FLAME ? "inline" : "attachment", q->name, export_suffix(q->format));
 	http_begin(q->request, 200, export_content_type(q->format), headers);
 	q->begun = true;
 }
@@ -122,57 +117,20 @@ static int send_bytes(void *arg, const void *bytes, size_t n)
 	return error == -EAGAIN ? 0 : error;
 }
 
-static bool is(const struct profile *p, uint32_t name, const char *wanted)
-{
-	return strcmp(profile_name(p, name), wanted) == 0;
-}
-
-static bool has_label(const struct profile *p, uint32_t labels, const char *key, const char *value)
-{
-	uint32_t count = 0;
-	const struct profile_label *l = labels ? profile_labels(p, labels, &count) : NULL;
-	for (uint32_t i = 0; i < count; i++)
-		if (is(p, l[i].key, key) && is(p, l[i].str, value))
-			return true;
-	return false;
-}
-
-// A container is named by its id or the first twelve digits and more of it, as its tools print it.
-static bool is_container(const struct profile *p, uint32_t name, const char *wanted)
-{
-	size_t n = strlen(wanted);
-	return n >= 12 && strncmp(profile_name(p, name), wanted, n) == 0;
-}
-
-static bool wanted(void *arg, const struct profile *from, const struct profile_subject *s)
-{
-	const struct wish *w = arg;
-	return (!w->by_pid || s->pid == w->pid) &&
-	       (!*w->comm || is(from, s->comm, w->comm) || is(from, s->process, w->comm)) &&
-	       (!*w->container || is_container(from, s->container, w->container)) &&
-	       (!*w->namespace || has_label(from, s->labels, "namespace", w->namespace)) &&
-	       (!*w->pod || has_label(from, s->labels, "pod", w->pod));
-}
-
-static bool wants_all(const struct wish *w)
-{
-	return !w->by_pid && !*w->comm && !*w->container && !*w->namespace && !*w->pod;
-}
-
 static int step_search(
     struct query *q, const struct span *span, struct profile **found, uint64_t budget_ns)
 {
 	struct wish *w = &q->wish;
 	if (!q->search)
 		q->search = history_query_new(q->serve->options.history, q->type, span->from,
-		    span->to, wants_all(w) ? NULL : wanted, w);
+		    span->to, wish_takes_all(w) ? NULL : wish_takes, w);
 	if (!q->search)
 		return -errno;
 	int more = history_query_step(q->search, budget_ns);
 	if (more)
 		return more;
 	*found = history_query_take(q->search);
-	int error = *found ? 0 : -errno;
+	int error = !*found ? -errno : strcmp(q->name, "block") ? 0 : block_make(*found);
 	history_query_free(q->search);
 	q->search = NULL;
 	q->phase++;
@@ -326,53 +284,6 @@ void query_free_all(struct serve *s)
 		query_free(s->queries);
 }
 
-// A number in the parameter KEY: 0, or R was answered. *VALUE stays where there is none.
-static int number(struct http_request *r, const char *key, uint64_t max, uint64_t *value)
-{
-	const char *s = http_query(r, key);
-	uint64_t v = 0;
-	if (!s)
-		return 0;
-	int error = text_number(s, strlen(s), 10, &v);
-	if (error || v > max) {
-		serve_say(r, 400, NULL, "%s: %.40s: not a number from 0 to %" PRIu64, key, s, max);
-		return -EINVAL;
-	}
-	*value = v;
-	return 0;
-}
-
-static int string(struct http_request *r, const char *key, char *to, size_t size)
-{
-	const char *s = http_query(r, key);
-	if (!s)
-		return 0;
-	if (strlen(s) >= size) {
-		serve_say(r, 400, NULL, "%s: %.40s...: longer than %zu bytes", key, s, size - 1);
-		return -EINVAL;
-	}
-	text_copy(to, size, s);
-	return 0;
-}
-
-static int read_wish(struct http_request *r, struct wish *w)
-{
-	uint64_t pid = 0;
-	if (number(r, "pid", INT32_MAX, &pid) || string(r, "comm", w->comm, sizeof(w->comm)) ||
-	    string(r, "container", w->container, sizeof(w->container)) ||
-	    string(r, "namespace", w->namespace, sizeof(w->namespace)) ||
-	    string(r, "pod", w->pod, sizeof(w->pod)))
-		return -EINVAL;
-	w->by_pid = http_query(r, "pid");
-	w->pid = (uint32_t)pid;
-	if (*w->container && strlen(w->container) < 12) {
-		serve_say(r, 400, NULL, "container: %s: write at least 12 digits of its id",
-		    w->container);
-		return -EINVAL;
-	}
-	return 0;
-}
-
 // A new query at the queue's end, or NULL and R was answered.
 static struct query *query_new(struct serve *s, struct http_request *r, const char *type)
 {
@@ -387,7 +298,7 @@ static struct query *query_new(struct serve *s, struct http_request *r, const ch
 		return NULL;
 	}
 	struct wish wish = {0};
-	if (read_wish(r, &wish))
+	if (wish_read(r, type, &wish))
 		return NULL;
 	struct query *q = mem_alloc(ACCOUNT_SERVE, sizeof(*q));
 	if (!q) {
@@ -395,8 +306,9 @@ static struct query *query_new(struct serve *s, struct http_request *r, const ch
 		return NULL;
 	}
 	*q = (struct query){.serve = s, .request = r, .phase = SEARCH, .wish = wish};
-	text_copy(q->type, sizeof(q->type), type);
-	snprintf(q->title, sizeof(q->title), "%s on %s", q->type, s->node);
+	text_copy(q->name, sizeof(q->name), type);
+	text_copy(q->type, sizeof(q->type), pages_windows_of(type));
+	snprintf(q->title, sizeof(q->title), "%s on %s", q->name, s->node);
 	*link = q;
 	http_on(r, on_drain, on_gone, q);
 	return q;
@@ -430,7 +342,8 @@ static int read_format(struct http_request *r, enum export_format *format)
 
 static int read_span(struct http_request *r, const char *from, const char *to, struct span *span)
 {
-	if (number(r, from, UINT64_MAX, &span->from) || number(r, to, UINT64_MAX, &span->to))
+	if (serve_number(r, from, UINT64_MAX, &span->from) ||
+	    serve_number(r, to, UINT64_MAX, &span->to))
 		return -EINVAL;
 	if (span->from < span->to)
 		return 0;
@@ -476,7 +389,8 @@ static void answer_still(struct query *q, uint64_t ns)
 void query_pprof(struct serve *s, struct http_request *r, const char *type)
 {
 	uint64_t seconds = 0, debug = 0;
-	if (number(r, "seconds", s->options.seconds_max, &seconds) || number(r, "debug", 0, &debug))
+	if (serve_number(r, "seconds", s->options.seconds_max, &seconds) ||
+	    serve_number(r, "debug", 0, &debug))
 		return;
 	seconds = seconds ? seconds : DEFAULT_SECONDS;
 	struct query *q = query_new(s, r, type);

@@ -43,26 +43,28 @@ enum access { ANYBODY, PAGE, PROFILES };
 // What narrows a profile, behind what a route takes beside it.
 #define NARROW "pid comm container namespace pod"
 #define PPROF "seconds debug " NARROW // debug: 0 is the only form of pprof that there is
+#define REASON " reason"
 
 static const struct route {
 	const char *path;
 	enum access access;
 	void (*answer)(struct serve *s, struct http_request *r);
 	const char *keys; // that a query may have, parted by blanks; NULL: any, they mean nothing
-	const char *type; // of the windows, for pprof
+	const char *type; // of profile, for pprof
 } routes[] = {
     {"/", PAGE, pages_flame},
     {"/api/windows", PROFILES, pages_windows, ""},
-    {"/api/flame", PROFILES, query_flame, "type from to base_from base_to format " NARROW},
+    {"/api/flame", PROFILES, query_flame, "type from to base_from base_to format " NARROW REASON},
     {"/debug/pprof/", PROFILES, pages_index, ""},
     {"/debug/pprof", PROFILES, pages_index, ""},
     {"/debug/pprof/profile", PROFILES, NULL, PPROF, "cpu"},
-    {"/debug/pprof/allocs", PROFILES, NULL, PPROF, "memory"},
-    {"/debug/pprof/heap", PROFILES, NULL, PPROF, "heap"},
+    {"/debug/pprof/offcpu", PROFILES, NULL, PPROF REASON, "offcpu"},
+    {"/debug/pprof/wall", PROFILES, NULL, PPROF REASON, "wall"},
     {"/debug/pprof/mutex", PROFILES, NULL, PPROF, "mutex"},
-    {"/debug/pprof/block", PROFILES, NULL, PPROF, "block"},
-    {"/debug/pprof/offcpu", PROFILES, NULL, PPROF, "offcpu"},
-    {"/debug/pprof/wall", PROFILES, NULL, PPROF, "wall"},
+    {"/debug/pprof/block", PROFILES, NULL, PPROF REASON, "block"},
+    {"/debug/pprof/memory", PROFILES, NULL, PPROF, "memory"},
+    {"/debug/pprof/allocs", PROFILES, NULL, PPROF, "allocs"},
+    {"/debug/pprof/heap", PROFILES, NULL, PPROF, "heap"},
     {"/metrics", ANYBODY, pages_metrics},
     {"/healthz", ANYBODY, health},
     {"/readyz", ANYBODY, ready},
@@ -103,11 +105,7 @@ static void answer_route(struct serve *s, struct http_request *r, const struct r
 		return;
 	if (route->answer)
 		route->answer(s, r);
-	else if (strcmp(route->type, "cpu") && !pages_has_type(s, route->type))
-		serve_say(r, 404, NULL,
-		    "%s: no such profile: its profiler is not enabled, or not in this version",
-		    strrchr(route->path, '/') + 1);
-	else
+	else if (pages_check_profile(s, r, route->type))
 		query_pprof(s, r, route->type);
 }
 

@@ -10,7 +10,7 @@ import time
 import urllib.request
 
 KEYS = {"Enter": "\ue007", "Escape": "\ue00c", "Backspace": "\ue003", "Home": "\ue011", "Tab": "\ue004",
-        "ArrowLeft": "\ue012", "ArrowUp": "\ue013", "ArrowRight": "\ue014", "ArrowDown": "\ue015", "Shift": "\ue008"}
+        "ArrowLeft": "\ue012", "ArrowUp": "\ue013", "ArrowRight": "\ue014", "ArrowDown": "\ue015", "Shift": "\ue008", "Space": " "}
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
@@ -92,6 +92,13 @@ class Browser:
 
     def size(self, width, height):
         self.call("POST", self.session + "/window/rect", {"width": width, "height": height})
+
+    def phone(self, width=390, height=844):
+        """A screen narrower than a window can be; 0: the window's own again."""
+        cmd, params = "clear", {}
+        if width:
+            cmd, params = "set", {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True}
+        self.call("POST", self.session + "/goog/cdp/execute", {"cmd": "Emulation.%sDeviceMetricsOverride" % cmd, "params": params})
 
     def prefer(self, scheme):
         self.call("POST", self.session + "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": {

@@ -4,7 +4,7 @@ samples. The same seed gives the same profile."""
 import hashlib
 import random
 
-NATIVE, KERNEL, JIT, MARK = range(4)
+NATIVE, KERNEL, JIT, MARK, CLASS = range(5)
 PERIOD = 10101010
 
 LIBC, KERN = "/usr/lib/x86_64-linux-gnu/libc.so.6", "[kernel.kallsyms]"
@@ -47,6 +47,7 @@ class Tree:
     def __init__(self):
         self.names, self.frames, self.processes, self.nodes = {"": 0}, {}, [], []
         self.children = {}
+        self.type, self.values, self.shown = "cpu", [["samples", "count"], ["cpu", "nanoseconds"]], 1
 
     def name(self, text):
         return self.names.setdefault(text, len(self.names))
@@ -85,13 +86,16 @@ class Tree:
             t.nodes[n][3:] = [a + b for a, b in zip(t.nodes[n][3:], values)]
         return t.processes, t.nodes
 
-    def data(self, base=False, banner=None, title="cpu on build-7"):
+    def total(self, value=None):
+        return sum(n[3 + (self.shown if value is None else value)] for n in self.nodes)
+
+    def data(self, base=False, banner=None, title=None):
         if base:
             processes, nodes = self.by_name()
         else:
-            processes, nodes = self.processes, [n[:5] for n in self.nodes]
-        d = {"v": 1, "title": title, "banner": banner, "type": "cpu", "unit": "nanoseconds",
-             "values": [["samples", "count"], ["cpu", "nanoseconds"]], "shown": 1, "period": PERIOD,
+            processes, nodes = self.processes, [n[:3 + len(self.values)] for n in self.nodes]
+        d = {"v": 1, "title": title or self.type + " on build-7", "banner": banner, "type": self.type,
+             "unit": self.values[self.shown][1], "values": self.values, "shown": self.shown, "period": PERIOD,
              "time_ns": "1795428900000000000", "duration_ns": "60000000000",
              "names": list(self.names), "frames": [list(f) for f in self.frames], "processes": processes, "nodes": nodes}
         if base:
@@ -145,6 +149,102 @@ def sample(processes=60, samples=9000, seed=7, lost=True):
         t.add(t.node(none, t.frame("[lost: ring full]", MARK, "")), samples // 90, samples // 200)
         t.add(t.node(none, t.frame("[lost: store full]", MARK, "")), samples // 700)
     return t
+
+
+# Where threads of a program are off the CPU: reason (or class of lock), functions below its own, seconds a minute of one
+# thread, threads, events a minute of one thread.
+WAITS = {
+    "postgres": [("waiting", "PostgresMain ReadCommand secure_read WaitEventSetWait epoll_wait", 51, 24, 300),
+                 ("io", "PostgresMain exec_simple_query PortalRun ExecSeqScan ReadBufferExtended mdread FileRead pread", 2.4, 24, 900),
+                 ("mutex", "PostgresMain exec_simple_query LWLockAcquire PGSemaphoreLock __new_sem_wait_slow64", 1.1, 24, 700),
+                 ("network", "PostgresMain ReadyForQuery pq_flush internal_flush __send", .9, 24, 400),
+                 ("sleep", "AutoVacLauncherMain vacuum_delay_point pg_usleep clock_nanosleep", 55, 1, 60)],
+    "java": [("mutex", "Thread.run ThreadPoolExecutor$Worker.run ThreadPoolExecutor.getTask LinkedBlockingQueue.take ConditionObject.await "
+                       "LockSupport.park Unsafe_Park Parker::park pthread_cond_wait", 52, 40, 90),
+             ("mutex", "Thread.run OrderService.find OrderCache.get ReentrantLock.lock AbstractQueuedSynchronizer.acquire LockSupport.park "
+                       "Unsafe_Park Parker::park pthread_cond_wait", 3.2, 12, 800),
+             ("mutex", "Thread.run OrderService.save ObjectMonitor::enter ObjectMonitor::EnterI pthread_cond_timedwait", 1.9, 12, 500),
+             ("network", "Thread.run OrderService.find JdbcTemplate.query SocketInputStream.read recv", 6.1, 12, 900),
+             ("sleep", "Thread.run Reporter.loop Thread.sleep", 58, 2, 60)],
+    "nginx": [("waiting", "main ngx_worker_process_cycle ngx_process_events_and_timers ngx_epoll_process_events epoll_wait", 57, 4, 2000),
+              ("io", "main ngx_worker_process_cycle ngx_http_core_run_phases ngx_output_chain sendfile", .8, 4, 800)],
+    "telegraf": [("mutex", "runtime.mcall runtime.park_m runtime.schedule runtime.findRunnable runtime.stopm runtime.notesleep runtime.futex", 54, 9, 600),
+                 ("network", "runtime.goexit net/http.(*Server).Serve internal/poll.(*FD).Accept syscall.accept4", 58, 1, 10),
+                 ("cgroup_limit", "runtime.goexit main.(*Agent).gatherLoop encoding/json.(*decodeState).object", 2.2, 3, 200)],
+    "redis-server": [("waiting", "main aeMain aeProcessEvents aeApiPoll epoll_wait", 54, 1, 3000),
+                     ("channel", "main aeMain serverCron receiveChildInfo read", .6, 1, 60),
+                     ("mutex", "bioProcessBackgroundJobs pthread_cond_wait", 59, 3, 1)],
+    "bash": [("sync", "main execute_command wait_for waitchld wait4", 50, 3, 20), ("channel", "main reader_loop yyparse shell_getc read", 6, 3, 30)],
+}
+# Functions of those of them that only wait for work.
+IDLE = {"epoll_wait", "ThreadPoolExecutor.getTask", "runtime.stopm", "syscall.accept4", "bioProcessBackgroundJobs", "wait4"}
+LOCKS = {
+    "postgres": [("mutex", "PostgresMain exec_simple_query LWLockAcquire futex_wait", 1.1, 24, 700)],
+    "java": [("java lock", "Thread.run OrderService.find OrderCache.get ReentrantLock.lock LockSupport.park", 3.2, 12, 800),
+             ("monitor", "Thread.run OrderService.save ObjectMonitor::enter ObjectMonitor::EnterI", 1.9, 12, 500),
+             ("mutex", "G1ConcRefineThread Monitor::lock pthread_mutex_lock __lll_lock_wait", .4, 4, 100)],
+    "telegraf": [("go runtime", "runtime.mallocgc runtime.lock2 runtime.futexsleep", .3, 9, 2000)],
+    "nginx": [("rwlock", "main ngx_worker_process_cycle ngx_http_upstream_get pthread_rwlock_rdlock", .7, 4, 300),
+              ("futex", "main ngx_worker_process_cycle syscall", .2, 4, 30)],
+}
+UNITS = {"offcpu": [["contentions", "count"], ["off_cpu", "nanoseconds"]], "wall": [["wall", "nanoseconds"]],
+         "mutex": [["contentions", "count"], ["delay", "nanoseconds"]], "memory": [["faults", "count"], ["resident", "bytes"]],
+         "allocs": [["alloc_objects", "count"], ["alloc_space", "bytes"]], "heap": [["inuse_objects", "count"], ["inuse_space", "bytes"]]}
+BARE = [("short blocks", 4.4, 90000), ("blocks not sampled", 1.3, 700)]
+
+
+def off(type="offcpu", seed=5):
+    """Time off the CPU, of all threads, or of those that wait for locks."""
+    r, t = random.Random(seed), Tree()
+    t.type, t.values = type, UNITS[type]
+    t.shown = len(t.values) - 1
+
+    def add(at, count, seconds):
+        ns = int(seconds / 36 * 1e9 * (.9 + .2 * r.random()))
+        for value, more in enumerate([count, ns][-len(t.values):]):
+            t.nodes[at][3 + value] += more
+            t.nodes[at][5 + value] += more * r.choice((1, 1, 2)) // 2 if r.random() < .9 else 0
+    for comm, waits in (LOCKS if type == "mutex" else WAITS).items():
+        path = PROGRAMS.get(comm, ("/usr/bin/" + comm,))[0]
+        container = hashlib.sha256(comm.encode()).hexdigest() if comm != "bash" else ""
+        for one in range(3 if comm in ("postgres", "bash") else 1):
+            t.processes.append([1200 + 10 * list(WAITS).index(comm) + one, t.name(comm), t.name(container), t.name(comm + "-6f7c9d-x2lq4" if container else "")])
+            top = t.node(-1, -1, len(t.processes) - 1)
+            start = t.node(top, t.frame("_start" if comm in ("nginx", "bash", "redis-server", "postgres") else "clone3", NATIVE, LIBC))
+            for why, functions, seconds, threads, events in waits:
+                at = start
+                for f in functions.split():
+                    kind = JIT if comm == "java" and "." in f else NATIVE
+                    at = t.node(at, t.frame(f, kind, "/tmp/perf-9.map" if kind == JIT else path))
+                add(t.node(at, t.frame("[%s]" % why, CLASS, "")), events * threads, seconds * threads / (3 if comm == "postgres" else 1))
+                if type != "mutex":
+                    add(t.node(at, t.frame("[scheduler]", CLASS, "")), 0, seconds * threads * .004)
+            if type == "wall":
+                for f in (PROGRAMS[comm][2].split()[:6] if comm in PROGRAMS else ["main", "execute_command"]):
+                    start = t.node(start, t.frame(f, NATIVE, path))
+                    add(start, 0, r.random() * 2)
+            if type != "mutex":
+                for why, seconds, events in BARE:
+                    add(t.node(top, t.frame("[%s]" % why, CLASS, "")), events, seconds)
+    t.processes.append([0, 0, 0])
+    none = t.node(-1, -1, len(t.processes) - 1)
+    if type != "mutex":
+        add(t.node(none, t.frame("[blocks whose stack was lost]", MARK, "")), 17, 2)
+    add(t.node(none, t.frame("[lost: store full]", MARK, "")), 3, .2)
+    return t
+
+
+def memory(type="memory", seed=5):
+    """Bytes, by the stacks of CPU time."""
+    t = sample(20, 2000, seed, lost=False)
+    t.type, t.values = type, UNITS[type]
+    for n in t.nodes:
+        n[3:] = [n[3], n[3] * (1 << 17), n[5], n[5] * (1 << 17)]
+    return t
+
+
+def of_type(type, seed):
+    return sample(20, 2000, seed) if type == "cpu" else off(type, seed) if type in ("offcpu", "wall", "mutex") else memory(type, seed)
 
 
 def storm(processes=3000):

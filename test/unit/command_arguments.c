@@ -96,6 +96,11 @@ static void every_option_in_every_form(void **state)
 	assert_int_equal(got.count, 7);
 	assert_int_equal(got.rest_count, 2);
 	assert_string_equal(got.rest[1], "out");
+	assert_int_equal(got.types, 1u << PATH_CPU);
+	taken("-t offcpu,memory -t wall");
+	assert_int_equal(got.types, 1u << PATH_OFF_CPU | 1u << PATH_MEMORY | 1u << PATH_WALL);
+	assert_int_equal(parse("T", "-t mutex"), 0);
+	assert_int_equal(got.types, 1u << PATH_MUTEX);
 	taken("-o - -c c -");
 	assert_string_equal(got.output, "-");
 	assert_string_equal(got.rest[0], "-");
@@ -173,9 +178,11 @@ static void bad_values_are_named(void **state)
 	refused("-F fast", "-F fast 1..1000");
 	refused("--frequency ''", "--frequency \"\" 1..1000");
 	refused("-t sound", "-t sound cpu");
-	refused("-t cpu,", "-t cpu, only");
+	refused("-t cpu,", "-t cpu, offcpu,");
 	refused("-t ''", "-t \"\" cpu");
-	refused("-t cpu,offcpu", "-t cpu,offcpu only");
+	refused("-t cpu,off", "-t cpu,off memory");
+	assert_int_equal(parse("T", "-t cpu,offcpu"), EXIT_USAGE);
+	assert_non_null(strstr(said, "-t: cpu,offcpu: one type at a time"));
 	refused("-n 0", "-n 0 above");
 	refused("-n many", "-n many above");
 	refused("-p 0", "-p 0 process");

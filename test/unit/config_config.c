@@ -322,8 +322,7 @@ static void a_file_of_the_go_agent_is_accepted(void **state)
 				"channel_buffer_len\n"));
 	assert_non_null(strstr(warnings.at,
 	    "\nconfig: accepted but without effect in this version: profiling.target_namespaces, "
-	    "profiling.off_cpu.enabled, profiling.log_export.headers, "
-	    "profiling.log_export.compression"));
+	    "profiling.log_export.headers, profiling.log_export.compression"));
 	assert_string_equal(c->profiling_log_export_headers.items[0], "X-Scope-OrgID=a");
 	config_free(c);
 }

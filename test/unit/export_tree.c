@@ -14,9 +14,10 @@
 struct row {
 	const char *process;
 	uint32_t pid;
-	const char *stack; // leaf first, by |; a frame of "k:" is the kernel's, "j:" JIT code, "?"
-			   // has no name
+	const char *stack; // leaf first, by |; a frame of "k:" is the kernel's, "j:" JIT code, "m:"
+			   // a mark, "?" has no name
 	int64_t samples;
+	const char *key, *why; // a label
 };
 
 static struct profile *make(const char *type, const struct row *rows)
@@ -33,6 +34,10 @@ static struct profile *make(const char *type, const struct row *rows)
 			f.kind = !strncmp(s, "k:", 2)	? FRAME_KERNEL
 				 : !strncmp(s, "j:", 2) ? FRAME_JIT
 							: 0;
+			if (!strncmp(s, "m:", 2)) {
+				frames[n++] = profile_add_mark(p, s + 2);
+				continue;
+			}
 			f.name = strcmp(s, "?") ? profile_add_name(p, f.kind ? s + 2 : s) : 0;
 			frames[n++] = profile_add_frame(p, &f);
 		}
@@ -40,6 +45,11 @@ static struct profile *make(const char *type, const struct row *rows)
 		    .pid = rows->pid, .tid = rows->pid + (uint32_t)rows->samples};
 		who.process = profile_add_name(p, rows->process);
 		who.comm = profile_add_name(p, "thread");
+		if (rows->key) {
+			struct profile_label label = {.key = profile_add_name(p, rows->key),
+			    .str = profile_add_name(p, rows->why)};
+			who.labels = profile_add_labels(p, &label, 1);
+		}
 		profile_add(p, profile_add_stack(p, frames, n), profile_add_subject(p, &who),
 		    (int64_t[]){rows->samples, rows->samples * 10});
 	}
@@ -160,6 +170,76 @@ static void flame_json(void **state)
 	profile_free(p);
 }
 
+// The sum of a tree's values, and its nodes' links.
+static int64_t sum_of(const struct tree *t)
+{
+	int64_t sum = 0;
+	for (uint32_t i = 0; i < t->node_count; i++) {
+		assert_true(t->nodes[i].parent == TREE_NONE || t->nodes[i].parent < i);
+		sum += tree_values(t, i)[0];
+	}
+	return sum;
+}
+
+// What the label says is the leaf, once, and no other mark is taken for it.
+static void stacks_end_in_their_class(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
+	    {"app", 1, "m:[sleep]|nap|main", 5, "reason", "sleep"},
+	    {"app", 1, "wait|main", 3, "lockClass", "java lock"},
+	    {"app", 1, "wait|main", 4, "lockClass", "rwlock"},
+	    {"app", 1, "m:[no stack]", 1, "trace", "x"},
+	    {"app", 1, "m:[no stack]", 2, "reason", "io"},
+	    {0},
+	};
+	struct profile *p = make("offcpu", rows);
+	int64_t totals[PROFILE_VALUES_MAX];
+	struct text t = TEXT(ACCOUNT_BASE);
+	profile_totals(p, totals);
+	assert_int_equal(profiles_export(p, NULL, EXPORT_FLAME, &t), 0);
+	assert_non_null(strstr(t.at,
+	    "\"names\":[\"\",\"app\",\"[sleep]\",\"main\",\"/lib/x.so\",\"nap\","
+	    "\"[java lock]\",\"wait\",\"[rwlock]\",\"[no stack]\",\"[io]\"],"
+	    "\"frames\":[[2,4,0],[3,0,4],[5,0,4],[6,4,0],[7,0,4],[8,4,0],[9,3,0],[10,4,0]],"));
+	assert_non_null(
+	    strstr(t.at, "\"nodes\":[[-1,-1,0,0,0],[0,1,-1,0,0],[1,2,-1,0,0],[2,0,-1,5,50],"
+			 "[1,4,-1,0,0],[4,3,-1,3,30],[4,5,-1,4,40],[0,6,-1,1,10],[7,7,-1,2,20]]"));
+	text_free(&t);
+	// The other formats have the stacks as they are.
+	same(p, NULL, EXPORT_FOLDED,
+	    "app;main;nap;[sleep] 50\napp;main;wait 70\napp;[no stack] 30\n");
+	// With what no memory is found for, totals hold.
+	uint64_t n = 1, asked;
+	do {
+		struct tree tree;
+		struct slice slice = slice_begin(UINT64_MAX);
+		mem_fail_at(n);
+		if (!tree_start(&tree, p, NULL,
+			&(struct tree_options){.classes = true, .nodes_max = 1000})) {
+			while (tree_step(&tree, &slice))
+				;
+			assert_int_equal(sum_of(&tree), totals[0]);
+		}
+		asked = mem_fail_seen();
+		mem_fail_at(0);
+		tree_stop(&tree);
+	} while (asked >= n++);
+	profile_free(p);
+	static const struct row now[] = {{"app", 1, "f", 5, "reason", "io"}, {0}};
+	static const struct row before[] = {{"app", 1, "f", 2, "reason", "sleep"}, {0}};
+	p = make("offcpu", now);
+	struct profile *b = make("offcpu", before);
+	assert_int_equal(profiles_export(p, b, EXPORT_FLAME, &t), 0);
+	assert_non_null(
+	    strstr(t.at, "\"names\":[\"\",\"app\",\"[io]\",\"f\",\"/lib/x.so\",\"[sleep]\"]"));
+	assert_non_null(strstr(t.at, "[1,0,-1,5,50,0,0],[1,2,-1,0,0,2,20]]"));
+	text_free(&t);
+	profile_free(b);
+	profile_free(p);
+	assert_int_equal(mem_used(ACCOUNT_EXPORT), 0);
+}
+
 static void the_page_holds_its_data(void **state)
 {
 	(void)state;
@@ -178,17 +258,6 @@ static void the_page_holds_its_data(void **state)
 	text_free(&t);
 	text_free(&json);
 	profile_free(p);
-}
-
-// The sum of a tree's values, and its nodes' links.
-static int64_t sum_of(const struct tree *t)
-{
-	int64_t sum = 0;
-	for (uint32_t i = 0; i < t->node_count; i++) {
-		assert_true(t->nodes[i].parent == TREE_NONE || t->nodes[i].parent < i);
-		sum += tree_values(t, i)[0];
-	}
-	return sum;
 }
 
 static void totals_hold_above_the_bound(void **state)
@@ -352,6 +421,7 @@ int main(void)
 	    cmocka_unit_test(folded_lines),
 	    cmocka_unit_test(speedscope_json),
 	    cmocka_unit_test(flame_json),
+	    cmocka_unit_test(stacks_end_in_their_class),
 	    cmocka_unit_test(the_page_holds_its_data),
 	    cmocka_unit_test(totals_hold_above_the_bound),
 	    cmocka_unit_test(a_storm_of_processes_is_told_by_name),

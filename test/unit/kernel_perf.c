@@ -58,7 +58,7 @@ static int setup(void **state)
 	k.cpus = mem_alloc(ACCOUNT_KERNEL, CPUS * sizeof(*k.cpus));
 	for (int i = 0; i < CPUS; i++) {
 		// One CPU is offline.
-		k.cpus[i] = (struct cpu){.tick_fd = -1, .side_fd = -1};
+		k.cpus[i] = (struct cpu){.tick_fd = -1, .side_fd = -1, .memory_fd = -1};
 		k.cpus[i].side = i == 2 ? NULL : mem_alloc(ACCOUNT_KERNEL, PAGE + DATA);
 		heads[i] = 0;
 	}

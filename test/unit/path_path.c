@@ -61,6 +61,18 @@ int kernel_rescan_cpus(struct kernel *k)
 	return 0;
 }
 
+const char *kernel_off_cpu_why(const struct kernel *k)
+{
+	(void)k;
+	return "not here";
+}
+
+int kernel_look(struct kernel *k, uint64_t until, uint64_t budget_ns)
+{
+	(void)k, (void)until, (void)budget_ns;
+	return 0;
+}
+
 int kernel_counters(struct kernel *k, uint64_t counters[KERNEL_COUNTER_COUNT])
 {
 	memcpy(counters, k->counters, sizeof(k->counters));
@@ -87,14 +99,14 @@ int kernel_name(struct kernel *k, const uint64_t *addresses, uint32_t count,
 	return -EOPNOTSUPP;
 }
 
-static void on_closed(void *arg, const struct profile *p)
+static void on_closed(void *arg, enum path_type type, const struct profile *p)
 {
 	int64_t totals[PROFILE_VALUES_MAX];
 	profile_totals(p, totals);
 	windows[closed].wall = profile_header_of(p)->time_ns;
 	windows[closed].duration = profile_header_of(p)->duration_ns;
 	windows[closed++].samples = totals[0];
-	sim_on_window(arg, p);
+	sim_on_window(arg, type, p);
 }
 
 static void open_all(void)

@@ -135,7 +135,7 @@ static int replay(int fd, size_t size)
 		loop_turn(sim.loop);
 	if (made && r && !error) {
 		assert_int_not_equal(replayed, 1);
-		assert_null(sim.path->current);
+		assert_true(sim.path->over);
 		error = replayed;
 		replayed_to = path_replayed_to(sim.path);
 	}
@@ -200,7 +200,7 @@ static uint32_t frames_in(int fd, struct passed *f, uint32_t most)
 			now_at.samples += head.kind == RECORD_SAMPLE;
 		} else if (kind == TAPE_LOST) {
 			memcpy(&lost, payload, sizeof(lost));
-			now_at.samples += lost.samples;
+			now_at.samples += lost.count;
 		}
 	}
 	tape_reader_free(r);
@@ -280,7 +280,7 @@ static int tell(const struct fact *facts, int count, bool meta)
 {
 	int fd = tape_fd();
 	struct tape_writer *w = tape_writer_new(dup(fd));
-	struct tape_meta m = {.version = TAPE_VERSION, .period_ns = PERIOD};
+	struct tape_meta m = {.version = TAPE_VERSION, .types = 1, .period_ns = PERIOD};
 	if (meta)
 		tape_write(w, TAPE_META, &m, sizeof(m), NULL, 0);
 	for (int i = 0; i < count; i++)
@@ -305,6 +305,7 @@ static void it_tells_how_far_it_went(void **state)
 {
 	(void)state;
 	struct tape_meta m = {.version = TAPE_VERSION,
+	    .types = 1,
 	    .period_ns = PERIOD,
 	    .wall_ns = 1700 * NS_PER_S,
 	    .clock_ns = 50 * NS_PER_S};
@@ -325,8 +326,12 @@ static void it_tells_how_far_it_went(void **state)
 static void facts_that_lie_end_it(void **state)
 {
 	(void)state;
-	struct tape_meta other = {.version = TAPE_VERSION + 1, .period_ns = PERIOD},
-			 idle = {.version = TAPE_VERSION};
+	struct tape_meta other = {.version = TAPE_VERSION + 1, .types = 1, .period_ns = PERIOD},
+			 idle = {.version = TAPE_VERSION, .types = 1},
+			 typeless = {.version = TAPE_VERSION, .period_ns = PERIOD},
+			 typeful = {.version = TAPE_VERSION,
+			     .types = 1u << PATH_TYPE_COUNT,
+			     .period_ns = PERIOD};
 	struct tape_process one = {.id = 7, .pid = 42, .wanted = 1, .comm = "one"}, none = one,
 			    high = one;
 	none.id = 0;
@@ -347,10 +352,15 @@ static void facts_that_lie_end_it(void **state)
 	beside.end = 5;
 	longer.name_len = 4;
 	strange.kind = 50;
-	struct tape_lost lost = {5}, huge = {1ull << 50}, long_time = {1ull << 40};
+	struct tape_lost lost = {.count = 5, .value = 5 * PERIOD},
+			 huge = {.count = (1ull << 50) + 1},
+			 long_time = {.value = (1ull << 50) + 1},
+			 of_what = {.type = PATH_TYPE_COUNT};
 	struct record r = {.kind = RECORD_EXIT, .size = 24};
 	assert_int_equal(tell(&FACT(TAPE_META, &other, sizeof(other)), 1, false), -EPROTONOSUPPORT);
 	assert_int_equal(tell(&FACT(TAPE_META, &idle, sizeof(idle)), 1, false), -EBADMSG);
+	assert_int_equal(tell(&FACT(TAPE_META, &typeless, sizeof(idle)), 1, false), -EBADMSG);
+	assert_int_equal(tell(&FACT(TAPE_META, &typeful, sizeof(idle)), 1, false), -EBADMSG);
 	assert_int_equal(
 	    tell(&FACT(TAPE_LOST, &lost, sizeof(lost), "[lost: x]"), 1, false), -EBADMSG);
 	const struct fact bad[] = {
@@ -368,7 +378,8 @@ static void facts_that_lie_end_it(void **state)
 	    FACT(TAPE_NAME, &strange, sizeof(name), "one"),
 	    FACT(TAPE_NAME, &name, sizeof(name), "one"),
 	    FACT(TAPE_LOST, &huge, sizeof(huge), "[lost: x]"),
-	    FACT(TAPE_LOST, &long_time, sizeof(huge), "[lost: x]"), // in nanoseconds
+	    FACT(TAPE_LOST, &long_time, sizeof(huge), "[lost: x]"),
+	    FACT(TAPE_LOST, &of_what, sizeof(huge), "[lost: x]"),
 	    FACT(TAPE_LOST, &lost, sizeof(lost), "main"),
 	    FACT(TAPE_RECORD, &r, sizeof(r)),
 	    FACT(0, NULL, 0),
@@ -385,7 +396,7 @@ static void facts_that_contradict_end_it(void **state)
 	moved.pid = 43;
 	struct tape_mapping map = {
 	    .pid = 42, .kind = PLACE_FILE, .start = 0x1000, .end = 0x2000, .binary = 3};
-	struct tape_lost lost = {5};
+	struct tape_lost lost = {.count = 5, .value = 5 * PERIOD};
 	struct tape_window window = {1, 2};
 	assert_int_equal(
 	    TELL(FACT(TAPE_PROCESS, &one, sizeof(one)), FACT(TAPE_PROCESS, &moved, sizeof(moved))),

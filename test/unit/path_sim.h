@@ -26,7 +26,8 @@ static struct sim {
 	struct path *path;
 	struct path_options options; // what a test wants different
 	struct tape_writer *tape;
-	int64_t samples, nanoseconds; // in all windows
+	int64_t samples, nanoseconds; // of cpu in all windows
+	int64_t totals[PATH_TYPE_COUNT][PROFILE_VALUES_MAX];
 	int windows;
 	uint64_t fed;
 	char wanted_name[64]; // counted by name of the leaf
@@ -35,28 +36,32 @@ static struct sim {
 	struct text dump;
 } sim;
 
-static inline void sim_on_window(void *arg, const struct profile *p)
+static inline void sim_on_window(void *arg, enum path_type type, const struct profile *p)
 {
 	int64_t totals[PROFILE_VALUES_MAX];
 	(void)arg;
 	profile_totals(p, totals);
-	sim.samples += totals[0];
-	sim.nanoseconds += totals[1];
-	sim.windows++;
+	for (uint32_t v = 0; v < profile_header_of(p)->value_count; v++)
+		sim.totals[type][v] += totals[v];
+	if (type == PATH_CPU) {
+		sim.samples += totals[0];
+		sim.nanoseconds += totals[1];
+		sim.windows++;
+	}
 	for (uint32_t i = 0; i < profile_sample_count(p); i++) {
 		const struct profile_sample *s = profile_sample(p, i);
 		uint32_t n;
 		const uint32_t *frames = profile_stack(p, s->stack, &n);
 		assert_true(n > 0);
 		if (!strcmp(profile_name(p, profile_frame(p, frames[0])->name), sim.wanted_name))
-			sim.named += s->values[0];
+			sim.named += type == PATH_CPU ? s->values[0] : 0;
 	}
 	if (!sim.dumps)
 		return;
 	const struct profile_header *h = profile_header_of(p);
 	char *lines = profiles_dump(p);
-	text_printf(&sim.dump, "window %lu %lu period %ld\n%s", h->time_ns, h->duration_ns,
-	    (long)h->period, lines);
+	text_printf(&sim.dump, "window %s %lu %lu period %ld\n%s", path_type_name(type), h->time_ns,
+	    h->duration_ns, (long)h->period, lines);
 	free(lines);
 }
 
@@ -116,9 +121,14 @@ static inline void sim_ship(void)
 	for (int i = 0; i < 50; i++) {
 		path_flush(sim.path);
 		sim_turns();
-		int64_t left[PROFILE_VALUES_MAX];
-		profile_totals(sim.path->current, left);
-		if (!left[0])
+		bool left = false;
+		for (int t = 0; t < PATH_TYPE_COUNT; t++) {
+			int64_t totals[PROFILE_VALUES_MAX] = {0};
+			if (sim.path->current[t].profile)
+				profile_totals(sim.path->current[t].profile, totals);
+			left = left || totals[0];
+		}
+		if (!left)
 			return;
 	}
 }

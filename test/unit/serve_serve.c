@@ -8,9 +8,11 @@
 
 #include "../../modules/net/connection.h"
 #include "../../modules/serve/access.c"
+#include "../../modules/serve/block.c"
 #include "../../modules/serve/pages.c"
 #include "../../modules/serve/query.c"
 #include "../../modules/serve/serve.c"
+#include "../../modules/serve/wish.c"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -277,10 +279,15 @@ static void page_and_errors(void **state)
 		"typ: no such key here: type from to base_from base_to format pid"},
 	    {"/api/windows?type=cpu", "type: no such key here: none is taken"},
 	    {"/debug/pprof/?a", "a: no such key here"},
-	    {"/debug/pprof/heap",
-		"heap: no such profile: its profiler is not enabled, or not in this version"},
-	    {"/debug/pprof/allocs", "allocs: no such profile"},
-	    {"/debug/pprof/block", "block: no such profile"},
+	    {"/debug/pprof/heap", "heap: this version does not make it: /debug/pprof/memory"},
+	    {"/debug/pprof/allocs", "allocs: this version does not make it"},
+	    {"/debug/pprof/block", "block: not profiled: profiling.off_cpu.enabled is off"},
+	    {"/debug/pprof/memory", "memory: not profiled: profiling.memory.enabled is off"},
+	    {"/debug/pprof/mutex?reason=io", "reason: no such key here"},
+	    {"/debug/pprof/wall?reason=lunch",
+		"reason: lunch: not one of unknown, sleep, io, mutex, channel"},
+	    {"/debug/pprof/wall?reason=io,", "reason: : not one of"},
+	    {"/api/flame?reason=io", "reason: a profile of type cpu tells none"},
 	};
 	start(&(struct serve_options){.banner = "A <recording>"});
 	assert_int_equal(get("/", "Host: localhost:1\r\n"), 200);
@@ -291,7 +298,7 @@ static void page_and_errors(void **state)
 	assert_string_equal(answer + answer_size - 8, "</html>\n");
 	assert_int_equal(get("/debug/pprof", ""), 200);
 	HAS("<a href=\"profile?seconds=30\">");
-	HAS("heap<td>memory in use (not enabled)");
+	HAS("heap<td>Heap: where the memory that is in use was asked for. (not in this version)");
 	assert_int_equal(get("/api/windows", ""), 200);
 	HAS("\"windows\":[\n]");
 	HAS("\"banner\":\"A \\u003crecording>\"");
@@ -527,6 +534,146 @@ static struct profile *import_answer(void)
 	return p;
 }
 
+// An off-CPU or wall window: 1 contention and 1000 ns of thread 100 for each reason, of one that a
+// later version may tell, of none, and of no process.
+static void add_reasons(const char *type)
+{
+	struct profile *p = profile_new(ACCOUNT_PROFILE, profile_type_find(type));
+	int64_t values[PROFILE_VALUES_MAX] = {1, 1000};
+	if (profile_header_of(p)->value_count == 1)
+		values[0] = 1000;
+	for (uint32_t i = 0; i < OFF_COUNT + 2; i++) {
+		const char *reason = i < OFF_COUNT ? reasons[i] : "of a later version";
+		struct profile_label label = {
+		    .key = profile_add_name(p, "reason"), .str = profile_add_name(p, reason)};
+		struct profile_subject s = {.pid = 100, .tid = 100};
+		if (i <= OFF_COUNT)
+			s.labels = profile_add_labels(p, &label, 1);
+		uint32_t frame = profile_add_mark(p, i <= OFF_COUNT ? reason : "running");
+		assert_int_equal(profile_add(p, profile_add_stack(p, &frame, 1),
+				     profile_add_subject(p, &s), values),
+		    0);
+	}
+	assert_int_equal(profile_add_lost(p, "[lost: ring full]", values), 0);
+	profile_header(p)->time_ns = WALL;
+	profile_header(p)->duration_ns = 10 * NS_PER_S;
+	profile_header(p)->period = 1;
+	profile_seal(p);
+	assert_int_equal(history_put(t.history, p), 0);
+	while (history_step(t.history, UINT64_MAX / 4) > 0)
+		;
+	profile_free(p);
+}
+
+static void reasons_narrow(void **state)
+{
+	(void)state;
+	start(&(struct serve_options){.banner = "A recording"});
+	add_reasons("offcpu");
+	add_reasons("wall");
+	static const struct {
+		const char *path;
+		long sum;
+	} rows[] = {
+	    {"offcpu", (OFF_COUNT + 3) * 1000},
+	    {"offcpu?reason=sleep", 1000},
+	    {"offcpu?reason=sleep,io,sleep", 2000},
+	    {"offcpu?reason=short%20blocks", 1000},
+	    {"offcpu?reason=preempted,scheduler,cgroup_limit", 3000},
+	    {"offcpu?reason=io&pid=100", 1000},
+	    {"wall", (OFF_COUNT + 3) * 1000},
+	    {"wall?reason=running", 1000},
+	    {"wall?reason=running,blocks%20not%20sampled", 2000},
+	    {"block",
+		OFF_COUNT * 1000}, // three less; a later version's, nobody's and the untold stay
+	    {"block?reason=mutex,channel", 2000},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		char path[128];
+		int64_t totals[PROFILE_VALUES_MAX];
+		snprintf(path, sizeof(path), "/debug/pprof/%s", rows[i].path);
+		assert_int_equal(get(path, ""), 200);
+		struct profile *p = import_answer();
+		profile_totals(p, totals);
+		if (totals[profile_header_of(p)->default_value] != rows[i].sum)
+			fail_msg("%s gave %ld", path, totals[profile_header_of(p)->default_value]);
+		profile_free(p);
+	}
+	assert_int_equal(get("/api/flame?type=offcpu&format=folded&reason=io,network", ""), 200);
+	assert_int_equal(folded(), 2000);
+	static const struct {
+		const char *path, *says;
+	} bad[] = {
+	    {"/debug/pprof/offcpu?reason=running", "reason: running: not one of unknown, sleep,"},
+	    {"/debug/pprof/offcpu?reason=sleep,Io", "reason: Io: not one of"},
+	    {"/debug/pprof/offcpu?reason=sleepy", "reason: sleepy: not one of"},
+	    {"/debug/pprof/offcpu?reason=", "reason: : not one of"},
+	    {"/debug/pprof/offcpu?reason=io&reason=sleep", "reason: given twice"},
+	    {"/debug/pprof/wall?reason=x", "blocks whose stack was lost, running\n"},
+	    {"/debug/pprof/block?reason=preempted", "reason: preempted: not one of unknown,"},
+	};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		if (get(bad[i].path, "") != 400 || !strstr(body(), bad[i].says))
+			fail_msg("%s gave %s", bad[i].path, answer);
+	stop();
+}
+
+// What api/windows says of a window is what its flame graph sums up to, and a class is in the data
+// for each reason.
+static void flames_hold_the_windows_total(void **state)
+{
+	(void)state;
+	static const char *const types[] = {"offcpu", "wall"};
+	start(&(struct serve_options){.banner = "A recording"});
+	for (int i = 0; i < 2; i++) {
+		char path[64], *number;
+		long sum = 0, count = 0;
+		add_reasons(types[i]);
+		assert_int_equal(get("/api/windows", ""), 200);
+		number = strstr(strstr(answer, types[i]), "\"total\":") + 8;
+		long total = strtol(number, NULL, 10);
+		snprintf(path, sizeof(path), "/api/flame?type=%s", types[i]);
+		assert_int_equal(get(path, ""), 200);
+		// [parent,frame,process,value...]
+		for (char *s = strstr(answer, "\"nodes\":[") + 9; (s = strchr(s, '[')); s++)
+			sum += strtol(strrchr(strndupa(s, strcspn(s, "]")), ',') + 1, NULL, 10);
+		for (char *s = strstr(answer, "\"frames\":["); (s = strstr(s, ",4,0]")); s++)
+			count++;
+		assert_int_equal(sum, total);
+		assert_int_equal(total, (OFF_COUNT + 3) * 1000);
+		assert_int_equal(count, OFF_COUNT + 1); // and that of a later version
+		HAS("\"[blocks not sampled]\"");
+	}
+	stop();
+}
+
+static void block_is_as_gos(void **state)
+{
+	(void)state;
+	start(&(struct serve_options){.banner = "A recording"});
+	add_reasons("offcpu");
+	assert_int_equal(get("/debug/pprof/block", ""), 200);
+	HAS("filename=\"telegen-block.pb.gz\"");
+	struct profile *p = import_answer();
+	const struct profile_header *h = profile_header_of(p);
+	assert_int_equal(h->value_count, 2);
+	assert_string_equal(profile_name(p, h->value_types[0]), "contentions");
+	assert_string_equal(profile_name(p, h->value_units[0]), "count");
+	assert_string_equal(profile_name(p, h->value_types[1]), "delay");
+	assert_string_equal(profile_name(p, h->value_units[1]), "nanoseconds");
+	assert_string_equal(profile_name(p, h->period_type), "contentions");
+	assert_string_equal(profile_name(p, h->period_unit), "count");
+	assert_int_equal(h->period, 1);
+	assert_int_equal(h->default_value, 1);
+	assert_int_equal(h->duration_ns, 10 * NS_PER_S);
+	profile_free(p);
+	assert_int_equal(get("/debug/pprof/", ""), 200);
+	HAS("<a href=\"block?seconds=30\">block</a>");
+	HAS("mutex<td>Locks: where threads waited for one, and how long. (not profiled)");
+	HAS("sleep, io, mutex");
+	stop();
+}
+
 static bool has_function(const struct profile *p, const char *name)
 {
 	for (uint32_t i = 1; i <= profile_frame_count(p); i++)
@@ -725,6 +872,9 @@ int main(void)
 	    cmocka_unit_test(a_bad_token_file_is_told_at_the_start),
 	    cmocka_unit_test(tokens),
 	    cmocka_unit_test(flames),
+	    cmocka_unit_test(reasons_narrow),
+	    cmocka_unit_test(flames_hold_the_windows_total),
+	    cmocka_unit_test(block_is_as_gos),
 	    cmocka_unit_test(profiles_to_come),
 	    cmocka_unit_test(a_late_beginning),
 	    cmocka_unit_test(many_wait),

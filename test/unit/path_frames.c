@@ -2,7 +2,7 @@
 // What a sample's user part becomes: frames, and marks where it is not whole. All of it goes onto a
 // tape too, and the replay must say the same.
 #include "path_sim.h"
-#include "../../modules/path/take.c"
+#include "../../modules/path/frames.c"
 #include "../../modules/tape/tape.h"
 
 #include <sys/mman.h>

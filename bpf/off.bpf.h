@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0 */
+/*
+ * Time off the CPU, exact for each thread: from the switch that takes it off to the one that brings
+ * it back. All that is known of a thread hangs at its task.
+ *
+ *   off_switch   prev: the block begins; its stack may be taken (the gate)
+ *                next: the block ends; its time goes to its stack, or to what no stack bears
+ *   off_exit     what no stack bore of a thread that ends
+ *
+ * The gate takes a stack with a probability that the block remembers. What a stack stands for is
+ * estimated from that (Horvitz and Thompson 1952) and taken out of what no stack bears, so that all
+ * times of a thread always add up to the time that it was off the CPU.
+ */
+#pragma once
+#include "take.bpf.h"
+#include "look.h"
+#include "reason.bpf.h"
+
+/* Set before loading. */
+const volatile u64 off_min_ns = 1000000;
+const volatile u32 off_least_us = 977, off_least_shift = 10; /* the same; its logarithm */
+const volatile bool off_kernel = false;			     /* with kernel frames */
+const volatile u64 off_look_ns = LOOK_NS; /* between two looks; 0: there are none */
+const volatile u32 off_every = 0;	  /* tests: the gate takes one of so many; 0: as it fits */
+
+#define GATE_NS 100000000  /* the gate counts so long ... */
+#define GATE_STACKS 20	   /* ... and aims at so many stacks of a CPU */
+#define LOADING_LOOKS 5	   /* so many looks at one stack whose rows are being loaded */
+#define EXPECT_MOST 200000 /* us: then a look sees the block surely */
+
+/*
+ * A thread. Only the scheduler's own order (off, on, off ...) changes what follows, but for what is
+ * marked: that the look changes. `told_ns` both do: the look by compare and exchange.
+ */
+struct off {
+	u64 told_ns;	 /* the current block is told up to here; 0: it is on a CPU */
+	u64 out_ns;	 /* the current or last block began */
+	u64 delay_ns;	 /* how long it had waited for a CPU in all its life then */
+	u64 owed_ns;	 /* blocked in blocks that no stack bears; sums that only grow but for */
+	u64 owed_run_ns; /* what a stack stands for. Likewise runnable */
+	u64 short_ns;	 /* of blocks shorter than off_min_ns */
+	u64 owed_told_ns, owed_run_told_ns, short_told_ns; /* look: of these */
+	u32 owed_count, short_count, owed_count_told, short_count_told;
+	u32 block;	    /* counts up as each begins; never 0 */
+	u32 stack_block;    /* look: the block that a stack was taken of last */
+	u32 gate_us, of_us; /* the gate took so many of so many like it; 0 of 0: none */
+	u32 expect_us;	    /* how long its next block will be: as the last ones were */
+	u8 runnable;	    /* the current block is no wait but for a CPU */
+	u8 reason;	    /* of the block that has a stack */
+	u8 again;	    /* the stack wants rows that were not there: a look takes it again */
+	u8 pad[1];
+};
+/* With what the kernel puts before it, just what its allocator has a size for (192). */
+_Static_assert(sizeof(struct off) == 112, "memory of each thread");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct off);
+} offs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct look_control);
+} look_controls SEC(".maps");
+
+#define NOW_OF(x) (*(volatile typeof(x) *)&(x))
+
+static __always_inline struct look_control *look_control(void)
+{
+	u32 zero = 0;
+	return bpf_map_lookup_elem(&look_controls, &zero);
+}
+
+/* NULL: none is wanted, or there is no room for it. */
+static __always_inline struct off *off_new(struct task_struct *task)
+{
+	struct look_control *control = look_control();
+	if (task->flags & PF_EXITING || !wanted((u32)task->tgid))
+		return 0;
+	struct off *o = 0;
+	if (control && !control->full)
+		o = bpf_task_storage_get(&offs, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	count(o ? KERNEL_STORAGES : KERNEL_STORAGES_FAILED, 1);
+	if (o)
+		o->expect_us = EXPECT_MOST / 8;
+	return o;
+}
+
+static __always_inline bool off_may_create(void)
+{
+	return bpf_core_field_exists(((struct bpf_local_storage_map *)0)->selem_ma);
+}
+
+static __always_inline u64 delay_of(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->sched_info) ? task->sched_info.run_delay : 0;
+}
+
+/* How long TASK, which is being put on its CPU, has waited for one since DELAY_NS. */
+static __always_inline u64 waited(struct task_struct *task, u64 delay_ns)
+{
+	if (!bpf_core_field_exists(task->sched_info) || !bpf_core_field_exists(task->se.cfs_rq->rq))
+		return 0;
+	u64 queued = task->sched_info.last_queued, clock = task->se.cfs_rq->rq->clock;
+	return task->sched_info.run_delay - delay_ns +
+	       (queued && clock > queued ? clock - queued : 0);
+}
+
+/*
+ * How long TASK, which is leaving its CPU, was on it. The switch that put it there is not seen
+ * where the kernel did not run the program, as it may (it never nests one on a CPU, and a guard may
+ * keep BPF from some tasks).
+ */
+static __always_inline u64 since_arrival(struct task_struct *task)
+{
+	if (!bpf_core_field_exists(task->sched_info) || !bpf_core_field_exists(task->se.cfs_rq->rq))
+		return 0;
+	u64 arrived = task->sched_info.last_arrival, clock = task->se.cfs_rq->rq->clock;
+	return clock > arrived ? clock - arrived : 0;
+}
+
+static __always_inline u64 some(u64 sum, u64 told)
+{
+	return (s64)(sum - told) > 0 ? sum - told : 0;
+}
+
+#define ONE 65536 /* of probabilities */
+
+/* 1/ONE: how likely a stack was taken of a block that was WHOLE_NS long. */
+static __always_inline u64 likelihood(const struct off *o, u64 whole_ns)
+{
+	u64 gate =
+	    o->of_us <= o->gate_us ? (o->gate_us ? ONE : 0) : (u64)o->gate_us * ONE / o->of_us;
+	u64 look = 0;
+	if (off_look_ns)
+		look = whole_ns >= off_look_ns ? ONE : whole_ns * ONE / off_look_ns;
+	u64 p = gate + (ONE - gate) * look / ONE;
+	return p ? p : 1;
+}
+
+static __always_inline u64 stands_for(u64 ns, u64 p, u64 most)
+{
+	u64 n = ns >> 47 ? ns : ns * (ONE - p) / p;
+	return n < most ? n : most;
+}
+
+/* A block of WHOLE_NS has ended, of which OFF_NS were not told, RUN_NS of these runnable. */
+static __always_inline void off_tell(
+    struct off *o, struct task_struct *task, u64 now, u64 off_ns, u64 run_ns, u64 whole_ns)
+{
+	u64 p = likelihood(o, whole_ns), run = run_ns;
+	u64 blocked = o->runnable ? 0 : whole_ns - run, rest = off_ns - run_ns;
+	u64 owed = stands_for(blocked, p, some(o->owed_ns, o->owed_told_ns));
+	u64 owed_run =
+	    stands_for(o->runnable ? whole_ns : run, p, some(o->owed_run_ns, o->owed_run_told_ns));
+	u32 left = (u32)some((u64)o->owed_count, (u64)o->owed_count_told);
+	u32 others = (u32)((ONE - p + p / 2) / p);
+	if ((s32)(o->owed_count - o->owed_count_told) < 0)
+		left = 0;
+	if (others > left)
+		others = left;
+	struct record_block r = {
+	    .head = {.kind = RECORD_BLOCK, .size = sizeof(r), .time_ns = now},
+	    .blocked_ns = rest + owed,
+	    .runnable_ns = run_ns + owed_run,
+	    .pid = (u32)task->tgid,
+	    .tid = (u32)task->pid,
+	    .block = o->block,
+	    .count = others + (off_ns == whole_ns),
+	    .reason = o->reason,
+	    .last = 1,
+	};
+	if (bpf_ringbuf_output(&ring, &r, sizeof(r), BPF_RB_NO_WAKEUP)) {
+		count(KERNEL_BLOCK_RING, 1);
+		o->owed_ns += rest;
+		o->owed_run_ns += run_ns;
+		o->owed_count++;
+		return;
+	}
+	o->owed_ns -= owed;
+	o->owed_run_ns -= owed_run;
+	o->owed_count -= others;
+}
+
+/* SEEN: by the switch that ends it; else its stack stays without its rest, to verify less twice. */
+static __always_inline void off_ends(struct off *o, struct task_struct *task, u64 now, bool seen)
+{
+	u64 told = __sync_lock_test_and_set(&o->told_ns, 0);
+	if (!told)
+		return;
+	u64 off = now > told ? now - told : 0, whole = now > o->out_ns ? now - o->out_ns : 0;
+	u64 us = whole / 1024 + 1;
+	o->expect_us = (3 * o->expect_us + (us < EXPECT_MOST ? (u32)us : EXPECT_MOST)) / 4;
+	if (whole < off_min_ns) {
+		o->short_ns += off;
+		o->short_count++;
+		return;
+	}
+	count(KERNEL_BLOCKS, 1);
+	u64 run = o->runnable ? off : waited(task, o->delay_ns);
+	if (run > off)
+		run = off;
+	if (seen && NOW_OF(o->stack_block) == o->block) {
+		off_tell(o, task, now, off, run, whole);
+	} else {
+		o->owed_ns += off - run;
+		o->owed_run_ns += run;
+		o->owed_count++;
+	}
+}
+
+static __always_inline void off_arrives(struct task_struct *next, u64 now)
+{
+	struct off *o = bpf_task_storage_get(&offs, next, 0, 0);
+	if (o)
+		off_ends(o, next, now, true);
+}
+
+/*
+ * Does the gate take this block's stack? The longer the block is expected to be, the likelier, so
+ * that all stacks stand for about as much time, and that all together keep within the gate's aim.
+ */
+static __always_inline bool gate(struct scratch *x, struct off *o, u64 now)
+{
+	u32 us = o->expect_us + 1;
+	/* Most that are expected to be too short are. */
+	if (us < off_least_us)
+		us = (u32)((u64)us * us >> off_least_shift) + 1;
+	if (now >= x->gate_ns) {
+		/* After a pause what was before says nothing. */
+		x->gate_us = now < x->gate_ns + GATE_NS ? x->gate_sum / GATE_STACKS : 0;
+		x->gate_ns = now + GATE_NS;
+		x->gate_sum = 0;
+	}
+	x->gate_sum += us;
+	if (x->gate_us && x->gate_sum > 2ull * GATE_STACKS * x->gate_us)
+		x->gate_us *= 2;
+	else if (!x->gate_us && x->gate_sum > GATE_STACKS * us)
+		x->gate_us = us;
+	o->gate_us = off_every ? 1 : us;
+	o->of_us = off_every ? off_every : x->gate_us;
+	return o->of_us <= o->gate_us || (u64)bpf_get_prandom_u32() * o->of_us >> 32 < o->gate_us;
+}
+
+static __always_inline void off_stack(void *ctx, struct off *o, struct task_struct *task)
+{
+	struct scratch *x = take_begin(ctx, 0, SOURCE_OFF_CPU, 0, off_kernel);
+	if (!x)
+		return;
+	struct record_sample *s = (struct record_sample *)x->words;
+	s->block = o->block;
+	s->reason = o->reason = reason_of(task, o->runnable, x->walk.raw, &s->object);
+	if (x->walking)
+		bpf_loop(user_frames_max + 1, walk_one, &x, 0);
+	bool loading = x->walk.end == WALK_END_LOADING;
+	if (take_end(x)) {
+		count(KERNEL_GATE_STACKS, 1);
+		o->again = loading ? LOADING_LOOKS : 0;
+		NOW_OF(o->stack_block) = o->block;
+	}
+}
+
+static __always_inline void off_begins(void *ctx, bool preempt, struct task_struct *prev, u64 now)
+{
+	struct off *o = bpf_task_storage_get(&offs, prev, 0, 0);
+	if (!o && off_may_create())
+		o = off_new(prev);
+	if (!o)
+		return;
+	count(KERNEL_SWITCHES, 1);
+	if (o->told_ns)
+		off_ends(o, prev, now - since_arrival(prev), false);
+	o->block = o->block == (u32)-1 ? 1 : o->block + 1;
+	o->out_ns = now;
+	o->delay_ns = delay_of(prev);
+	o->runnable = preempt || !prev->__state;
+	NOW_OF(o->told_ns) = now;
+	struct scratch *x = scratch_of_cpu();
+	if (!x)
+		o->gate_us = o->of_us = 0;
+	else if (gate(x, o, now))
+		off_stack(ctx, o, prev);
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(off_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	u64 now = bpf_ktime_get_ns();
+	if (next->pid && !(next->flags & PF_KTHREAD))
+		off_arrives(next, now);
+	if (prev->pid && !(prev->flags & PF_KTHREAD))
+		off_begins(ctx, preempt, prev, now);
+	return 0;
+}
+
+/* A sample without a stack that bears NS of COUNT blocks itself. */
+static __always_inline void bears(struct record_sample *s, u8 reason, u64 ns, u32 blocks)
+{
+	s->reason = reason;
+	s->value = ns;
+	s->object = blocks;
+}
+
+static __always_inline void off_last(struct record_sample *s, u8 reason, u64 ns, u32 blocks)
+{
+	if (!ns)
+		return;
+	bears(s, reason, ns, blocks);
+	if (bpf_ringbuf_output(&ring, s, sizeof(*s), BPF_RB_NO_WAKEUP)) {
+		count(KERNEL_OFF_LOST, blocks);
+		count(KERNEL_OFF_LOST_NS, ns);
+	}
+}
+
+/* Attached before task_exit: the process is told to be over after its last thread's time. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(off_exit, struct task_struct *task)
+{
+	struct off *o = bpf_task_storage_get(&offs, task, 0, 0);
+	if (!o)
+		return 0;
+	if (wanted((u32)task->tgid)) {
+		struct record_sample s = {};
+		take_head(&s, task, true, SOURCE_OFF_CPU, 0);
+		off_last(&s, OFF_SHORT, some(o->short_ns, o->short_told_ns),
+		    o->short_count - o->short_count_told);
+		off_last(&s, OFF_UNSAMPLED,
+		    some(o->owed_ns, o->owed_told_ns) + some(o->owed_run_ns, o->owed_run_told_ns),
+		    o->owed_count - o->owed_count_told);
+	}
+	if (!bpf_task_storage_delete(&offs, task))
+		count(KERNEL_STORAGES_ENDED, 1);
+	return 0;
+}

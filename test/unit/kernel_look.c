@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: Apache-2.0
+// Looks at many threads: what they find is what the gate finds, none is held up long, threads that
+// come and go lose nothing, and a gate that takes one of fifty stays just. Needs root.
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <cmocka.h>
+
+#include "../../modules/base/base.h"
+#include "../../modules/kernel/kernel.h"
+
+#define MANY 2000
+#define SLEEPERS 48
+#define DEEP 90 // calls, of which each takes a good part of a page
+#define FRAMES 200
+#define MS(ns) ((double)(ns) / 1e6)
+
+static struct shared {
+	uint64_t sleep_ns[3], off_ns; // truth: of the sleepers, of threads that came and went
+	uint32_t threads;
+	uint32_t stop;
+} * shared;
+
+static uint64_t now_ns(clockid_t clock)
+{
+	struct timespec t;
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static __attribute__((noinline)) void nap(long ms)
+{
+	struct timespec t = {0, ms * 1000000};
+	nanosleep(&t, NULL);
+	__asm__ volatile("" ::: "memory");
+}
+
+// The write after the call keeps it a call, and the frame pointer's chain leads over it.
+#define SLEEPS(name, ms)                                                                           \
+	static __attribute__((noinline)) void name(void)                                           \
+	{                                                                                          \
+		nap(ms);                                                                           \
+		__asm__ volatile("" ::: "memory");                                                 \
+	}
+SLEEPS(sleep70, 70)
+SLEEPS(sleep20, 20)
+SLEEPS(sleep10, 10)
+
+static void sleeper(void)
+{
+	static void (*const parts[])(void) = {sleep70, sleep20, sleep10};
+	usleep((useconds_t)(hash_mix((uint64_t)gettid()) % 100000)); // not in step
+	for (int i = gettid() % 3;; i++) {
+		uint64_t began = now_ns(CLOCK_MONOTONIC);
+		parts[i % 3]();
+		__atomic_fetch_add(
+		    &shared->sleep_ns[i % 3], now_ns(CLOCK_MONOTONIC) - began, __ATOMIC_RELAXED);
+	}
+}
+
+static __attribute__((noinline)) void dive(int depth)
+{
+	char room[1500];
+	__asm__ volatile("" ::"r"(room) : "memory");
+	if (depth)
+		dive(depth - 1);
+	while (!shared->stop)
+		sleep20();
+	__asm__ volatile("" ::"r"(room) : "memory");
+}
+
+static void *thread(void *arg)
+{
+	void (*run)(void) = (void (*)(void))(uintptr_t)arg;
+	__atomic_add_fetch(&shared->threads, 1, __ATOMIC_RELEASE);
+	run();
+	return NULL;
+}
+
+static void still(void)
+{
+	for (;;)
+		pause();
+}
+
+static void deep(void)
+{
+	dive(DEEP);
+}
+
+static void short_lived(void)
+{
+	uint64_t began = now_ns(CLOCK_MONOTONIC), cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
+	for (int i = 0; i < 3; i++)
+		nap(3);
+	uint64_t off = now_ns(CLOCK_MONOTONIC) - began - (now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu);
+	__atomic_fetch_add(&shared->off_ns, off, __ATOMIC_RELAXED);
+}
+
+static void spawn(void (*run)(void))
+{
+	pthread_attr_t small;
+	pthread_t t;
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 256 << 10);
+	pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED);
+	while (pthread_create(&t, &small, thread, (void *)(uintptr_t)run))
+		usleep(1000);
+	pthread_attr_destroy(&small);
+}
+
+static uint32_t child;
+
+// COUNT threads that RUN; 0: until it is stopped, one each millisecond.
+static void begin(unsigned count, void (*run)(void))
+{
+	shared =
+	    mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(shared != MAP_FAILED);
+	pid_t pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (unsigned i = 0; i < count; i++)
+			spawn(run);
+		while (!count && !shared->stop) {
+			usleep(1000);
+			spawn(run);
+		}
+		still();
+	}
+	assert_true(pid > 0);
+	child = (uint32_t)pid;
+	while (__atomic_load_n(&shared->threads, __ATOMIC_ACQUIRE) < count)
+		usleep(10000);
+	usleep(100000);
+}
+
+static void end(void)
+{
+	kill((pid_t)child, SIGKILL);
+	waitpid((pid_t)child, NULL, 0);
+	munmap(shared, sizeof(*shared));
+}
+
+// What was told of the child's threads but its first.
+static struct told {
+	uint32_t tid, block;
+	int function;
+} threads[8192];
+static uint64_t sum, unsampled, shorts, by_function[3], first_told;
+static uint32_t samples, blocks_unknown;
+static uint64_t frames[FRAMES]; // of the last sample that is as deep
+static uint32_t frame_count, deeper_than;
+static uint8_t walk_end;
+
+// Return addresses lie in the function that slept.
+static int function_of(const struct record_sample *s)
+{
+	const uintptr_t f[] = {(uintptr_t)sleep70, (uintptr_t)sleep20, (uintptr_t)sleep10};
+	for (uint32_t i = 0; i < s->user_frames && i < 6; i++)
+		for (int j = 0; j < 3; j++)
+			if (s->frames[s->kernel_frames + i] - f[j] < 32)
+				return j;
+	return -1;
+}
+
+static void on_record(void *arg, const struct record *record)
+{
+	const struct record_sample *s = (const void *)record;
+	const struct record_block *b = (const void *)record;
+	(void)arg;
+	if (record->kind == RECORD_SAMPLE && s->source == SOURCE_OFF_CPU && s->pid == child) {
+		if (s->tid == child) {
+			first_told += s->value;
+			return;
+		}
+		sum += s->value;
+		*(s->reason == OFF_SHORT ? &shorts : &unsampled) += s->value;
+		if (!s->block)
+			return;
+		threads[s->tid % 8192] = (struct told){s->tid, s->block, function_of(s)};
+		samples++;
+		if (s->user_frames > deeper_than && s->user_frames <= FRAMES) {
+			frame_count = s->user_frames;
+			walk_end = s->walk_end;
+			memcpy(frames, s->frames + s->kernel_frames, 8 * frame_count);
+		}
+	} else if (record->kind == RECORD_BLOCK && b->pid == child && b->tid != child) {
+		const struct told *t = &threads[b->tid % 8192];
+		uint64_t ns = b->blocked_ns + b->runnable_ns;
+		sum += ns;
+		if (t->tid != b->tid || t->block != b->block)
+			blocks_unknown++;
+		else if (t->function >= 0)
+			by_function[t->function] += ns;
+	}
+}
+
+static void forget(void)
+{
+	sum = unsampled = shorts = first_told = 0;
+	samples = blocks_unknown = frame_count = 0;
+	memset(by_function, 0, sizeof(by_function));
+}
+
+static struct kernel *start(uint32_t every)
+{
+	char why[512] = "";
+	struct kernel_options o = {.max_depth = 127,
+	    .off_cpu = true,
+	    .only_listed = true, // whatever else runs here
+	    .wanted_max = 16,
+	    .off_cpu_min_ns = NS_PER_MS,
+	    .off_cpu_every = every,
+	    .ring_bytes = 1 << 20,
+	    .on_record = on_record};
+	forget();
+	struct kernel *k = kernel_new(&o, why, sizeof(why));
+	if (!k && (errno == EPERM || errno == EACCES)) {
+		print_message("%s\n", why);
+		return NULL;
+	}
+	if (!k || kernel_want(k, child, 1) || kernel_start(k, why, sizeof(why)))
+		fail_msg("%s", why);
+	assert_null(kernel_off_cpu_why(k));
+	return k;
+}
+
+static uint64_t longest; // CPU time of one call
+
+static unsigned turn(struct kernel *k, bool times, uint64_t budget)
+{
+	int more;
+	unsigned pieces = 0;
+	while (kernel_drain(k, 64) == 64)
+		;
+	uint64_t until = times ? clock_now() : 0;
+	do {
+		uint64_t began = now_ns(CLOCK_THREAD_CPUTIME_ID);
+		more = kernel_look(k, until, budget);
+		uint64_t took = now_ns(CLOCK_THREAD_CPUTIME_ID) - began;
+		longest = took > longest ? took : longest;
+		pieces++;
+	} while (more == 1);
+	assert_int_equal(more, 0);
+	return pieces;
+}
+
+static void stop(struct kernel *k)
+{
+	kernel_free(k);
+	end();
+	assert_int_equal(mem_used(ACCOUNT_MAPS), 0);
+	assert_int_equal(mem_used(ACCOUNT_KERNEL), 0);
+}
+
+static void many_threads_in_pieces(void **state)
+{
+	(void)state;
+	uint64_t c[KERNEL_COUNTER_COUNT];
+	begin(MANY, still);
+	struct kernel *k = start(0);
+	if (!k) {
+		end();
+		skip();
+	}
+	longest = 0;
+	uint64_t began = now_ns(CLOCK_THREAD_CPUTIME_ID);
+	usleep(5000); // longer than what is told as short
+	unsigned pieces = turn(k, false, 500000);
+	uint64_t first = now_ns(CLOCK_THREAD_CPUTIME_ID) - began;
+	assert_int_equal(samples, MANY);
+	assert_true(pieces > 3);
+	began = now_ns(CLOCK_THREAD_CPUTIME_ID);
+	turn(k, false, 500000); // each has its stack
+	uint64_t second = now_ns(CLOCK_THREAD_CPUTIME_ID) - began;
+	assert_int_equal(samples, MANY);
+	usleep(100000);
+	forget();
+	began = now_ns(CLOCK_THREAD_CPUTIME_ID);
+	turn(k, true, 500000);
+	uint64_t third = now_ns(CLOCK_THREAD_CPUTIME_ID) - began;
+	assert_true(sum >= MANY * 100 * NS_PER_MS && !samples && !blocks_unknown);
+	assert_int_equal(kernel_counters(k, c), 0);
+	print_message("%u threads: stacks %.1f us each (%u pieces), nothing %.2f us each, times "
+		      "%.1f us each; longest piece %.2f ms of CPU; %.0f bytes of maps a thread\n",
+	    MANY, (double)first / 1e3 / MANY, pieces, (double)second / 1e3 / MANY,
+	    (double)third / 1e3 / MANY, MS(longest),
+	    (double)(k ? mem_used(ACCOUNT_MAPS) : 0) / MANY);
+	assert_true(longest < 2 * NS_PER_MS);
+	stop(k);
+}
+
+static void looks_find_what_the_gate_finds(void **state)
+{
+	(void)state;
+	void (*const runs[])(void) = {deep, still, sleeper};
+	for (int i = 0; i < 2; i++) {
+		uint64_t seen[FRAMES];
+		uint32_t count;
+		deeper_than = i ? 0 : DEEP;
+		begin(1, runs[i]);
+		struct kernel *k = start(i ? 1u << 30 : 1);
+		if (!k) {
+			end();
+			skip();
+		}
+		if (i) { // it moves no more: only looks see it
+			usleep(5000);
+			turn(k, false, NS_PER_S);
+			assert_int_equal(samples, 1);
+			assert_true(frame_count > 1);
+			stop(k);
+			continue;
+		}
+		usleep(100000);
+		while (kernel_drain(k, 64) == 64)
+			;
+		assert_true(samples > 2);
+		assert_true(frame_count > DEEP);
+		count = frame_count;
+		uint8_t ended = walk_end;
+		memcpy(seen, frames, sizeof(seen));
+		kernel_free(k);
+		k = start(1u << 30);
+		for (int tries = 0; !samples && tries < 100; tries++) {
+			usleep(5000);
+			turn(k, false, NS_PER_S);
+		}
+		assert_int_equal(frame_count, count);
+		assert_int_equal(walk_end, ended);
+		assert_memory_equal(frames, seen, 8 * count);
+		stop(k);
+	}
+	deeper_than = 0;
+}
+
+static void threads_that_come_and_go(void **state)
+{
+	(void)state;
+	begin(0, short_lived);
+	struct kernel *k = start(0);
+	if (!k) {
+		end();
+		skip();
+	}
+	uint64_t off_before = shared->off_ns;
+	uint32_t before = shared->threads;
+	for (int i = 1; i <= 10; i++) {
+		usleep(200000);
+		turn(k, i % 3 == 0, NS_PER_MS);
+	}
+	shared->stop = 1;
+	usleep(200000);
+	turn(k, true, NS_PER_S);
+	turn(k, true, NS_PER_S);
+	uint64_t c[KERNEL_COUNTER_COUNT];
+	assert_int_equal(kernel_counters(k, c), 0);
+	print_message(
+	    "%u threads came and went: off %.1f ms, told %.1f ms (%.1f short, %.1f unsampled); "
+	    "%lu of %lu followed to their end\n",
+	    shared->threads - before, MS(shared->off_ns - off_before), MS(sum), MS(shorts),
+	    MS(unsampled), c[KERNEL_STORAGES_ENDED], c[KERNEL_STORAGES]);
+	assert_true(shared->threads - before > 300);
+	// They measure from their first instruction on; what comes before and after is told too.
+	uint64_t off = shared->off_ns - off_before;
+	assert_true(sum >= off * 99 / 100 - 20 * NS_PER_MS);
+	assert_true(sum <= off * 110 / 100);
+	assert_int_equal(c[KERNEL_LOST_RING] + c[KERNEL_STORAGES_FAILED], 0);
+	assert_true(c[KERNEL_STORAGES_ENDED] >= shared->threads - before);
+	stop(k);
+}
+
+static void one_of_fifty_is_just(void **state)
+{
+	(void)state;
+	begin(SLEEPERS, sleeper);
+	struct kernel *k = start(50);
+	if (!k) {
+		end();
+		skip();
+	}
+	usleep(150000);
+	turn(k, true, NS_PER_S);
+	forget();
+	uint64_t from[3], truth = 0, stacks = 0;
+	memcpy(from, shared->sleep_ns, sizeof(from));
+	for (int i = 1; i <= 30; i++) {
+		// Not in step with the threads, which go round in 100 ms.
+		usleep((useconds_t)(100000 + rand() % 200000));
+		turn(k, i % 15 == 0, NS_PER_S);
+	}
+	for (int i = 0; i < 3; i++) {
+		truth += from[i] = shared->sleep_ns[i] - from[i];
+		stacks += by_function[i];
+	}
+	print_message("one of 50: %u stacks bear %.0f%% of the time\n", samples,
+	    100.0 * (double)stacks / (double)sum);
+	for (int i = 0; i < 3; i++)
+		print_message("  %.1f%% told %.1f%%\n", 100.0 * (double)from[i] / (double)truth,
+		    100.0 * (double)by_function[i] / (double)stacks);
+	for (int i = 0; i < 3; i++) {
+		double wrong =
+		    (double)by_function[i] / (double)stacks - (double)from[i] / (double)truth;
+		assert_true(wrong > -0.07 && wrong < 0.07);
+	}
+	stop(k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(many_threads_in_pieces),
+	    cmocka_unit_test(looks_find_what_the_gate_finds),
+	    cmocka_unit_test(threads_that_come_and_go),
+	    cmocka_unit_test(one_of_fifty_is_just),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

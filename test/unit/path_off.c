@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+// Time off the CPU: a stack first, its time later, in this window or another; time without a stack.
+// All of it goes onto a tape too, and the replay must say the same.
+#include "path_sim.h"
+#include "../../modules/path/off.c"
+#include "../../modules/tape/tape.h"
+
+#include <sys/mman.h>
+
+#define LIBC 0x7f0000002010ull
+#define TYPES (1u << PATH_CPU | 1u << PATH_OFF_CPU | 1u << PATH_WALL | 1u << PATH_MUTEX)
+
+static int64_t told; // to the path
+
+static void feed_off(
+    uint32_t tid, uint32_t block, enum off_reason reason, uint64_t ns, uint64_t object)
+{
+	struct {
+		struct record_sample r;
+		uint64_t frames[2];
+	} s = {.r = {.head = {.kind = RECORD_SAMPLE, .size = sizeof(s), .time_ns = now},
+		   .start_ns = 700 * TICK,
+		   .value = ns,
+		   .object = object,
+		   .pid = 42,
+		   .tid = tid,
+		   .ppid = 1,
+		   .exec_pages = 1,
+		   .mnt_ns = 1,
+		   .source = SOURCE_OFF_CPU,
+		   .block = block,
+		   .reason = reason,
+		   .user_frames = block ? 2 : 0,
+		   .walk_end = WALK_END_COMPLETE,
+		   .comm = "worker",
+		   .process_comm = "app"},
+	    .frames = {LIBC, LIBC + 0x100}};
+	if (!block)
+		s.r.head.size = sizeof(s.r);
+	told += (int64_t)ns;
+	path_record(sim.path, &s.r.head);
+}
+
+static void feed_block(uint32_t tid, uint32_t block, enum off_reason reason, uint64_t blocked,
+    uint64_t runnable, bool last)
+{
+	struct record_block b = {.head = {.kind = RECORD_BLOCK, .size = sizeof(b), .time_ns = now},
+	    .blocked_ns = blocked,
+	    .runnable_ns = runnable,
+	    .pid = 42,
+	    .tid = tid,
+	    .block = block,
+	    .count = 1,
+	    .reason = reason,
+	    .last = last};
+	told += (int64_t)(blocked + runnable);
+	path_record(sim.path, &b.head);
+}
+
+static void begin(int fd)
+{
+	told = 0;
+	sim.dumps = true;
+	sim.options.types = TYPES;
+	fakeproc_add(
+	    42, 1, "app", 700, "7f0000002000-7f0000003000 r-xp 00000000 08:01 5 /gone/libc\n");
+	assert_true(sim_make());
+	if (fd >= 0) {
+		sim.tape = tape_writer_new(dup(fd));
+		path_tape(sim.path, sim.tape);
+	}
+	assert_int_equal(path_start(sim.path, NULL), 0);
+	sim_turns();
+}
+
+static void on_replayed(void *arg, int result)
+{
+	*(int *)arg = result;
+}
+
+static void replayed_is_the_same(int fd)
+{
+	int result = 1;
+	struct text dump = sim.dump;
+	assert_int_equal(tape_writer_close(sim.tape), 0);
+	sim.dump = TEXT(ACCOUNT_BASE);
+	sim_close();
+	lseek(fd, 0, SEEK_SET);
+	sim.options.offline = true;
+	sim.options.types = 0; // the tape says
+	assert_true(sim_make());
+	struct tape_reader *r = tape_reader_new(fd);
+	assert_int_equal(path_replay(sim.path, r, on_replayed, &result), 0);
+	for (int i = 0; i < 20000 && result > 0; i++)
+		loop_turn(sim.loop);
+	assert_int_equal(result, 0);
+	assert_string_equal(sim.dump.at, dump.at);
+	assert_int_equal(sim.totals[PATH_OFF_CPU][1], told);
+	sim_close();
+	tape_reader_free(r);
+	text_free(&dump);
+}
+
+// Does the Nth of the windows of type NAME that hold something hold WHAT?
+static bool row(int n, const char *name, const char *what)
+{
+	char head[32];
+	snprintf(head, sizeof(head), "window %s ", name);
+	for (const char *at = strstr(sim.dump.at, head); at; at = strstr(at + 1, head)) {
+		const char *rows = strchr(at, '\n') + 1, *end = strstr(rows, "window ");
+		if (rows == end || !*rows || n--)
+			continue;
+		const char *found = strstr(rows, what);
+		return found && (!end || found < end);
+	}
+	return false;
+}
+
+static void a_block_goes_on_over_windows(void **state)
+{
+	(void)state;
+	int fd = memfd_create("tape", 0);
+	begin(fd);
+	feed_off(43, 7, OFF_SLEEP, 0, 0);
+	feed_block(43, 7, OFF_SLEEP, 3 * NS_PER_S, 0, false);
+	sim_ship();
+	assert_int_equal(sim.totals[PATH_OFF_CPU][1], 3 * NS_PER_S);
+	feed_block(43, 7, OFF_SLEEP, 10 * NS_PER_S, 0, false);
+	sim_ship();
+	feed_block(43, 7, OFF_SLEEP, NS_PER_S, 5 * NS_PER_MS, true);
+	feed_block(43, 7, OFF_SLEEP, 2 * NS_PER_S, 0, true); // it is over: this is of no stack
+	sim_ship();
+	for (int window = 0; window < 3; window++)
+		assert_true(row(window, "offcpu",
+		    "[sleep]  3 0  |[libc+0x10]  0 10 /gone/libc |"
+		    "[libc+0x10f]  0 10f /gone/libc"));
+	assert_true(row(2, "offcpu", "[scheduler]  3 0  |[libc+0x10]"));
+	assert_true(row(2, "offcpu", "[blocks whose stack was lost]"));
+	assert_false(row(1, "offcpu", "[scheduler]"));
+	assert_int_equal(sim.totals[PATH_OFF_CPU][1], told);
+	assert_int_equal(sim.totals[PATH_WALL][0], told);
+	assert_int_equal(sim.totals[PATH_OFF_CPU][0], 4);
+	replayed_is_the_same(fd);
+	close(fd);
+}
+
+static void time_that_no_stack_bears(void **state)
+{
+	(void)state;
+	int fd = memfd_create("tape", 0);
+	begin(fd);
+	feed_off(43, 0, OFF_SHORT, 40 * NS_PER_MS, 2000);
+	feed_off(44, 0, OFF_UNSAMPLED, 70 * NS_PER_MS, 3);
+	feed_sample(42, 1, 700, "app", LIBC);
+	sim_ship();
+	assert_true(row(0, "offcpu", "[short blocks]"));
+	assert_true(row(0, "offcpu", "[blocks not sampled]"));
+	assert_int_equal(sim.totals[PATH_OFF_CPU][0], 2003);
+	assert_int_equal(sim.totals[PATH_OFF_CPU][1], 110 * NS_PER_MS);
+	assert_int_equal(sim.totals[PATH_WALL][0], 110 * NS_PER_MS + PERIOD);
+	assert_int_equal(sim.totals[PATH_CPU][1], PERIOD);
+	replayed_is_the_same(fd);
+	close(fd);
+}
+
+static void locks_have_a_profile(void **state)
+{
+	(void)state;
+	int fd = memfd_create("tape", 0);
+	sim.options.lock_min_ns = 2 * NS_PER_MS;
+	begin(fd);
+	feed_off(45, 1, OFF_MUTEX, 0, 0x1234);
+	feed_block(45, 1, OFF_MUTEX, NS_PER_MS, 0, true); // too short to count there
+	feed_off(43, 1, OFF_MUTEX, 0, 0x1234);
+	feed_block(43, 1, OFF_MUTEX, 20 * NS_PER_MS, NS_PER_MS, true);
+	feed_off(44, 1, OFF_IO, 0, 0);
+	feed_block(44, 1, OFF_IO, 20 * NS_PER_MS, 0, true);
+	sim_ship();
+	assert_int_equal(sim.totals[PATH_MUTEX][0], 1);
+	assert_int_equal(sim.totals[PATH_MUTEX][1], 20 * NS_PER_MS);
+	assert_true(row(0, "mutex", "lockAddress=0x1234"));
+	assert_true(row(0, "mutex", "lockClass=futex")); // of frames without names
+	assert_true(row(0, "offcpu", "reason=mutex"));
+	assert_true(row(0, "offcpu", "reason=scheduler"));
+	replayed_is_the_same(fd);
+	close(fd);
+}
+
+// Sent by a kernel that nobody has, or found on a tape.
+static void records_that_make_no_sense(void **state)
+{
+	(void)state;
+	begin(-1);
+	uint64_t bad = count_get(COUNT_RECORDS_BAD);
+	feed_block(43, 0, OFF_SLEEP, 5, 0, true);
+	feed_block(43, 1, OFF_SHORT, 5, 0, true);
+	feed_block(43, 1, 200, 5, 0, true);
+	feed_block(43, 1, OFF_SLEEP, 1ull << 60, 0, true);
+	feed_block(43, 1, OFF_SLEEP, 0, 1ull << 60, true);
+	feed_off(43, 0, OFF_SLEEP, 5, 0);
+	feed_off(43, 1, OFF_SHORT, 5, 0);
+	feed_off(43, 1, 200, 5, 0);
+	feed_off(43, 0, OFF_SHORT, 1ull << 60, 0);
+	feed_off(43, 0, OFF_SHORT, 5, 1ull << 60);
+	assert_int_equal(count_get(COUNT_RECORDS_BAD), bad + 10);
+	sim_ship();
+	assert_int_equal(sim.totals[PATH_OFF_CPU][1], 0);
+	sim_close();
+}
+
+static void a_type_is_left_out(void **state)
+{
+	(void)state;
+	sim.options.types = TYPES;
+	assert_true(sim_make());
+	path_leave_out(sim.path, TYPES & ~(1u << PATH_CPU));
+	assert_int_equal(path_start(sim.path, NULL), 0);
+	sim_turns();
+	sim_ship();
+	assert_true(sim.windows > 0);
+	sim_close();
+}
+
+static void any_allocation_may_fail(void **state)
+{
+	(void)state;
+	bool over = false;
+	for (uint64_t nth = 1; nth < 5000 && !over; nth++) {
+		told = 0;
+		sim.options.types = TYPES;
+		mem_fail_at(nth);
+		bool opened = sim_open();
+		if (opened) {
+			sim_turns();
+			feed_off(43, 1, OFF_MUTEX, 0, 0x1234);
+			feed_block(43, 1, OFF_MUTEX, NS_PER_S, 0, false);
+			sim_ship();
+			feed_block(43, 1, OFF_MUTEX, NS_PER_S, NS_PER_MS, true);
+			sim_ship();
+		}
+		over = mem_fail_seen() < nth;
+		mem_fail_at(0);
+		if (opened) {
+			sim_ship();
+			assert_int_equal(sim.totals[PATH_OFF_CPU][1], told);
+			assert_int_equal(sim.totals[PATH_WALL][0], told);
+		}
+		sim_close();
+		assert_int_equal(mem_used(ACCOUNT_PATH) + mem_used(ACCOUNT_PROFILE), 0);
+	}
+	assert_true(over);
+}
+
+int main(void)
+{
+	log_set_level(LOG_LEVEL_ERROR);
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(a_block_goes_on_over_windows, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(time_that_no_stack_bears, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(locks_have_a_profile, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(records_that_make_no_sense, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(a_type_is_left_out, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(any_allocation_may_fail, sim_setup, sim_teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
