@@ -63,6 +63,13 @@
 	X(MEMORY_LOST, "memory samples lost", "samples of memory that were dropped")               \
 	X(LOCKS_LOST, "lock samples lost", "waits for kernel locks that were dropped")             \
 	X(LOCKS_LOST_NS, "lock nanoseconds lost", "their time")                                    \
+	X(ALLOC_CALLS, "allocations", "blocks asked for in processes with probed allocators")      \
+	X(ALLOC_BYTES, "allocated bytes", "bytes that were asked for there")                       \
+	X(ALLOC_STACKS, "allocations sampled", "of these blocks, those whose stack was taken")     \
+	X(ALLOC_LOST, "allocations lost", "of these, those that found no room: ring or scratch")   \
+	X(ALLOC_LOST_BYTES, "allocation bytes lost", "bytes of these")                             \
+	X(ALLOC_FULL, "live blocks full", "sampled blocks whose end is not told: the table is full") \
+	X(ALLOC_FREE_RING, "free ring full", "ends of blocks that found the ring full: looked up later") \
 	X(LOST_RING, "ring full", "samples dropped because the ring was full")                     \
 	X(LOST_NESTED, "nested", "samples dropped because another was being taken on the same CPU") \
 	X(LOST_CPU, "cpu not known", "samples dropped on a CPU that has no scratch memory")       \

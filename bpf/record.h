@@ -22,6 +22,7 @@ enum record_kind {
 	RECORD_EXIT,
 	RECORD_MMAP,
 	RECORD_BLOCK,
+	RECORD_FREE,
 };
 
 /* What a sample measures. */
@@ -30,6 +31,7 @@ enum sample_source {
 	SOURCE_OFF_CPU, /* value: see record_block */
 	SOURCE_MEMORY,	/* value: bytes that became resident */
 	SOURCE_LOCK,	/* value: nanoseconds that it waited for a lock of the kernel */
+	SOURCE_ALLOC,	/* value: bytes asked for by the call that was sampled, not weighted */
 	SOURCE_COUNT,
 };
 
@@ -62,7 +64,7 @@ struct record_sample {
 	struct record head;
 	u64 start_ns; /* of the process's first thread, CLOCK_BOOTTIME: identity with pid */
 	u64 value;    /* weight of this sample, in the unit of its source */
-	u64 object;   /* OFF_MUTEX: the futex; SOURCE_MEMORY: the address; SOURCE_LOCK: the lock */
+	u64 object;   /* OFF_MUTEX: the futex; SOURCE_MEMORY, _ALLOC: the address; _LOCK: the lock */
 	u64 cgroup;   /* id in the cgroup v2 tree */
 	u32 pid;      /* process (tgid), in the initial pid namespace, as all ids here */
 	u32 tid;
@@ -80,8 +82,10 @@ struct record_sample {
 	u8 walk_end;   /* enum walk_end */
 	u8 kernel_cut; /* 1: the kernel part may be longer than what was walked */
 	u8 kernel_thread;
-	u32 block; /* SOURCE_OFF_CPU: see record_block */
-	u8 reason; /* enum off_reason; SOURCE_LOCK: enum kernel_lock */
+	/* SOURCE_OFF_CPU: see record_block. SOURCE_ALLOC: 1 where a record_free will tell its end
+	 */
+	u32 block;
+	u8 reason; /* enum off_reason; SOURCE_ALLOC: alloc_kind; SOURCE_LOCK: kernel_lock */
 	u8 pad[3];
 	char comm[COMM_LEN];	     /* of the thread */
 	char process_comm[COMM_LEN]; /* of the process's first thread */
@@ -110,6 +114,13 @@ struct record_block {
 	u8 reason; /* enum off_reason, below OFF_SHORT */
 	u8 last;   /* 1: the block is over, its stack is no longer needed */
 	u8 pad[6];
+};
+
+struct record_free { /* a block that a sample of SOURCE_ALLOC told of */
+	struct record head;
+	u64 address;
+	u32 pid;
+	u32 pad;
 };
 
 struct record_task { /* RECORD_EXEC, RECORD_EXIT: of processes */

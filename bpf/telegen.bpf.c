@@ -9,5 +9,6 @@
 #include "off.bpf.h"
 #include "look.bpf.h"
 #include "lock.bpf.h"
+#include "alloc.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -149,7 +149,8 @@ static int add_types(struct arguments *a, const char *verb, const char *option, 
 			t++;
 		if (t == PATH_TYPE_COUNT)
 			return usage(verb, option, *list ? list : "\"\"",
-			    "not of cpu, offcpu, wall, mutex and memory, with commas between them");
+			    "not of cpu, offcpu, wall, mutex, memory, allocs and heap, with commas "
+			    "between them");
 		a->types |= 1u << t;
 		at += n;
 		if (!*at)
@@ -185,6 +186,18 @@ static int add_rate(struct arguments *a, const char *verb, const char *option, c
 	return status ? status : add_flag(a, verb, value);
 }
 
+static int add_leaks(struct arguments *a, const char *verb, const char *option, const char *value)
+{
+	uint64_t ns;
+	if (parse_duration(value, &ns) < 0 || !ns)
+		return usage(verb, option, *value ? value : "\"\"",
+		    "not a duration such as 10s, 500ms or 2m, at most 1000h");
+	a->alloc = true;
+	a->leaks = value;
+	int status = add_flag(a, verb, "--profiling.alloc.leak_age");
+	return status ? status : add_flag(a, verb, value);
+}
+
 enum option_id {
 	PIDS,
 	COMM,
@@ -200,6 +213,8 @@ enum option_id {
 	BASE,
 	COUNT,
 	FORM,
+	ALLOC,
+	LEAKS,
 	CONFIG,
 	HELP
 };
@@ -221,8 +236,13 @@ static const struct option {
 	"cgroups and all below them: /system.slice, or /sys/fs/cgroup/system.slice"},
     {ALL, 'p', {"--all"}, NULL, "every process of the node, as without a selection"},
     {TYPES, 't', {"-t", "--type"}, "TYPE[,TYPE...]",
-	"what to profile: cpu, offcpu, wall, mutex, memory (cpu)"},
-    {ONE_TYPE, 'T', {"-t", "--type"}, "TYPE", "one of cpu, offcpu, wall, mutex, memory (cpu)"},
+	"what to profile: cpu, offcpu, wall, mutex, memory, allocs, heap (cpu)"},
+    {ONE_TYPE, 'T', {"-t", "--type"}, "TYPE",
+	"one of cpu, offcpu, wall, mutex, memory, allocs, heap (cpu)"},
+    {ALLOC, 'a', {"--alloc"}, NULL,
+	"with -t memory: probe the allocators of PID or COMMAND, at about 1 us a call"},
+    {LEAKS, 'a', {"--leaks"}, "TIME",
+	"as --alloc; at the end tell what has been in use for longer than TIME"},
     {RATE, 'F', {"-F", "--frequency"}, "HZ", "samples a second and CPU, 1 to 1000 (99)"},
     {DURATION, 'd', {"-d", "--duration"}, "TIME",
 	"how long: 10s, 500ms, 2m, 1h (10s, or as long as COMMAND)"},
@@ -305,6 +325,11 @@ static int take(
 		return set_path(&a->source, verb, option, value);
 	case BASE:
 		return set_path(&a->base, verb, option, value);
+	case ALLOC:
+		a->alloc = true;
+		return 0;
+	case LEAKS:
+		return add_leaks(a, verb, option, value);
 	case FORM:
 		a->form = option;
 		return 0;
@@ -433,6 +458,12 @@ static int check_selection(const struct arguments *a, const char *verb)
 				     : "--cgroup",
 		    NULL, hint);
 	}
+	if (a->alloc && a->source)
+		return usage(
+		    verb, "--alloc", NULL, "a recording holds what it holds: leave it out");
+	if (a->alloc && !by_pid)
+		return usage(verb, "--alloc", NULL,
+		    "of which process? Name it with -p, or write a command behind --");
 	if (a->source && (first || a->all))
 		return usage(verb, a->source, NULL,
 		    "a recording holds what it holds: leave the selection out");

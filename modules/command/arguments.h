@@ -18,6 +18,8 @@ struct arguments {
 	uint32_t types;	      // -t: 1 << enum path_type; 0: not given
 	uint64_t duration_ns; // 0: not given
 	uint64_t count;	      // -n
+	bool alloc;
+	const char *leaks; // TIME of --leaks, NULL: not given
 	const char *output, *source, *base, *config_file;
 	const char *form;    // of config: "--defaults", "--example", "--man", or NULL
 	char **command;	     // after --; NULL: none
@@ -29,10 +31,10 @@ struct arguments {
 };
 
 // Which of the options above a command takes, by letter: p(id, comm, container, cgroup, all), t, T
-// (one type), F, d, i (d as an interval), o, s(ource), b(ase), n, f(orm), x (a command after --), 2
-// (two plain arguments at most); and ! for one without configuration, that takes neither --config
-// nor flags. Comma lists are cut up in ARGV itself. 0, or EXIT_USAGE after one line on stderr that
-// names the thing, the value and the way out.
+// (one type), F, d, i (d as an interval), o, s(ource), b(ase), n, f(orm), a(lloc, leaks), x (a
+// command after --), 2 (two plain arguments at most); and ! for one without configuration, that
+// takes neither --config nor flags. Comma lists are cut up in ARGV itself. 0, or EXIT_USAGE after
+// one line on stderr that names the thing, the value and the way out.
 int arguments_parse(struct arguments *a, int argc, char **argv, const char *takes);
 // A line for each option that TAKES stands for.
 void arguments_help(const char *takes, struct text *out);

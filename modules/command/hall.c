@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hall.h"
+#include "allocs.h"
 #include "command.h"
 #include "reach.h"
 #include "selection.h"
@@ -34,11 +35,11 @@ static int open_filter(struct hall *h, char *why, size_t size)
 // What the configuration wants profiles of.
 static uint32_t types_of(const struct config *c)
 {
-	return (uint32_t)c->profiling_cpu_enabled << PATH_CPU |
-	       (uint32_t)c->profiling_off_cpu_enabled << PATH_OFF_CPU |
-	       (uint32_t)c->profiling_wall_enabled << PATH_WALL |
-	       (uint32_t)c->profiling_mutex_enabled << PATH_MUTEX |
-	       (uint32_t)c->profiling_memory_enabled << PATH_MEMORY;
+	return path_types_beside((uint32_t)c->profiling_cpu_enabled << PATH_CPU |
+				 (uint32_t)c->profiling_off_cpu_enabled << PATH_OFF_CPU |
+				 (uint32_t)c->profiling_wall_enabled << PATH_WALL |
+				 (uint32_t)c->profiling_mutex_enabled << PATH_MUTEX |
+				 (uint32_t)c->profiling_memory_enabled << PATH_MEMORY);
 }
 
 // How often the CPU's clock ticks: for cpu, or where only wall wants it, for that; ns, 0: never.
@@ -60,6 +61,8 @@ static int open_kernel(struct hall *h, char *why, size_t size)
 	    .memory_period = h->types & 1u << PATH_MEMORY ? MEMORY_PERIOD : 0,
 	    .locks = h->types & 1u << PATH_MUTEX,
 	    .lock_min_ns = c->profiling_mutex_contention_threshold_ns,
+	    .alloc_period = allocs_wanted(o) ? c->profiling_alloc_sample_bytes : 0,
+	    .alloc_live = allocs_wanted(o) ? (uint32_t)c->profiling_alloc_live_max : 0,
 	    .cpu_period_ns = h->period_ns,
 	    .cycles = c->profiling_cpu_event == 1,
 	    .max_depth = (uint32_t)c->profiling_cpu_max_stack_depth,
@@ -241,6 +244,8 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	int status;
 	*h = (struct hall){.options = *options, .history = options->history, .tape = options->tape};
 	h->types = options->types ? options->types : types_of(c);
+	if (allocs_wanted(options))
+		h->types |= 1u << PATH_ALLOCS | 1u << PATH_HEAP;
 	h->period_ns = period_of(c, h->types);
 	h->budget = budget_new(c->memory_limit, "/sys/fs/cgroup", "/proc/self/cgroup");
 	h->loop = loop_new();
@@ -276,6 +281,7 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	    .on_window = options->on_window,
 	    .arg = options->arg,
 	};
+	allocs_options(options, &po);
 	h->path = path_new(&po);
 	if (!h->path)
 		return fail(why, size, EXIT_FAILED, "starting", errno);
@@ -340,7 +346,7 @@ static bool register_profilers(struct hall *h)
 			log_warn("profiler %s is left out: %s", path_type_name(t), why);
 			h->types &= ~(1u << t);
 			path_leave_out(h->path, 1u << t);
-		} else {
+		} else if (!(path_types_beside(h->types & ((1u << t) - 1)) & 1u << t)) {
 			log_info("registered profiler: %s", path_type_name(t));
 			if (t == PATH_MUTEX && kernel_locks_why(h->kernel))
 				log_warn("mutex: locks of the kernel are left out: %s",
@@ -365,6 +371,9 @@ int hall_start(
 		snprintf(why, size, "no profiler is left to run: see `telegen check`");
 		return EXIT_FORBIDDEN;
 	}
+	int status = allocs_start(h, why, size);
+	if (status)
+		return status;
 	reach_say(h->proc, h->options.pids, h->options.pid_count);
 	error = path_start(h->path, h->kernel);
 	if (!error && !h->options.pid_count && filter_asks(h->filter)) {
@@ -402,6 +411,7 @@ void hall_close(struct hall *h)
 	path_free_jobs(h->path);
 	directory_free(h->directory);
 	symbol_free(h->symbol);
+	heap_free(h->heap);
 	unwind_free(h->unwind); // it looks at the path's processes and at the kernel's tables
 	path_free(h->path);
 	kernel_free(h->kernel);

@@ -7,6 +7,7 @@
 #include "../config/config.h"
 #include "../export/export.h"
 #include "../filter/filter.h"
+#include "../heap/heap.h"
 #include "../kernel/kernel.h"
 #include "../loop/loop.h"
 #include "../path/path.h"
@@ -26,6 +27,8 @@ struct hall_options {
 	const char *const *containers;
 	const char *const *cgroups;
 	bool all;
+	bool alloc;		  // the allocators of `pids` are probed
+	uint32_t child;		  // of these, one that has yet to execute its program; 0: none
 	uint32_t types;		  // 1 << enum path_type; 0: those of the configuration
 	const char *source;	  // a recording in place of the kernel, or NULL
 	struct tape_writer *tape; // to record to (taken over), or NULL
@@ -45,6 +48,7 @@ struct hall {
 	struct kernel *kernel;
 	struct kernel_tables tables;
 	struct unwind *unwind;
+	struct heap *heap; // NULL: no allocator is probed
 	struct symbol *symbol;
 	struct history *history;
 	struct directory *directory;

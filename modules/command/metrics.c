@@ -57,8 +57,13 @@ void hall_metrics(void *arg, struct text *t)
 	    "telegen_off_cpu_nanoseconds_total %lu\n"
 	    "# HELP telegen_memory_resident_bytes_total bytes that became resident, in profiles\n"
 	    "# TYPE telegen_memory_resident_bytes_total counter\n"
-	    "telegen_memory_resident_bytes_total %lu\n",
-	    totals.delivered, totals.lost, totals.off_cpu_ns, totals.memory_bytes);
+	    "telegen_memory_resident_bytes_total %lu\n"
+	    "# HELP telegen_memory_allocated_bytes_total bytes that probed allocators handed out, "
+	    "estimated\n"
+	    "# TYPE telegen_memory_allocated_bytes_total counter\n"
+	    "telegen_memory_allocated_bytes_total %lu\n",
+	    totals.delivered, totals.lost, totals.off_cpu_ns, totals.memory_bytes,
+	    totals.alloc_bytes);
 	if (!h->kernel || kernel_counters(h->kernel, counters) < 0)
 		return;
 	text_puts(t, "# HELP telegen_kernel_total what the BPF programs counted\n"

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // telegen record: one capture, into one file.
+#include "allocs.h"
 #include "arguments.h"
 #include "command.h"
 #include "hall.h"
+#include "leaks.h"
 #include "limit.h"
 #include "replay.h"
 #include "sink.h"
@@ -298,21 +300,25 @@ static void output_of(
 // Writes what was collected; STACKS gets how many there are, WROTE the files.
 static int write_profiles(struct record_run *r, char *stacks, size_t size, struct text *wrote)
 {
-	uint32_t count = 0, held = 0;
+	uint32_t count = 0, held = 0, asked = r->arguments->types, beside;
 	int status = 0;
 	if (merged_incomplete(&r->merged))
 		log_warn("record: memory_limit: samples without memory are [lost: ...]: "
 			 "raise memory_limit");
 	for (int t = 0; t < PATH_TYPE_COUNT; t++)
 		held |= r->merged.profiles[t] ? 1u << t : 0;
-	if (r->arguments->types)
-		held &= r->arguments->types;
+	asked = asked ? asked : held;
+	beside = held & path_types_beside(asked) & ~asked;
+	held &= asked;
+	// What comes beside may be there or not: it does not change how the others are called.
+	bool several = held & (held - 1);
+	held |= strcmp(r->output, "-") ? beside : 0;
 	for (int t = 0; t < PATH_TYPE_COUNT && !status; t++) {
 		char path[4096];
 		struct profile *p = r->merged.profiles[t];
 		if (!(held & 1u << t))
 			continue;
-		output_of(r, t, held & (held - 1), path, sizeof(path));
+		output_of(r, t, several || beside & 1u << t, path, sizeof(path));
 		profile_seal(p);
 		count += profile_stack_count(p) - 1;
 		status = write_profile(p, NULL, path, "telegen record", true);
@@ -326,7 +332,7 @@ static int write_profiles(struct record_run *r, char *stacks, size_t size, struc
 static void say_result(
     const struct record_run *r, const struct path_totals *t, const char *stacks, const char *wrote)
 {
-	char peak[32], size[32], cpu[96] = "", off[64] = "", memory[64] = "";
+	char peak[32], size[32], cpu[96] = "", off[64] = "", memory[64] = "", allocs[64] = "";
 	// What the kernel counted was last looked at when a window closed.
 	uint64_t seen = t->delivered + t->lost,
 		 taken = t->taken > t->filtered + seen ? t->taken - t->filtered : seen;
@@ -335,12 +341,28 @@ static void say_result(
 	if (t->memory_bytes)
 		snprintf(memory, sizeof(memory), "%s became resident; ",
 		    human_bytes(t->memory_bytes, size, sizeof(size)));
+	if (r->arguments->alloc)
+		snprintf(allocs, sizeof(allocs), "about %s allocated; ",
+		    human_bytes(t->alloc_bytes, size, sizeof(size)));
 	if (r->hall.period_ns || taken)
 		snprintf(cpu, sizeof(cpu), "%lu samples taken, %lu delivered, %lu lost, ", taken,
 		    t->delivered, t->lost);
-	log_info("record: %sin %.1f s; %s%s%smemory peak %s; wrote %s", cpu,
-	    (double)(r->end_ns - r->began_ns) / 1e9, off, memory, stacks,
+	log_info("record: %sin %.1f s; %s%s%s%smemory peak %s; wrote %s", cpu,
+	    (double)(r->end_ns - r->began_ns) / 1e9, off, memory, allocs, stacks,
 	    human_bytes(mem_peak(), peak, sizeof(peak)), wrote);
+}
+
+static int write_leaks(const struct record_run *r)
+{
+	struct text t = TEXT(ACCOUNT_COMMAND);
+	const struct profile *heap = r->merged.profiles[PATH_HEAP];
+	int status = EXIT_DONE;
+	if (heap) {
+		t.error = leaks_put(heap, r->arguments->leaks, &t);
+		status = write_text(&t);
+	}
+	text_free(&t);
+	return status;
 }
 
 static int write_result(struct record_run *r)
@@ -366,10 +388,13 @@ static int write_result(struct record_run *r)
 		    "record: interrupted again: what was not yet named is left out of the file");
 		return EXIT_FAILED;
 	}
-	if (!t.delivered && !t.off_cpu_ns && !t.memory_bytes)
+	if (r->arguments->leaks)
+		status = write_leaks(r);
+	allocs_say(&r->hall);
+	if (!t.delivered && !t.off_cpu_ns && !t.memory_bytes && !t.alloc_bytes)
 		log_warn("record: no sample was delivered: what is selected used no CPU%s",
 		    t.lost ? ", or all of it was lost" : "");
-	return 0;
+	return status;
 }
 
 // What the capture writes to, or collects in.
@@ -415,7 +440,8 @@ static int run(struct record_run *r, struct config *config)
 	    .containers = *a->containers ? a->containers : NULL,
 	    .cgroups = *a->cgroups ? a->cgroups : NULL,
 	    .all = a->all,
-	    .types = a->source ? 0 : r->types,
+	    .alloc = a->alloc,
+	    .types = a->source ? 0 : path_types_beside(r->types),
 	    .source = a->source,
 	    .arg = r,
 	};
@@ -428,7 +454,7 @@ static int run(struct record_run *r, struct config *config)
 			log_error("record: %s: %s", a->command[0], strerror(-error));
 			return EXIT_FAILED;
 		}
-		pids[ho.pid_count++] = (uint32_t)r->child;
+		pids[ho.pid_count++] = ho.child = (uint32_t)r->child;
 	}
 	status = open_output(r, &ho);
 	if (status)
@@ -485,7 +511,9 @@ int command_record(int argc, char **argv)
 		return status;
 	struct record_run r = {.arguments = &a,
 	    .output = a.output ? a.output : DEFAULT_OUTPUT,
-	    .types = a.types ? a.types : 1u << PATH_CPU,
+	    .types = a.types   ? a.types
+		     : a.alloc ? 1u << PATH_MEMORY
+			       : 1u << PATH_CPU,
 	    .child_fd = -1,
 	    .gate = -1,
 	    .terminal = isatty(STDERR_FILENO)};
@@ -495,6 +523,16 @@ int command_record(int argc, char **argv)
 		log_error(
 		    "record: -o: -: standard output takes one type at a time: leave out all but "
 		    "one of -t");
+		return EXIT_USAGE;
+	}
+	if (a.alloc && !(path_types_beside(1u << PATH_MEMORY) & r.types)) {
+		log_error("record: --alloc: it is for -t memory: add memory to -t");
+		return EXIT_USAGE;
+	}
+	if (a.leaks && (is_tape(r.output) || !strcmp(r.output, "-"))) {
+		log_error("record: --leaks: not with -o %s: a profile is needed, and standard "
+			  "output is for the report: name another file",
+		    r.output);
 		return EXIT_USAGE;
 	}
 	if (!a.duration_ns && !a.command)

@@ -38,6 +38,11 @@ void merged_free(struct merged *m)
 
 int merged_add(struct merged *m, enum path_type type, const struct profile *window)
 {
+	const struct profile_type *t = profile_type_find(path_type_name(type));
+	if (t->state) { // the newest takes the place of all before
+		profile_free(m->profiles[type]);
+		m->profiles[type] = NULL;
+	}
 	struct profile *into = merged_profile(m, type);
 	if (!into)
 		return -ENOMEM;

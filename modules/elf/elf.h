@@ -83,6 +83,16 @@ int elf_debug_check(struct elf_debug_check *check, int fd, int debug_fd, uint64_
 int elf_lookup_memory(const void *image, size_t size, const uint64_t *addresses, uint32_t count,
     void (*found)(void *arg, uint32_t index, const struct elf_symbol *symbol), void *arg);
 
+// Functions by name: NAMES ends in NULL, names of 63 bytes at most; borrowed as FD is until
+// elf_seek_free. FOUND gets each one that FD defines in .dynsym or .symtab, perhaps twice: the
+// index of its name, its link-time address and where it lies in the file.
+struct elf_seek;
+struct elf_seek *elf_seek_new(int fd, const char *const *names,
+    void (*found)(void *arg, uint32_t name, uint64_t vaddr, uint64_t offset), void *arg);
+int elf_seek_step(struct elf_seek *s, uint64_t budget_ns); // 1 more to do, 0 done, -errno
+uint64_t elf_seek_functions(const struct elf_seek *s);	   // seen so far; 0: no names are there
+void elf_seek_free(struct elf_seek *s);
+
 // Where a file says how to come from a frame to its caller: parts that lie inside the file.
 struct elf_part {
 	uint64_t offset, size, vaddr; // in the file; size 0: not there

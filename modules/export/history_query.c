@@ -14,6 +14,7 @@ struct history_query {
 	uint64_t from, to;
 	bool (*wanted)(void *arg, const struct profile *from, const struct profile_subject *s);
 	void *arg;
+	bool state;    // the newest window that matches is the answer, see profile_type
 	uint64_t last; // id of the last window looked at
 	struct window *window;
 	size_t fed;
@@ -34,6 +35,8 @@ struct history_query *history_query_new(struct history *h, const char *type, uin
 	*q = (struct history_query){
 	    .history = h, .from = from_ns, .to = to_ns, .wanted = wanted, .arg = arg};
 	text_copy(q->type, sizeof(q->type), type);
+	const struct profile_type *known = profile_type_find(type);
+	q->state = known && known->state;
 	return q;
 }
 
@@ -80,16 +83,16 @@ static bool next_window(struct history_query *q)
 		else
 			high = middle;
 	}
-	for (; low < h->count; low++) {
+	struct window *found = NULL;
+	for (; low < h->count && (!found || q->state); low++) {
 		struct window *w = h->windows[low];
 		q->last = w->entry.id;
-		if (!matches(q, &w->entry))
-			continue;
-		q->window = w;
-		w->readers++;
-		return true;
+		found = matches(q, &w->entry) ? w : found;
 	}
-	return false;
+	if (found)
+		found->readers++;
+	q->window = found;
+	return found;
 }
 
 static int feed(struct history_query *q, struct slice *slice)

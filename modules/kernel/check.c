@@ -126,6 +126,11 @@ static int try_looks(void)
 	return try_off(OFF_LOOKS);
 }
 
+static int try_probes(void)
+{
+	return alloc_level() == ALLOC_NONE ? -EOPNOTSUPP : 0;
+}
+
 static int try_helper(enum bpf_prog_type type, enum bpf_func_id helper)
 {
 	return kernel_has_helper(type, helper) ? 0 : -ENOSYS;
@@ -294,6 +299,8 @@ static const struct probe probes[] = {
     {"waits for the kernel's own locks", try_locks, false,
 	"lock profiles show user locks only: needs Linux 5.19"},
     {"page fault events", try_faults, false, "no memory profiles: as for CPU clock events"},
+    {"probes on allocators (uprobe_multi), where they are asked for", try_probes, false,
+	"no profiles of allocations and heaps: they need Linux 6.6 and CAP_BPF with CAP_PERFMON"},
     {"hardware cycle counter", try_cycles, false,
 	"none here (a virtual machine?): the CPU clock is used, which does not see code with "
 	"interrupts off"},

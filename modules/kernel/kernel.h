@@ -33,6 +33,10 @@ struct kernel_options {
 	bool locks;	      // waits for locks of the kernel
 	uint64_t lock_min_ns; // shorter ones are summed
 	uint64_t memory_period;
+	// Bytes between two sampled blocks of probed allocators, and how many of these blocks may
+	// be live at a time; 0: none.
+	uint64_t alloc_period;
+	uint32_t alloc_live;
 	void (*on_record)(void *arg, const struct record *r); // R is valid during the call
 	void *arg;
 };
@@ -49,6 +53,7 @@ int kernel_drain(struct kernel *k, int max);
 const char *kernel_off_cpu_why(const struct kernel *k);
 const char *kernel_memory_why(const struct kernel *k);
 const char *kernel_locks_why(const struct kernel *k); // kernel locks, of a mutex profile
+const char *kernel_alloc_why(const struct kernel *k);
 // A piece of a look at all threads, to be called until it is through, five times a second: stacks
 // of those that have been blocked for long enough and have none, given to on_record. With UNTIL (of
 // clock_now(), in the past) also, up to then, the time of blocks that go on and what no stack
@@ -63,6 +68,24 @@ void kernel_woken(struct kernel *k);
 // How full the fullest ring was when the last drain began (of drains in pieces: the fullest of
 // them), per cent; 100 while more is waiting.
 unsigned kernel_ring_use(const struct kernel *k);
+// Probes on functions of the file FD (borrowed) where process PID maps it: what they hand out is
+// sampled (SOURCE_ALLOC), and the end of what was sampled is told (RECORD_FREE). They are there
+// until kernel_unprobe, the end of the process, or ours. 0 or -errno.
+#define KERNEL_PROBES_MAX 64
+#define KERNEL_PROBE_LINKS 2
+struct kernel_probe {
+	uint64_t offset; // in the file
+	uint32_t kind;	 // enum alloc_kind (bpf/alloc.h)
+};
+int kernel_probe(struct kernel *k, uint32_t pid, int fd, const struct kernel_probe *probes,
+    uint32_t count, int links[KERNEL_PROBE_LINKS]);
+void kernel_unprobe(int links[KERNEL_PROBE_LINKS]);
+// Was the end of this sampled block not seen yet? (That its record found the ring full is
+// KERNEL_ALLOC_FREE_RING.)
+bool kernel_block_lives(struct kernel *k, uint32_t pid, uint64_t address);
+void kernel_block_forget(struct kernel *k, uint32_t pid, uint64_t address);
+// The process PID, which was probed, has ended: perhaps in the middle of calls.
+void kernel_calls_forget(struct kernel *k, uint32_t pid);
 // WANT: 1 list, 0 take off the list; with only_listed off, 0 marks a process unwanted and 1 clears
 // that.
 int kernel_want(struct kernel *k, uint32_t pid, int want);

@@ -114,6 +114,7 @@ static void choose_programs(struct kernel *k)
 	bpf_program__set_autoload(b->progs.lock_begins, k->locks);
 	bpf_program__set_autoload(b->progs.lock_ends, k->locks);
 	bpf_map__set_autocreate(b->maps.lock_waits, k->locks);
+	alloc_choose(k);
 	uint64_t pages = k->options.memory_period / k->page;
 	b->rodata->memory_sample_bytes = (pages ? pages : 1) * k->page;
 	bpf_program__set_autoload(b->progs.memory_tick, k->memory);
@@ -197,6 +198,9 @@ static int load_some(struct kernel *k, char *why, size_t size)
 	k->off_level = k->options.off_cpu ? off_level(k) : OFF_NONE;
 	if (k->options.off_cpu && k->off_level == OFF_NONE)
 		text_copy(k->off_why, sizeof(k->off_why), NEEDS_LOOP);
+	k->alloc_level = k->options.alloc_live && loops ? alloc_level() : ALLOC_NONE;
+	if (k->options.alloc_live && k->alloc_level == ALLOC_NONE)
+		alloc_lacks_links(k);
 	for (;;) {
 		*first_warning = 0;
 		k->bpf = telegen_bpf__open();
@@ -209,9 +213,13 @@ static int load_some(struct kernel *k, char *why, size_t size)
 		if (error && count_get(COUNT_MEM_REFUSED) > refused)
 			error = -ENOMEM; // whatever libbpf made of it
 		bool untraced = error && k->locks && strstr(first_warning, "contention_");
-		if (!error || error == -ENOMEM || (k->off_level == OFF_NONE && !k->locks))
+		if (!error || error == -ENOMEM ||
+		    (k->off_level == OFF_NONE && k->alloc_level == ALLOC_NONE && !k->locks))
 			return error ? kernel_explain(error, why, size, "loading BPF") : 0;
-		if (untraced || k->off_level == OFF_NONE) {
+		if (!untraced && k->alloc_level != ALLOC_NONE) {
+			k->alloc_level = ALLOC_NONE;
+			kernel_explain(error, k->alloc_why, sizeof(k->alloc_why), "loading BPF");
+		} else if (untraced || k->off_level == OFF_NONE) {
 			k->locks = false;
 			text_copy(k->locks_why, sizeof(k->locks_why),
 			    untraced ? "this kernel does not trace them: needs Linux 5.19"
@@ -236,6 +244,8 @@ int kernel_load(struct kernel *k, char *why, size_t size)
 	if (error)
 		return kernel_explain(error, why, size, "BPF programs");
 	error = charge_maps(k);
+	if (!error)
+		error = alloc_begin(k);
 	if (error)
 		return kernel_explain(error, why, size, "BPF maps");
 	error = table_open(k);

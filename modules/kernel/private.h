@@ -41,6 +41,13 @@ enum off_level {
 	OFF_LOOKS,
 };
 
+// What of probes on allocators it lets us have, see alloc.c.
+enum alloc_level {
+	ALLOC_NONE,
+	ALLOC_PAIRS, // every call is probed twice
+	ALLOC_SESSIONS,
+};
+
 // Looks at all threads, see look.c.
 struct look {
 	void *switch_link, *exit_link, *link;
@@ -65,7 +72,7 @@ struct kernel {
 	uint64_t map_bytes;
 	struct look look;
 	uint64_t drained_ns; // nothing is in the BPF ring that is older
-	char off_why[256], memory_why[256], locks_why[256];
+	char off_why[256], memory_why[256], locks_why[256], alloc_why[256];
 	// When perf's rings were last looked at, and the time of the oldest event that was there
 	// then.
 	uint64_t side_looked, side_next;
@@ -82,6 +89,7 @@ struct kernel {
 	uint32_t page, side_bytes;  // of a ring: its control page, its data pages
 	bool started, no_build_id;
 	enum off_level off_level;
+	enum alloc_level alloc_level;
 	bool memory;  // page faults are sampled
 	bool locks;   // waits for locks of the kernel are
 	bool steps;   // this kernel lacks bpf_loop: programs that call each other
@@ -132,6 +140,12 @@ void trim_hand(struct kernel *k, const struct record *r);
 // lock.c
 int locks_attach(struct kernel *k); // 0 or -errno: then none of it
 void locks_stop(struct kernel *k);
+
+// alloc.c
+enum alloc_level alloc_level(void);
+void alloc_lacks_links(struct kernel *k); // says so
+void alloc_choose(struct kernel *k);	  // before loading
+int alloc_begin(struct kernel *k);	  // after it
 
 // drain.c
 int drain_open(struct kernel *k, int map_fd, uint32_t bytes);

@@ -3,6 +3,7 @@
 #include "private.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <string.h>
 
 // Whose process is it, and is it wanted? Asked once per process and again after exec.
@@ -40,6 +41,13 @@ void learn_process(void *arg, struct process *process)
 			    "filter: the kernel's table of processes is full: "
 			    "others are dropped after they came up");
 	}
+	for (const char *const *name = p->options.alloc_names; p->heap && name && *name; name++)
+		if (!ended && !process->kernel_thread && fnmatch(*name, process->comm, 0) == 0 &&
+		    heap_add(p->heap, process->pid, false) == -ENOSPC)
+			log_seldom(LOG_LEVEL_WARN,
+			    "profiling.alloc.process_names: %s: too many processes: not all are "
+			    "probed",
+			    *name);
 	tape_put_process(p, process);
 }
 

@@ -38,7 +38,8 @@ struct path *path_new(const struct path_options *options)
 	    .arg = p,
 	};
 	p->processes = processes_new(&po);
-	if (!p->processes || !p->stack || off_open(p) < 0 || take_window_new(p, clock_now()) < 0) {
+	if (!p->processes || !p->stack || off_open(p) < 0 || alloc_open(p) < 0 ||
+	    take_window_new(p, clock_now()) < 0) {
 		path_free(p);
 		return errno = ENOMEM, NULL;
 	}
@@ -88,6 +89,7 @@ void path_free(struct path *p)
 		profile_free(p->upload[t]);
 	}
 	blocked_free(p->blocked);
+	live_free(p->live);
 	mem_free(p->stack);
 	map_clear(&p->kernel_functions);
 	processes_free(p->processes);
@@ -102,6 +104,11 @@ void path_set_symbol(struct path *p, struct symbol *s)
 void path_set_unwind(struct path *p, struct unwind *u)
 {
 	p->unwind = u;
+}
+
+void path_set_heap(struct path *p, struct heap *h)
+{
+	p->heap = h;
 }
 
 void path_leave_out(struct path *p, uint32_t types)

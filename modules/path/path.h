@@ -24,6 +24,7 @@ struct proc;
 struct filter;
 struct symbol;
 struct unwind;
+struct heap;
 struct history;
 struct directory;
 struct record;
@@ -31,13 +32,16 @@ struct tape_writer;
 struct tape_reader;
 
 // What the path makes a profile of: id, name as profile_type_find knows it. A sample may count in
-// several: wall is all that cpu and offcpu hold, mutex is a part of offcpu.
+// several: wall is all that cpu and offcpu hold, mutex is a part of offcpu. Those from ALLOCS on
+// are only there where somebody tells of them.
 #define PATH_TYPES(X)                                                                              \
 	X(CPU, "cpu")                                                                              \
 	X(OFF_CPU, "offcpu")                                                                       \
 	X(WALL, "wall")                                                                            \
 	X(MUTEX, "mutex")                                                                          \
-	X(MEMORY, "memory")
+	X(MEMORY, "memory")                                                                        \
+	X(ALLOCS, "allocs")                                                                        \
+	X(HEAP, "heap")
 enum path_type {
 #define X(id, name) PATH_##id,
 	PATH_TYPES(X)
@@ -45,6 +49,8 @@ enum path_type {
 	    PATH_TYPE_COUNT
 };
 const char *path_type_name(enum path_type type);
+// TYPES (1 << enum path_type) and those that come beside them.
+uint32_t path_types_beside(uint32_t types);
 
 struct path_options {
 	uint32_t types; // 1 << enum path_type, of each that is wanted; 0: cpu
@@ -57,7 +63,13 @@ struct path_options {
 	uint64_t period_ns;	// of cpu
 	uint64_t memory_period; // of memory, bytes
 	uint64_t lock_min_ns;	// shorter waits for locks are left out of mutex
-	uint64_t blocked_bytes; // most that threads off the CPU may take; 0: a default
+	// Of probed allocators: bytes between two samples, 0: there are none; sampled blocks that
+	// may be live at a time; how long a block lives to be a leak, perhaps.
+	uint64_t alloc_period;
+	uint32_t alloc_live;
+	uint64_t leak_age_ns;
+	const char *const *alloc_names; // of processes to be probed, ends in NULL; or NULL
+	uint64_t blocked_bytes;		// most that threads off the CPU may take; 0: a default
 	uint32_t pinned_max;
 	bool offline; // a replay
 	// A profile of a window is named and in the history; P is valid during the call. One call
@@ -77,6 +89,10 @@ void path_set_symbol(struct path *p, struct symbol *s);
 // lives as long as the path. NULL: none.
 void path_set_unwind(struct path *p, struct unwind *u);
 void path_unwind_busy(void *p); // unwind_options.on_busy
+// What probes the allocators, told of programs and libraries as they come and go; built by the
+// caller, freed after path_free_jobs. NULL: none.
+void path_set_heap(struct path *p, struct heap *h);
+void path_heap_over(void *p, uint32_t pid); // heap_options.on_over
 struct processes *path_processes(struct path *p);
 // Profiles of TYPES (1 << enum path_type) cannot be made after all. Before path_start.
 void path_leave_out(struct path *p, uint32_t types);
@@ -99,6 +115,7 @@ struct path_totals {	       // since path_start
 	uint64_t filtered;     // came up but were not wanted
 	uint64_t off_cpu_ns;   // time off the CPU in profiles, all threads'
 	uint64_t memory_bytes; // that became resident, in profiles
+	uint64_t alloc_bytes;  // that probed allocators handed out, estimated
 };
 void path_totals(const struct path *p, struct path_totals *totals);
 // Walk: why a stack may end early beyond what the walker in the kernel tells (WALK_ENDS): the label

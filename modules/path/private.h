@@ -5,6 +5,7 @@
 #include "../base/base.h"
 #include "../export/export.h"
 #include "../filter/filter.h"
+#include "../heap/heap.h"
 #include "../kernel/kernel.h"
 #include "../label/label.h"
 #include "../loop/loop.h"
@@ -14,6 +15,7 @@
 #include "../unwind/unwind.h"
 #include "../tape/tape.h"
 #include "blocked.h"
+#include "live.h"
 
 enum ship_phase { SHIP_NAME, SHIP_LOCKS, SHIP_KEEP, SHIP_MERGE, SHIP_WRITE };
 
@@ -38,6 +40,7 @@ struct path {
 	struct processes *processes;
 	struct symbol *symbol;
 	struct unwind *unwind; // NULL: none
+	struct heap *heap;     // likewise
 	struct kernel *kernel;
 	struct tape_writer *tape;
 	// take: the window being filled
@@ -46,6 +49,10 @@ struct path {
 	uint32_t window_number;	     // of the current one, from 1
 	struct blocked_stack *stack; // of the sample at hand, with room for STACK_MAX places
 	struct blocked *blocked;     // NULL: no type wants time off the CPU
+	struct live *live;	     // NULL: no allocator is probed
+	double alloc_rest[2];	     // objects and bytes: what rounding has left out so far
+	int64_t live_lost[2];	     // of blocks whose end will not be told
+	bool live_told;		     // in the window being filled
 	struct map kernel_functions; // address -> enum kernel_function (loading.c)
 	uint64_t window_began, window_wall;
 	// When it ends, while what was sampled until then is still drained; 0: it goes on. Times
@@ -123,6 +130,15 @@ uint32_t frames_add(struct path *p, struct filling *f, const struct process *pro
 int off_open(struct path *p); // 0 or -ENOMEM
 void off_sample(struct path *p, const struct process *process, const struct record_sample *r);
 bool off_block(struct path *p, const struct record_block *r); // true where it belongs onto a tape
+// alloc.c
+int alloc_open(struct path *p); // 0 or -ENOMEM
+void alloc_sample(struct path *p, const struct process *process, const struct record_sample *r);
+void alloc_lose(struct path *p, const struct record_sample *r, const char *mark);
+bool alloc_free(struct path *p, const struct record_free *r); // true where it belongs onto a tape
+void alloc_changed(struct path *p, const struct record *r);   // a mapping event, an exec, an exit
+// What the kernel lost since its counters were as p->counters has them.
+void alloc_losses(struct path *p, const uint64_t counters[KERNEL_COUNTER_COUNT]);
+void alloc_tell(struct path *p, uint64_t end_ns); // the window ends: what is live
 // look.c
 int look_open(struct path *p); // 0 or -ENOMEM
 // The window closes at close_at: false where there is nothing to look at; else, when the look is
@@ -138,6 +154,7 @@ struct facts { // whose a sample is
 	const struct process *process;	 // NULL: not known any more
 	const char *reason;		 // a label; NULL: none
 	uint64_t lock;			 // likewise; 0: none
+	const char *allocation, *age;	 // likewise; NULL: none
 };
 int take_window_new(struct path *p, uint64_t began_ns); // time of clock_now()
 void take_window_free(struct path *p);

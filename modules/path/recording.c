@@ -20,6 +20,9 @@ void tape_put_meta(struct path *p)
 	    .types = p->options.types,
 	    .period_ns = p->options.period_ns,
 	    .memory_period = p->options.memory_period,
+	    .alloc_period = p->options.alloc_period,
+	    .leak_age_ns = p->options.leak_age_ns,
+	    .alloc_live = p->options.alloc_live,
 	    .wall_ns = clock_wall(),
 	    .clock_ns = clock_now()};
 	put(p, TAPE_META, &m, sizeof(m), NULL, 0);

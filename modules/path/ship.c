@@ -47,6 +47,7 @@ static void add_losses(struct path *p)
 		if (n)
 			take_lost(p, others[i].type, others[i].mark, n, value);
 	}
+	alloc_losses(p, now);
 	memcpy(p->counters, now, sizeof(now));
 	p->totals.taken = now[KERNEL_TAKEN];
 }
@@ -258,6 +259,8 @@ void ship_seal(struct path *p, uint64_t wall_ns, uint64_t duration_ns)
 	uint64_t end = p->close_at ? p->close_at : clock_now();
 	p->close_at = 0;
 	p->nothing = is_nothing(p);
+	if (!p->nothing)
+		alloc_tell(p, p->options.offline ? wall_ns + duration_ns - p->tape_offset : end);
 	for (int t = 0; t < PATH_TYPE_COUNT; t++)
 		old[t] = p->current[t].profile;
 	if (p->finishing) { // the last one
@@ -274,7 +277,8 @@ void ship_seal(struct path *p, uint64_t wall_ns, uint64_t duration_ns)
 		if (!old[t])
 			continue;
 		profile_header(old[t])->time_ns = wall_ns;
-		profile_header(old[t])->duration_ns = duration_ns;
+		// What was live at its end has none: with one, readers take it for a sum.
+		profile_header(old[t])->duration_ns = t == PATH_HEAP ? 0 : duration_ns;
 		profile_seal(old[t]);
 		p->waiting[t] = old[t];
 	}
@@ -378,6 +382,8 @@ void path_finish(struct path *p, void (*done)(void *arg), void *arg)
 {
 	p->finished = done;
 	p->finished_arg = arg;
+	if (p->heap)
+		heap_stop(p->heap);
 	if (p->kernel)
 		kernel_stop(p->kernel);
 	p->stopped_ns = clock_now();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Take: a record came up from the kernel. Whose is it, what does each address mean, add it.
 #include "private.h"
+#include "../../bpf/alloc.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,6 +21,15 @@ const char *path_type_name(enum path_type type)
 	return type_names[type];
 }
 
+#define SELF_TYPES (1u << PATH_ALLOCS | 1u << PATH_HEAP)
+
+uint32_t path_types_beside(uint32_t types)
+{
+	if (types & 1u << PATH_MEMORY)
+		types |= 1u << PATH_ALLOCS | 1u << PATH_HEAP;
+	return types;
+}
+
 static void filling_free(struct filling f[PATH_TYPE_COUNT])
 {
 	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
@@ -33,17 +43,19 @@ int take_window_new(struct path *p, uint64_t began_ns)
 {
 	struct filling fresh[PATH_TYPE_COUNT];
 	bool failed = false;
+	uint32_t types = p->live ? p->options.types : p->options.types & ~SELF_TYPES;
 	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
 		fresh[t] = (struct filling){.mappings = MAP(ACCOUNT_PATH)};
-		if (!(p->options.types & 1u << t) || failed)
+		if (!(types & 1u << t) || failed)
 			continue;
 		fresh[t].profile = profile_new(ACCOUNT_PROFILE, profile_type_find(type_names[t]));
 		failed = !fresh[t].profile;
 		if (!failed)
 			profile_header(fresh[t].profile)->period =
-			    t == PATH_CPU      ? (int64_t)p->options.period_ns
-			    : t == PATH_MEMORY ? (int64_t)p->options.memory_period
-					       : 1;
+			    t == PATH_CPU	   ? (int64_t)p->options.period_ns
+			    : t == PATH_MEMORY	   ? (int64_t)p->options.memory_period
+			    : 1u << t & SELF_TYPES ? (int64_t)p->options.alloc_period
+						   : 1;
 	}
 	if (failed) {
 		filling_free(fresh);
@@ -52,6 +64,7 @@ int take_window_new(struct path *p, uint64_t began_ns)
 	for (int t = 0; t < PATH_TYPE_COUNT; t++)
 		map_clear(&p->current[t].mappings);
 	memcpy(p->current, fresh, sizeof(fresh));
+	p->live_told = false;
 	p->window_number++;
 	p->window_began = began_ns;
 	p->window_wall = clock_wall() - (clock_now() - began_ns);
@@ -66,7 +79,7 @@ void take_window_free(struct path *p)
 uint32_t take_subject(struct filling *f, const struct facts *who)
 {
 	char comm[COMM_LEN + 1] = "", leader[COMM_LEN + 1] = "", lock[24];
-	struct profile_label labels[2];
+	struct profile_label labels[4];
 	uint32_t n = 0;
 	memcpy(comm, who->comm, COMM_LEN);
 	memcpy(leader, who->process_comm, COMM_LEN);
@@ -86,6 +99,13 @@ uint32_t take_subject(struct filling *f, const struct facts *who)
 		    (struct profile_label){.key = profile_add_name(f->profile, "lockAddress"),
 			.str = profile_add_name(f->profile, lock)};
 	}
+	if (who->allocation)
+		labels[n++] =
+		    (struct profile_label){.key = profile_add_name(f->profile, "allocationType"),
+			.str = profile_add_name(f->profile, who->allocation)};
+	if (who->age)
+		labels[n++] = (struct profile_label){.key = profile_add_name(f->profile, "age"),
+		    .str = profile_add_name(f->profile, who->age)};
 	for (uint32_t i = 0; i < n; i++)
 		if (!labels[i].key || !labels[i].str)
 			return 0;
@@ -124,6 +144,8 @@ static void lose(struct path *p, const struct record_sample *r, const char *mark
 		take_lost(p, PATH_MEMORY, mark, 1, r->value);
 	else if (r->source == SOURCE_LOCK)
 		take_lost(p, PATH_MUTEX, mark, 1, r->value);
+	else if (r->source == SOURCE_ALLOC)
+		alloc_lose(p, r, mark);
 	else if (r->source != SOURCE_OFF_CPU)
 		take_lost(p, PATH_CPU, mark, 1, p->options.period_ns);
 	else if (!r->block)
@@ -142,6 +164,7 @@ static bool is_sound(const struct record_sample *r)
 	       r->value <= (r->source == SOURCE_CPU ? VALUE_MAX : OFF_MAX) &&
 	       (!off || r->reason < OFF_COUNT) &&
 	       (r->source != SOURCE_LOCK || r->reason < KERNEL_LOCK_COUNT) &&
+	       (r->source != SOURCE_ALLOC || r->reason < ALLOC_FREE) &&
 	       (!bare || r->object <= OFF_MAX) && (!off || bare == (r->reason >= OFF_WITH_STACK));
 }
 
@@ -202,6 +225,8 @@ static bool take_sample(struct path *p, const struct record_sample *r)
 		unwind_need(p->unwind, process, r);
 	if (r->source == SOURCE_OFF_CPU)
 		off_sample(p, process, r);
+	else if (r->source == SOURCE_ALLOC)
+		alloc_sample(p, process, r);
 	else
 		take_here(p, process, r);
 	return true;
@@ -217,11 +242,13 @@ static bool learn_record(struct path *p, const struct record *r)
 			return false;
 		process_execed(p->processes, (const struct record_task *)r);
 		learn_unwind(p, r);
+		alloc_changed(p, r);
 		return true;
 	case RECORD_EXIT:
 		if (r->size < sizeof(struct record_task))
 			return false;
 		learn_unwind(p, r);
+		alloc_changed(p, r);
 		process_exited(p->processes, (const struct record_task *)r);
 		return true;
 	case RECORD_MMAP:
@@ -230,6 +257,7 @@ static bool learn_record(struct path *p, const struct record *r)
 			return false;
 		process_mapped(p->processes, m);
 		learn_unwind(p, r);
+		alloc_changed(p, r);
 		return true;
 	default:
 		return false;
@@ -248,6 +276,8 @@ void path_record(void *arg, const struct record *r)
 		taped = take_sample(p, (const struct record_sample *)r);
 	} else if (r->kind == RECORD_BLOCK && r->size >= sizeof(struct record_block)) {
 		taped = off_block(p, (const struct record_block *)r);
+	} else if (r->kind == RECORD_FREE && r->size >= sizeof(struct record_free)) {
+		taped = alloc_free(p, (const struct record_free *)r);
 	} else {
 		taped = learn_record(p, r);
 		if (!taped)

@@ -52,6 +52,11 @@ void upload_over(struct path *p)
 static int merge_begin(struct path *p)
 {
 	struct profile **upload = &p->upload[p->shipping];
+	const struct profile_type *type = profile_header_of(p->sealed)->type;
+	if (type && type->state) { // the newest takes the place of all before
+		profile_free(*upload);
+		*upload = NULL;
+	}
 	bool first = !*upload;
 	if (first)
 		*upload = profile_new_like(ACCOUNT_PROFILE, p->sealed);

@@ -32,6 +32,7 @@ struct profile_type {
 	} values[PROFILE_VALUES_MAX];
 	struct profile_unit period;
 	uint32_t default_value; // index of the value shown first
+	bool state; // it says what was at its end: of several windows the last holds, no sum
 };
 // Known types ("cpu"), or NULL.
 const struct profile_type *profile_type_find(const char *name);

@@ -14,7 +14,8 @@ static const struct profile_type types[] = {
     {"mutex", 2, {{"contentions", "count"}, {"delay", "nanoseconds"}}, {"contentions", "count"}, 1},
     {"memory", 2, {{"faults", "count"}, {"resident", "bytes"}}, {"space", "bytes"}, 1},
     {"allocs", 2, {{"alloc_objects", "count"}, {"alloc_space", "bytes"}}, {"space", "bytes"}, 1},
-    {"heap", 2, {{"inuse_objects", "count"}, {"inuse_space", "bytes"}}, {"space", "bytes"}, 1},
+    {"heap", 2, {{"inuse_objects", "count"}, {"inuse_space", "bytes"}}, {"space", "bytes"}, 1,
+	true},
 };
 #define TYPE_COUNT (sizeof(types) / sizeof(*types))
 

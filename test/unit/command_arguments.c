@@ -16,8 +16,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#define RECORD "ptFdosx"
-#define ALL "ptFdosbnxf2"
+#define RECORD "ptFdosax"
+#define ALL "ptFdosbnxfa2"
 
 static char said[4096]; // on stderr, by the last parse
 static struct arguments got;
@@ -99,6 +99,13 @@ static void every_option_in_every_form(void **state)
 	assert_int_equal(got.types, 1u << PATH_CPU);
 	taken("-t offcpu,memory -t wall");
 	assert_int_equal(got.types, 1u << PATH_OFF_CPU | 1u << PATH_MEMORY | 1u << PATH_WALL);
+	taken("--leaks 30s -p 1");
+	assert_true(got.alloc);
+	assert_string_equal(got.leaks, "30s");
+	assert_string_equal(got.flags[0], "--profiling.alloc.leak_age");
+	assert_string_equal(got.flags[1], "30s");
+	taken("-t memory,heap --alloc -p 1");
+	assert_true(got.alloc && !got.leaks);
 	assert_int_equal(parse("T", "-t mutex"), 0);
 	assert_int_equal(got.types, 1u << PATH_MUTEX);
 	taken("-o - -c c -");
@@ -179,6 +186,11 @@ static void bad_values_are_named(void **state)
 	refused("--frequency ''", "--frequency \"\" 1..1000");
 	refused("-t sound", "-t sound cpu");
 	refused("-t cpu,", "-t cpu, offcpu,");
+	refused("--leaks 0 -p 1", "--leaks 0 duration");
+	refused("--leaks soon -p 1", "--leaks soon duration");
+	refused("--alloc", "--alloc which -p");
+	refused("--alloc --comm x", "--alloc which -p");
+	refused("--alloc --source x.rec", "--alloc recording");
 	refused("-t ''", "-t \"\" cpu");
 	refused("-t cpu,off", "-t cpu,off memory");
 	assert_int_equal(parse("T", "-t cpu,offcpu"), EXIT_USAGE);

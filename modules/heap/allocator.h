@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which functions of a file hand memory out and take it back.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../kernel/kernel.h"
+
+struct allocator {
+	struct kernel_probe probes[KERNEL_PROBES_MAX];
+	uint32_t count;
+	bool has; // it defines one at all, probed or not
+	// One line each, "" for none: why none of it is probed; which lesser functions are not.
+	char why[160], without[160];
+};
+
+// Looks through FD, in slices, for functions of allocators; those found are in A when it is done.
+// NULL + errno: ENOMEM, or the file is none that can be read.
+struct allocator_search;
+struct allocator_search *allocator_search_new(int fd, struct allocator *a);
+int allocator_search_step(struct allocator_search *s, uint64_t budget_ns); // 1 more, 0 done, -errno
+uint64_t allocator_search_functions(const struct allocator_search *s); // 0: the file has no names
+void allocator_search_free(struct allocator_search *s);

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which processes are probed, and when their probes come off. The kernel's part is made up; the
+// process that is looked at is this one.
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <cmocka.h>
+
+#include "../../modules/kernel/kernel.h"
+#define kernel_probe(...) probe_for_test(__VA_ARGS__)
+#define kernel_unprobe(...) unprobe_for_test(__VA_ARGS__)
+static int probe_for_test(struct kernel *k, uint32_t pid, int fd, const struct kernel_probe *probes,
+    uint32_t count, int links[KERNEL_PROBE_LINKS]);
+static void unprobe_for_test(int links[KERNEL_PROBE_LINKS]);
+#include "../../modules/heap/heap.c"
+
+static int refuses, on, over;
+static uint32_t last_count;
+static uint64_t now, wall;
+
+static int probe_for_test(struct kernel *k, uint32_t pid, int fd, const struct kernel_probe *probes,
+    uint32_t count, int links[KERNEL_PROBE_LINKS])
+{
+	(void)k;
+	(void)probes;
+	assert_int_equal(pid, getpid());
+	assert_true(fd >= 0);
+	links[0] = links[1] = -1;
+	last_count = count;
+	on += !refuses;
+	return refuses;
+}
+
+static void unprobe_for_test(int links[KERNEL_PROBE_LINKS])
+{
+	links[0] = -1;
+	on--;
+}
+
+static void on_over(void *arg, uint32_t pid)
+{
+	(void)arg;
+	assert_int_equal(pid, getpid());
+	over++;
+}
+
+static struct heap *heap;
+static struct loop *loop;
+static struct proc *proc;
+static uint32_t me;
+
+static int begin(void **state)
+{
+	(void)state;
+	on = over = refuses = 0;
+	now = clock_now();
+	wall = clock_wall();
+	me = (uint32_t)getpid();
+	proc = proc_new("/proc");
+	loop = loop_new();
+	clock_fake(&now, &wall);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	heap_free(heap);
+	heap = NULL;
+	loop_free(loop);
+	proc_free(proc);
+	clock_fake(NULL, NULL);
+	assert_int_equal(on, 0);
+	assert_int_equal(mem_used(ACCOUNT_HEAP), 0);
+	return 0;
+}
+
+static void make(bool loops)
+{
+	struct heap_options o = {.proc = proc,
+	    .loop = loops ? loop : NULL,
+	    .time_ns = 5 * NS_PER_S,
+	    .on_over = on_over};
+	heap = heap_new(&o);
+	assert_non_null(heap);
+}
+
+static void step_all(void)
+{
+	while (heap_step(heap, 0) > 0)
+		;
+}
+
+static void its_allocators_are_found(void **state)
+{
+	char why[256];
+	(void)state;
+	make(false);
+	assert_int_equal(heap_add(heap, me, false), 0);
+	assert_int_equal(heap_add(heap, me, false), -EEXIST);
+	assert_int_equal(heap_probes(heap, me, why, sizeof(why)), 0);
+	assert_string_equal(why, ""); // not known yet
+	step_all();
+	assert_int_equal(heap_probes(heap, me, why, sizeof(why)), last_count);
+	assert_true(last_count >= 4);
+	assert_int_equal(on, 1);
+	heap_changed(heap, me, false); // nothing new
+	step_all();
+	assert_int_equal(on, 1);
+	heap_changed(heap, me, true); // another program
+	assert_int_equal(on, 0);
+	step_all();
+	assert_int_equal(on, 1);
+	heap_remove(heap, me);
+	assert_int_equal(on, 0);
+	assert_false(heap_has(heap, me));
+}
+
+static void the_reason_is_told(void **state)
+{
+	char why[256];
+	(void)state;
+	make(false);
+	refuses = -EPERM;
+	assert_int_equal(heap_add(heap, me, false), 0);
+	step_all();
+	assert_int_equal(heap_probes(heap, me, why, sizeof(why)), 0);
+	assert_non_null(strstr(why, "libc.so"));
+	assert_non_null(strstr(why, "run as root"));
+	assert_int_equal(heap_add(heap, 0x3fffff, false), 0);
+	step_all();
+	heap_probes(heap, 0x3fffff, why, sizeof(why));
+	assert_non_null(strstr(why, "mappings: No such"));
+	heap_probes(heap, 1, why, sizeof(why));
+	assert_string_equal(why, "not asked for");
+}
+
+static void a_command_is_looked_at_when_it_is_executed(void **state)
+{
+	char why[256];
+	(void)state;
+	make(false);
+	assert_int_equal(heap_add(heap, me, true), 0);
+	step_all();
+	assert_int_equal(on, 0);
+	assert_false(heap_was_probed(heap, me, why, sizeof(why)));
+	heap_changed(heap, me, true);
+	step_all();
+	assert_int_equal(on, 1);
+	assert_true(heap_was_probed(heap, me, why, sizeof(why)));
+	heap_stop(heap);
+	assert_int_equal(on, 0);
+	heap_changed(heap, me, false);
+	step_all();
+	assert_int_equal(on, 0);
+}
+
+static void the_time_limit_takes_them_off(void **state)
+{
+	(void)state;
+	make(true);
+	assert_int_equal(heap_add(heap, me, false), 0);
+	for (int i = 0; i < 10000 && !on; i++) {
+		now += NS_PER_MS / 10;
+		loop_turn(loop);
+	}
+	assert_int_equal(on, 1);
+	now += 3 * NS_PER_S;
+	loop_turn(loop);
+	assert_int_equal(on, 1);
+	now += 2 * NS_PER_S;
+	loop_turn(loop);
+	assert_int_equal(on, 0);
+	assert_int_equal(over, 1);
+	heap_changed(heap, me, true); // it stays so
+	for (int i = 0; i < 100; i++) {
+		now += NS_PER_MS;
+		loop_turn(loop);
+	}
+	assert_int_equal(on, 0);
+}
+
+static void there_is_a_bound(void **state)
+{
+	(void)state;
+	make(false);
+	for (uint32_t i = 0; i < TARGETS_MAX; i++)
+		assert_int_equal(heap_add(heap, 1000000 + i, true), 0);
+	assert_int_equal(heap_add(heap, me, true), -ENOSPC);
+	heap_remove(heap, 1000000);
+	assert_int_equal(heap_add(heap, me, true), 0);
+}
+
+static void memory_may_end_anywhere(void **state)
+{
+	bool last = false;
+	(void)state;
+	for (uint64_t n = 1; !last; n++) {
+		struct heap_options o = {.proc = proc};
+		char why[256];
+		mem_fail_at(n);
+		heap = heap_new(&o);
+		int error = heap ? heap_add(heap, me, false) : -ENOMEM;
+		if (!error)
+			step_all();
+		last = mem_fail_seen() < n;
+		mem_fail_at(0);
+		if (last)
+			assert_true(heap_probes(heap, me, why, sizeof(why)) > 0);
+		heap_free(heap);
+		heap = NULL;
+		assert_int_equal(mem_used(ACCOUNT_HEAP) + mem_used(ACCOUNT_ELF), 0);
+		assert_int_equal(on, 0);
+	}
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+	const struct CMUnitTest tests[] = {
+	    TEST(its_allocators_are_found),
+	    TEST(the_reason_is_told),
+	    TEST(a_command_is_looked_at_when_it_is_executed),
+	    TEST(the_time_limit_takes_them_off),
+	    TEST(there_is_a_bound),
+	    TEST(memory_may_end_anywhere),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: Apache-2.0
+// Probes on an allocator, which here are functions of this very program in a child. Needs root.
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <unistd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <cmocka.h>
+
+#include "../../bpf/alloc.h"
+#include "../../modules/kernel/alloc.c"
+
+static char *volatile next; // what the allocator hands out next; NULL: nothing
+
+static __attribute__((noinline)) void *get(size_t size)
+{
+	char *p = next;
+	next = p ? p + size : NULL;
+	return p;
+}
+
+static __attribute__((noinline)) void *get_cleared(size_t n, size_t size)
+{
+	char *p = get(n * size); // not counted once more
+	asm volatile("" ::: "memory");
+	return p;
+}
+
+static __attribute__((noinline)) void drop(void *p)
+{
+	asm volatile("" ::"r"(p) : "memory");
+}
+
+static __attribute__((noinline)) void *get_again(void *old, size_t size)
+{
+	char *p = get(size);
+	drop(old);
+	return p;
+}
+
+static __attribute__((noinline)) void *get_aligned(size_t alignment, size_t size)
+{
+	char *p = get(size + alignment);
+	asm volatile("" ::: "memory");
+	return p;
+}
+
+static __attribute__((noinline)) int get_posix(void **to, size_t alignment, size_t size)
+{
+	*to = get(size + alignment);
+	return *to ? 0 : ENOMEM;
+}
+
+static struct seen {
+	uint64_t address, value;
+	uint32_t kind, followed;
+	bool freed;
+} seen[100000];
+static unsigned blocks, frees;
+static uint32_t child;
+static uint64_t in_work, samples;
+static void work(void);
+static uint32_t ring_bytes = 8 << 20;
+
+static void on_record(void *arg, const struct record *record)
+{
+	const struct record_sample *s = (const void *)record;
+	const struct record_free *f = (const void *)record;
+	(void)arg;
+	if (record->kind == RECORD_FREE) {
+		assert_int_equal(f->pid, child);
+		unsigned i = blocks;
+		while (i && (seen[i - 1].address != f->address || seen[i - 1].freed))
+			i--;
+		assert_true(i > 0);
+		seen[i - 1].freed = true;
+		frees++;
+		return;
+	}
+	if (record->kind != RECORD_SAMPLE || s->source != SOURCE_ALLOC)
+		return;
+	assert_int_equal(s->pid, child);
+	samples++;
+	if (blocks < 100000)
+		seen[blocks++] = (struct seen){.address = s->object,
+		    .value = s->value,
+		    .kind = s->reason,
+		    .followed = s->block};
+	const u64 *leaf = s->frames + s->kernel_frames;
+	in_work += s->user_frames && *leaf - (uintptr_t)work < 1024;
+}
+
+// Where FUNCTION lies in this program's file.
+static uint64_t offset_of(void *function)
+{
+	uint64_t from, to, offset, found = 0;
+	char line[512];
+	FILE *f = fopen("/proc/self/maps", "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx %*s %lx", &from, &to, &offset) == 3 &&
+		    (uintptr_t)function >= from && (uintptr_t)function < to)
+			found = (uintptr_t)function - from + offset;
+	fclose(f);
+	return found;
+}
+
+static struct kernel *begin(uint64_t period, uint32_t live, void (*run)(void), int go[2])
+{
+	char why[512] = "";
+	struct kernel_options o = {.max_depth = 127,
+	    .alloc_period = period,
+	    .ring_bytes = ring_bytes,
+	    .alloc_live = live,
+	    .on_record = on_record};
+	blocks = frees = 0;
+	in_work = samples = 0;
+	struct kernel *k = kernel_new(&o, why, sizeof(why));
+	if (!k && (errno == EPERM || errno == EACCES))
+		skip();
+	if (!k || kernel_start(k, why, sizeof(why)))
+		fail_msg("%s", why);
+	if (kernel_alloc_why(k)) {
+		kernel_free(k);
+		skip();
+	}
+	assert_int_equal(pipe(go), 0);
+	pid_t pid = fork();
+	if (!pid) {
+		char c;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)!read(go[0], &c, 1);
+		run();
+		_exit(0);
+	}
+	child = (uint32_t)pid;
+	return k;
+}
+
+static void probe(struct kernel *k, int links[KERNEL_PROBE_LINKS])
+{
+	struct kernel_probe probes[] = {{offset_of(get), ALLOC_MALLOC},
+	    {offset_of(get_cleared), ALLOC_CALLOC}, {offset_of(get_again), ALLOC_REALLOC},
+	    {offset_of(get_aligned), ALLOC_ALIGNED}, {offset_of(get_posix), ALLOC_POSIX},
+	    {offset_of(drop), ALLOC_FREE}};
+	int fd = open("/proc/self/exe", O_RDONLY);
+	assert_true(fd >= 0);
+	int error = kernel_probe(k, child, fd, probes, 6, links);
+	close(fd);
+	if (error)
+		fail_msg("%s", strerror(-error));
+}
+
+static void end(struct kernel *k, int go[2], int links[KERNEL_PROBE_LINKS])
+{
+	int status;
+	assert_int_equal(write(go[1], "", 1), 1);
+	while (waitpid((pid_t)child, &status, WNOHANG) == 0) {
+		kernel_drain(k, 1000);
+		usleep(500);
+	}
+	assert_int_equal(status, 0);
+	kernel_unprobe(links);
+	while (kernel_drain(k, 64) == 64)
+		;
+	close(go[0]);
+	close(go[1]);
+}
+
+static __attribute__((noinline)) void work(void)
+{
+	void *p;
+	next = (char *)0x1000000;
+	char *a = get(1000);
+	char *b = get_cleared(10, 200);
+	drop(a);
+	b = get_again(b, 3000);
+	get_aligned(64, 4000);
+	get_posix(&p, 64, 5000);
+	drop(p);
+	drop(NULL);
+	drop((void *)0x77); // was never handed out
+	next = NULL;
+	get(6000); // there is none
+	get_posix(&p, 64, 5000);
+}
+
+static void every_call_is_counted_once(void **state)
+{
+	static const struct seen want[] = {{0x1000000, 1000, ALLOC_MALLOC, 1, true},
+	    {0x1000000 + 1000, 2000, ALLOC_CALLOC, 1, true},
+	    {0x1000000 + 3000, 3000, ALLOC_REALLOC, 1, false},
+	    {0x1000000 + 6000, 4000, ALLOC_ALIGNED, 1, false},
+	    {0x1000000 + 10064, 5000, ALLOC_POSIX, 1, true}};
+	uint64_t counters[KERNEL_COUNTER_COUNT];
+	int go[2], links[KERNEL_PROBE_LINKS];
+	(void)state;
+	struct kernel *k = begin(1, 100, work, go);
+	probe(k, links);
+	end(k, go, links);
+	assert_int_equal(blocks, 5);
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(seen[i].address, want[i].address);
+		assert_int_equal(seen[i].value, want[i].value);
+		assert_int_equal(seen[i].kind, want[i].kind);
+		assert_int_equal(seen[i].followed, want[i].followed);
+		assert_int_equal(seen[i].freed, want[i].freed);
+		assert_int_equal(kernel_block_lives(k, child, want[i].address), !want[i].freed);
+	}
+	assert_int_equal(in_work, 5); // the caller, not the allocator
+	kernel_block_forget(k, child, want[2].address);
+	assert_false(kernel_block_lives(k, child, want[2].address));
+	assert_int_equal(kernel_counters(k, counters), 0);
+	assert_int_equal(counters[KERNEL_ALLOC_CALLS], 7);
+	assert_int_equal(
+	    counters[KERNEL_ALLOC_BYTES], 1000 + 2000 + 3000 + 4000 + 5000 + 6000 + 5000);
+	assert_int_equal(counters[KERNEL_ALLOC_STACKS], 5);
+	assert_int_equal(counters[KERNEL_ALLOC_LOST], 0);
+	kernel_free(k);
+	assert_int_equal(mem_used(ACCOUNT_MAPS), 0);
+}
+
+#define MANY 40000
+static void many(void)
+{
+	static const size_t sizes[] = {16, 100, 4000, 100000};
+	for (int i = 0; i < MANY; i++) {
+		next = (char *)0x1000000;
+		drop(get(sizes[i % 4]));
+	}
+}
+
+// The weights that user space gives make the whole of it again, for each size by itself.
+static void samples_stand_for_all(void **state)
+{
+	static const size_t sizes[] = {16, 100, 4000, 100000};
+	uint64_t counters[KERNEL_COUNTER_COUNT];
+	int go[2], links[KERNEL_PROBE_LINKS];
+	(void)state;
+	struct kernel *k = begin(1000, 100, many, go);
+	probe(k, links);
+	end(k, go, links);
+	assert_int_equal(kernel_counters(k, counters), 0);
+	assert_int_equal(counters[KERNEL_ALLOC_LOST] + counters[KERNEL_ALLOC_FREE_RING], 0);
+	assert_int_equal(frees, blocks);
+	for (int s = 0; s < 4; s++) {
+		double n = 0, chance = -expm1(-(double)sizes[s] / 1000), all = MANY / 4;
+		for (unsigned i = 0; i < blocks; i++)
+			n += seen[i].value == sizes[s];
+		double spread = sqrt(all * chance * (1 - chance));
+		if (fabs(n - all * chance) > 5 * spread + 1e-9)
+			fail_msg("%zu bytes: %.0f samples, not %.1f +- %.1f", sizes[s], n,
+			    all * chance, spread);
+	}
+	kernel_free(k);
+}
+
+static void leak(void)
+{
+	next = (char *)0x1000000;
+	for (int i = 0; i < 50; i++)
+		get(1000);
+}
+
+static void a_full_table_is_told(void **state)
+{
+	uint64_t counters[KERNEL_COUNTER_COUNT];
+	int go[2], links[KERNEL_PROBE_LINKS];
+	unsigned followed = 0;
+	(void)state;
+	struct kernel *k = begin(1, 20, leak, go);
+	probe(k, links);
+	end(k, go, links);
+	assert_int_equal(blocks, 50);
+	for (unsigned i = 0; i < blocks; i++)
+		followed += seen[i].followed;
+	assert_int_equal(followed, 20);
+	assert_int_equal(kernel_counters(k, counters), 0);
+	assert_int_equal(counters[KERNEL_ALLOC_FULL], 30);
+	kernel_free(k);
+}
+
+static void leak_and_free(void)
+{
+	leak();
+	for (int i = 0; i < 50; i++)
+		drop((char *)0x1000000 + i * 1000);
+}
+
+// What the ring has no room for is counted, and leaves nothing behind.
+static void a_full_ring_is_told(void **state)
+{
+	uint64_t counters[KERNEL_COUNTER_COUNT];
+	int go[2], links[KERNEL_PROBE_LINKS];
+	unsigned lives = 0;
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		ring_bytes = 4096;
+		struct kernel *k = begin(1, 1000, round ? leak_and_free : leak, go);
+		ring_bytes = 8 << 20;
+		probe(k, links);
+		assert_int_equal(write(go[1], "", 1), 1);
+		assert_int_equal(waitpid((pid_t)child, NULL, 0), child);
+		kernel_unprobe(links);
+		lives = 0;
+		for (unsigned i = 0; i < 50; i++)
+			lives += kernel_block_lives(k, child, 0x1000000 + i * 1000);
+		while (kernel_drain(k, 64) == 64)
+			;
+		assert_int_equal(kernel_counters(k, counters), 0);
+		assert_true(counters[KERNEL_ALLOC_LOST] > 0);
+		assert_int_equal(counters[KERNEL_ALLOC_LOST] + blocks, 50);
+		assert_int_equal(counters[KERNEL_ALLOC_LOST_BYTES], 1000 * (50 - blocks));
+		assert_int_equal(lives, round ? 0 : blocks);
+		if (round)
+			assert_int_equal(counters[KERNEL_ALLOC_FREE_RING] + frees, blocks);
+		kernel_free(k);
+		close(go[0]);
+		close(go[1]);
+	}
+}
+
+static __attribute__((noinline)) void *get_and_die(size_t size, size_t n)
+{
+	(void)n;
+	kill(getpid(), SIGKILL);
+	return get(size);
+}
+
+static void die(void)
+{
+	get_and_die(10, 10);
+}
+
+static void a_process_may_end_in_a_call(void **state)
+{
+	int go[2], links[KERNEL_PROBE_LINKS], status;
+	struct kernel_probe inside = {offset_of(get_and_die), ALLOC_CALLOC};
+	uint32_t key;
+	(void)state;
+	struct kernel *k = begin(1, 1000, die, go);
+	int fd = open("/proc/self/exe", O_RDONLY);
+	assert_int_equal(kernel_probe(k, child, fd, &inside, 1, links), 0);
+	close(fd);
+	assert_int_equal(write(go[1], "", 1), 1);
+	assert_int_equal(waitpid((pid_t)child, &status, 0), child);
+	int calls = bpf_map__fd(k->bpf->maps.alloc_calls);
+	assert_int_equal(bpf_map_get_next_key(calls, NULL, &key), 0);
+	assert_int_equal(key, child);
+	kernel_calls_forget(k, child + 1);
+	assert_int_equal(bpf_map_get_next_key(calls, NULL, &key), 0);
+	kernel_calls_forget(k, child);
+	assert_true(bpf_map_get_next_key(calls, NULL, &key) < 0);
+	kernel_unprobe(links);
+	kernel_free(k);
+	close(go[0]);
+	close(go[1]);
+}
+
+// A child of the process that was asked for has its memory, and its probes, but is another one.
+static void fork_and_leak(void)
+{
+	int status;
+	pid_t pid = fork();
+	leak();
+	if (pid)
+		waitpid(pid, &status, 0);
+	_exit(0);
+}
+
+static void children_are_not_counted(void **state)
+{
+	int go[2], links[KERNEL_PROBE_LINKS];
+	(void)state;
+	struct kernel *k = begin(1, 1000, fork_and_leak, go);
+	probe(k, links);
+	end(k, go, links);
+	assert_int_equal(samples, 50);
+	kernel_free(k);
+}
+
+static void probes_that_cannot_be_are_refused(void **state)
+{
+	int go[2], links[KERNEL_PROBE_LINKS], fd = open("/proc/self/exe", O_RDONLY);
+	struct kernel_probe one = {offset_of(get), ALLOC_MALLOC},
+			    beyond = {1ull << 40, ALLOC_MALLOC};
+	(void)state;
+	struct kernel *k = begin(1, 1000, leak, go);
+	assert_int_equal(kernel_probe(k, child, fd, &one, 0, links), -EINVAL);
+	assert_int_equal(kernel_probe(k, child, fd, &one, KERNEL_PROBES_MAX + 1, links), -EINVAL);
+	assert_true(kernel_probe(k, 0x3ffffff, fd, &one, 1, links) < 0);
+	assert_true(kernel_probe(k, child, -1, &one, 1, links) < 0);
+	assert_true(kernel_probe(k, child, fd, &beyond, 1, links) < 0);
+	assert_int_equal(links[0], -1);
+	assert_int_equal(links[1], -1);
+	end(k, go, links);
+	close(fd);
+	assert_int_equal(samples, 0);
+	kernel_free(k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(every_call_is_counted_once),
+	    cmocka_unit_test(samples_stand_for_all),
+	    cmocka_unit_test(a_full_table_is_told),
+	    cmocka_unit_test(a_full_ring_is_told),
+	    cmocka_unit_test(a_process_may_end_in_a_call),
+	    cmocka_unit_test(children_are_not_counted),
+	    cmocka_unit_test(probes_that_cannot_be_are_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
