@@ -49,6 +49,16 @@
 	X(JIT_SYMBOLS, "telegen_jit_symbols_total", COUNTER, "symbols seen in perf maps")          \
 	X(JIT_BAD, "telegen_jit_bad_lines_total", COUNTER, "perf map lines that made no sense")    \
 	X(KALLSYMS_READS, "telegen_kallsyms_reads_total", COUNTER, "passes over /proc/kallsyms")   \
+	X(GO_READS, "telegen_go_profiles_read_total", COUNTER,                                     \
+	    "readings of the profiles that Go programs keep")                                      \
+	X(GO_BAD, "telegen_go_profiles_bad_total", COUNTER,                                        \
+	    "readings that ended early: that was no list of Go's, or could not be read")           \
+	X(GO_CUT, "telegen_go_profiles_cut_total", COUNTER,                                        \
+	    "readings of lists with more places than are read")                                    \
+	X(GO_UNMARKED, "telegen_go_profiles_unmarked_total", COUNTER,                              \
+	    "lists given up, or told without memory to note it, so that less is told next time")  \
+	X(GO_LATE, "telegen_go_profiles_late_total", COUNTER,                                      \
+	    "windows in which not all Go programs were read, for want of time")                    \
 	X(WINDOWS, "telegen_windows_total", COUNTER, "windows closed")                             \
 	X(WINDOWS_LATE, "telegen_windows_late_total", COUNTER,                                     \
 	    "windows closed before the one before them was named and written")                     \

@@ -14,7 +14,8 @@
 #define ACCOUNTS(X)                                                                                \
 	X(BASE, "base") X(LOOP, "loop") X(KERNEL, "kernel") X(MAPS, "bpf_maps") X(ELF, "elf")      \
 	X(WIRE, "wire") X(NET, "net") X(PROC, "proc") X(CONFIG, "config") X(PROCESS, "process")    \
-	X(LABEL, "label") X(FILTER, "filter") X(UNWIND, "unwind") X(SYMBOL, "symbol") X(HEAP, "heap") \
+	X(LABEL, "label") X(FILTER, "filter") X(UNWIND, "unwind") X(SYMBOL, "symbol")              \
+	X(GOPROF, "goprof") X(HEAP, "heap")                                                        \
 	X(PROFILE, "profile") X(EXPORT, "export") X(SERVE, "serve") X(PATH, "path")                \
 	X(COMMAND, "command") X(LIBRARY, "library")
 

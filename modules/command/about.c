@@ -6,6 +6,7 @@
 #include "../base/base.h"
 #include "../kernel/kernel.h"
 #include "../path/path.h"
+#include "../proc/proc.h"
 
 #include <string.h>
 
@@ -30,6 +31,10 @@ int command_check(int argc, char **argv)
 		return status;
 	struct text t = TEXT(ACCOUNT_COMMAND);
 	bool possible = kernel_check(&t) == 0;
+	struct proc *proc = proc_new("/proc");
+	if (proc)
+		path_check_programs(proc, &t);
+	proc_free(proc);
 	text_printf(&t, "%s\n",
 	    possible ? "CPU profiles of the whole node are possible here."
 		     : "CPU profiles are not possible here; `telegen run --source FILE.rec` shows "

@@ -149,8 +149,9 @@ static int add_types(struct arguments *a, const char *verb, const char *option, 
 			t++;
 		if (t == PATH_TYPE_COUNT)
 			return usage(verb, option, *list ? list : "\"\"",
-			    "not of cpu, offcpu, wall, mutex, memory, allocs and heap, with commas "
-			    "between them");
+			    "not of cpu, offcpu, wall, mutex, memory, allocs, heap and goblock, "
+			    "with "
+			    "commas between them");
 		a->types |= 1u << t;
 		at += n;
 		if (!*at)
@@ -236,9 +237,9 @@ static const struct option {
 	"cgroups and all below them: /system.slice, or /sys/fs/cgroup/system.slice"},
     {ALL, 'p', {"--all"}, NULL, "every process of the node, as without a selection"},
     {TYPES, 't', {"-t", "--type"}, "TYPE[,TYPE...]",
-	"what to profile: cpu, offcpu, wall, mutex, memory, allocs, heap (cpu)"},
+	"what to profile: cpu, offcpu, wall, mutex, memory, allocs, heap, goblock (cpu)"},
     {ONE_TYPE, 'T', {"-t", "--type"}, "TYPE",
-	"one of cpu, offcpu, wall, mutex, memory, allocs, heap (cpu)"},
+	"one of cpu, offcpu, wall, mutex, memory, allocs, heap, goblock (cpu)"},
     {ALLOC, 'a', {"--alloc"}, NULL,
 	"with -t memory: probe the allocators of PID or COMMAND, at about 1 us a call"},
     {LEAKS, 'a', {"--leaks"}, "TIME",

@@ -21,7 +21,8 @@ const struct command commands[] = {
 	".folded, .json (speedscope), .rec (a recording, for --source); profile.pb.gz unless "
 	"told.\n"
 	"Several types are as many files: -t cpu,offcpu -o x.html writes x.cpu.html and\n"
-	"x.offcpu.html; a recording holds all of them.\n"
+	"x.offcpu.html; a recording holds all of them. What Go programs tell of themselves comes\n"
+	"beside: allocs and heap with memory (x.allocs.html, x.heap.html), goblock with mutex.\n"
 	"A COMMAND is profiled with all that it starts, until it ends; that it failed is told, "
 	"and\n"
 	"the exit status is telegen's own.\n"},

@@ -277,6 +277,8 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	    .period_ns = h->period_ns,
 	    .memory_period = MEMORY_PERIOD,
 	    .lock_min_ns = c->profiling_mutex_contention_threshold_ns,
+	    .pids = options->pids,
+	    .pid_count = options->pid_count,
 	    .offline = options->source != NULL,
 	    .on_window = options->on_window,
 	    .arg = options->arg,

@@ -391,7 +391,7 @@ static int write_result(struct record_run *r)
 	if (r->arguments->leaks)
 		status = write_leaks(r);
 	allocs_say(&r->hall);
-	if (!t.delivered && !t.off_cpu_ns && !t.memory_bytes && !t.alloc_bytes)
+	if (!t.delivered && !t.off_cpu_ns && !t.memory_bytes && !t.alloc_bytes && !t.told)
 		log_warn("record: no sample was delivered: what is selected used no CPU%s",
 		    t.lost ? ", or all of it was lost" : "");
 	return status;

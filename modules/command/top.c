@@ -152,15 +152,23 @@ static const struct measure {
 } measures[] = {
     {"nanoseconds", "threads", "TIME %", 1e9, 1e7},
     {"bytes", "MB/s", "MB/s", 1e6, 1e6},
+    {"bytes", "MB", "MB", 1e6, 1e6}, // of what is as it is, not of a second
     {NULL, "cores", "CPU %", 1e9, 1e7},
 };
 
 static const struct measure *measure_of(const struct profile_header *h)
 {
-	int i = !strcmp(h->type->name, "cpu")					    ? 2
+	int i = h->type->state							    ? 2
+		: !strcmp(h->type->name, "cpu")					    ? 3
 		: !strcmp(h->type->values[h->default_value].unit, measures[1].unit) ? 1
 										    : 0;
 	return &measures[i];
+}
+
+// What its values are divided by, beside the measure.
+static double seconds_of(const struct profile_header *h)
+{
+	return h->type->state ? 1 : (double)h->duration_ns / 1e9;
 }
 
 static void print_summary(
@@ -174,7 +182,8 @@ static void print_summary(
 	path_totals(t->hall.path, &totals);
 	snprintf(line, sizeof(line),
 	    "  %s %.2f %s\t in %.1f s\t, %ld samples\t; %lu lost so far\t  memory %.1f MB",
-	    h->type->name, seconds > 0 ? (double)values[h->default_value] / m->total / seconds : 0,
+	    h->type->name,
+	    h->duration_ns ? (double)values[h->default_value] / m->total / seconds_of(h) : 0,
 	    m->one_name, seconds, values[0], totals.lost, (double)mem_total() / 1e6);
 	terminal_fit(line, columns);
 	puts(line);
@@ -187,7 +196,7 @@ static void print(
 	int64_t values[PROFILE_VALUES_MAX];
 	const struct profile_header *h = profile_header_of(p);
 	const char *bold = t->color ? "\033[1m" : "", *plain = t->color ? "\033[0m" : "";
-	double seconds = (double)h->duration_ns / 1e9;
+	double seconds = seconds_of(h);
 	terminal_size(STDOUT_FILENO, &lines, &columns);
 	profile_totals(p, values);
 	int64_t total = values[h->default_value];

@@ -111,6 +111,22 @@ struct elf_frames {
 // FD, or where it is -1 the IMAGE in memory. 0 or -errno as elf_facts.
 int elf_frames(int fd, const void *image, size_t size, struct elf_frames *frames);
 
+// Where variables of a Go program lie: by their names in .symtab, or where that was stripped (of
+// x86-64 programs) by the functions that load them and no other variable. In slices.
+struct elf_variable {
+	const char *name;
+	const char *in[2]; // functions, NULL: none; the first that there is decides
+	uint64_t address;  // link-time; 0: not there
+};
+struct elf_find;
+// WANTED (borrowed, at most 8) is filled until elf_find_free; FD is borrowed for the call. NULL +
+// errno.
+struct elf_find *elf_find_new(int fd, struct elf_variable *wanted, uint32_t count);
+int elf_find_step(struct elf_find *f, uint64_t budget_ns); // 1 more, 0 done, -errno
+// Once that is done: no version below 1.MINOR wrote the file's table of functions; 0: not known.
+uint32_t elf_find_minor(const struct elf_find *f);
+void elf_find_free(struct elf_find *f);
+
 struct elf_go_function { // all of Go's are in its pclntab, stripped or not
 	uint64_t start, end;
 	const char *name;   // its first 63 bytes if it may be assembly, else NULL

@@ -67,6 +67,7 @@ int learn_scan_step(void *arg, uint64_t budget_ns)
 	if (more <= 0) {
 		p->scanned = true;
 		p->scan_slice = NULL;
+		round_mark(p);
 		if (more < 0)
 			log_warn(
 			    "/proc: %s: processes are learned from their samples", strerror(-more));

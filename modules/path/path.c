@@ -62,6 +62,7 @@ void path_free_jobs(struct path *p)
 	slice_free(p->finish_slice);
 	slice_free(p->read_slice);
 	look_free(p);
+	round_free(p);
 	slice_free(p->unwind_slice);
 	timer_free(p->drain_timer);
 	timer_free(p->window_timer);
@@ -223,6 +224,8 @@ int path_start(struct path *p, struct kernel *k)
 	p->window_timer =
 	    loop_timer(loop, p->options.collection_ns, p->options.collection_ns, on_window, p);
 	if (!p->scan_slice || !p->window_timer)
+		return -ENOMEM;
+	if (round_open(p) < 0)
 		return -ENOMEM;
 	if (k) {
 		p->drain_timer = loop_timer(loop, DRAIN_MIN_NS, 0, on_drain, p);

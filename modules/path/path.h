@@ -30,10 +30,11 @@ struct directory;
 struct record;
 struct tape_writer;
 struct tape_reader;
+struct text;
 
 // What the path makes a profile of: id, name as profile_type_find knows it. A sample may count in
 // several: wall is all that cpu and offcpu hold, mutex is a part of offcpu. Those from ALLOCS on
-// are only there where somebody tells of them.
+// are only there where somebody tells of them: programs that profile themselves (Go's), or probes.
 #define PATH_TYPES(X)                                                                              \
 	X(CPU, "cpu")                                                                              \
 	X(OFF_CPU, "offcpu")                                                                       \
@@ -41,7 +42,8 @@ struct tape_reader;
 	X(MUTEX, "mutex")                                                                          \
 	X(MEMORY, "memory")                                                                        \
 	X(ALLOCS, "allocs")                                                                        \
-	X(HEAP, "heap")
+	X(HEAP, "heap")                                                                            \
+	X(GO_BLOCK, "goblock")
 enum path_type {
 #define X(id, name) PATH_##id,
 	PATH_TYPES(X)
@@ -71,7 +73,9 @@ struct path_options {
 	const char *const *alloc_names; // of processes to be probed, ends in NULL; or NULL
 	uint64_t blocked_bytes;		// most that threads off the CPU may take; 0: a default
 	uint32_t pinned_max;
-	bool offline; // a replay
+	const uint32_t *pids; // (borrowed) of what programs tell themselves: of these processes
+	uint32_t pid_count;   // and what they fork; 0: of all that the filter wants
+	bool offline;	      // a replay
 	// A profile of a window is named and in the history; P is valid during the call. One call
 	// for each type, in their order. For `record`, `top`.
 	void (*on_window)(void *arg, enum path_type type, const struct profile *p);
@@ -116,12 +120,16 @@ struct path_totals {	       // since path_start
 	uint64_t off_cpu_ns;   // time off the CPU in profiles, all threads'
 	uint64_t memory_bytes; // that became resident, in profiles
 	uint64_t alloc_bytes;  // that probed allocators handed out, estimated
+	uint64_t told;	       // figures that programs told of themselves
 };
 void path_totals(const struct path *p, struct path_totals *totals);
 // Walk: why a stack may end early beyond what the walker in the kernel tells (WALK_ENDS): the label
 // in its frame `[truncated: LABEL]`, and a sentence. False behind the last.
 bool path_end(uint32_t i, const char **label, const char **text);
 bool path_scanned(const struct path *p); // the first scan is through
+// Says in lines like kernel_check's which of the profiles that programs keep of themselves there
+// are now. Takes up to two seconds.
+void path_check_programs(struct proc *proc, struct text *out);
 
 // Everything that comes in is also written to TAPE (borrowed) with the facts to name it. What
 // cannot be written ends the recording, not the path: tape_flush and tape_writer_close tell.

@@ -5,6 +5,7 @@
 #include "../base/base.h"
 #include "../export/export.h"
 #include "../filter/filter.h"
+#include "../goprof/goprof.h"
 #include "../heap/heap.h"
 #include "../kernel/kernel.h"
 #include "../label/label.h"
@@ -33,6 +34,24 @@ struct filling {
 	struct profile *profile; // NULL: its type is not wanted, or the last window is sealed
 	struct map mappings;	 // binary id -> mapping id in `profile`
 	uint32_t kernel_mapping;
+};
+
+// A round over the processes whose programs profile themselves: at the end of each window.
+struct round {
+	struct goprof *goprof; // NULL: not wanted
+	uint32_t *pids, count, next;
+	uint32_t first;	 // in pids: where the round before ended for want of time
+	uint32_t window; // number of that which was read last
+	uint64_t began_ns, cost_ns;
+	uint64_t rest_ns;	  // none before, see round.c
+	uint64_t started_ns;	  // CLOCK_BOOTTIME when the path began
+	bool runs, reading;	  // reading: the process at hand
+	bool marks, close_wanted; // it tells nothing; a window is to close when it is through
+	// The process at hand and where its program is mapped.
+	uint32_t process, binary;
+	uint64_t start, end, bias;
+	uint32_t told; // places of this round
+	struct slice *slice;
 };
 
 struct path {
@@ -93,6 +112,8 @@ struct path {
 	struct slice *look_slice;
 	uint64_t look_until;
 	bool look_wanted, looks;
+	struct round round;
+	uint32_t told_types;	       // 1 << enum path_type: programs have told something of it
 	uint64_t squeeze;	       // bytes that were asked back
 	uint64_t unwind_ns;	       // when the tables were last looked after
 	uint64_t drain_ns, drained_ns; // how long until the next; when the last was
@@ -155,6 +176,7 @@ struct facts { // whose a sample is
 	const char *reason;		 // a label; NULL: none
 	uint64_t lock;			 // likewise; 0: none
 	const char *allocation, *age;	 // likewise; NULL: none
+	const char *lock_class;		 // likewise; NULL: its stack tells
 };
 int take_window_new(struct path *p, uint64_t began_ns); // time of clock_now()
 void take_window_free(struct path *p);
@@ -166,6 +188,23 @@ int take_add(struct path *p, enum path_type type, const struct facts *who,
 // under MARK.
 void take_lost(
     struct path *p, enum path_type type, const char *mark, uint64_t count, uint64_t value);
+// round.c
+// 512 kB is what Go samples by unless it is told; figures do not depend on it.
+#define GO_PERIOD (512 << 10)
+struct tape_bucket;
+int round_open(struct path *p);	 // 0 or -ENOMEM
+void round_mark(struct path *p); // everybody is known: windows count from here
+// The window is about to close: true where a round has to come first, which then closes it.
+bool round_close(struct path *p);
+// A piece of the last round, when sampling has ended: true while there is more.
+bool round_last(struct path *p, uint64_t budget_ns);
+void round_free(struct path *p);
+void round_taped(struct path *p, const struct tape_bucket *b, const struct place *places);
+// programs.c
+// What a reading of PROCESS needs, its mapping in *M: 0; -ENOENT: it is not Go's, or is not known;
+// -errno.
+int target_of(struct processes *processes, struct proc *proc, const struct goprof *g,
+    struct process *process, struct goprof_target *target, struct process_mapping *m);
 // loading.c
 int take_is_loading(void *arg, const struct record_sample *r);
 // learn.c
@@ -198,3 +237,4 @@ void tape_put_lost(
     struct path *p, enum path_type type, const char *mark, uint64_t count, uint64_t value);
 void tape_put_window(struct path *p, uint64_t wall_ns, uint64_t duration_ns);
 void tape_put_named(struct path *p);
+void tape_put_bucket(struct path *p, const struct tape_bucket *b, const struct place *places);

@@ -101,3 +101,8 @@ void tape_put_named(struct path *p)
 {
 	put(p, TAPE_NAMED, NULL, 0, NULL, 0);
 }
+
+void tape_put_bucket(struct path *p, const struct tape_bucket *b, const struct place *places)
+{
+	put(p, TAPE_BUCKET, b, sizeof(*b), places, b->count * sizeof(*places));
+}

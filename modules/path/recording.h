@@ -4,7 +4,7 @@
 // window that asks for them and before its NAMED. Numbers are little endian, as the machines that
 // are profiled write them.
 //
-//   META, then per window: (PROCESS | MAPPING)* RECORD ... LOST* WINDOW NAME* NAMED
+//   META, then per window: (PROCESS | MAPPING)* RECORD | BUCKET ... LOST* WINDOW NAME* NAMED
 //
 // Names of one window may lie among the records of the next: the sealed window waits for its NAMED.
 // A window closes all types at once; NAMED comes when the last of them is named.
@@ -26,6 +26,7 @@ enum tape_kind {
 	TAPE_LOST,     // struct tape_lost, mark NUL
 	TAPE_WINDOW,   // struct tape_window: the window closes here
 	TAPE_NAMED,    // all names of the window before have passed
+	TAPE_BUCKET,   // struct tape_bucket, `count` struct place
 };
 
 struct tape_meta {
@@ -56,6 +57,10 @@ struct tape_name {
 struct tape_lost { // see take_lost
 	uint32_t type, pad;
 	uint64_t count, value;
+};
+struct tape_bucket { // what a program tells itself
+	uint32_t process, type, count, pad;
+	int64_t values[2];
 };
 struct tape_window {
 	uint64_t wall_ns, duration_ns;

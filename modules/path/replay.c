@@ -127,6 +127,23 @@ static int get_window(struct path *p, const struct tape_window *m)
 	return 0;
 }
 
+static int get_bucket(struct path *p, const struct tape_bucket *b, const void *at, size_t size)
+{
+	struct place places[GOPROF_DEPTH_MAX];
+	if (b->count > GOPROF_DEPTH_MAX || size != b->count * sizeof(*places))
+		return -EBADMSG;
+	bool own = b->type == PATH_MUTEX || (b->type >= PATH_ALLOCS && b->type < PATH_TYPE_COUNT);
+	for (int v = 0; v < 2; v++)
+		own = own && b->values[v] >= 0 && (uint64_t)b->values[v] <= LOST_MAX;
+	memcpy(places, at, size);
+	for (uint32_t i = 0; i < b->count; i++)
+		own = own && (places[i].kind == PLACE_FILE || places[i].kind == PLACE_NONE);
+	if (!own)
+		return -EBADMSG;
+	round_taped(p, b, places);
+	return 0;
+}
+
 // One frame of the tape. Its payload lies anywhere in memory; the fixed part is copied to where it
 // may be read.
 static int get(struct path *p, uint16_t kind, const uint8_t *at, size_t size)
@@ -139,6 +156,7 @@ static int get(struct path *p, uint16_t kind, const uint8_t *at, size_t size)
 		struct tape_name name;
 		struct tape_lost lost;
 		struct tape_window window;
+		struct tape_bucket bucket;
 	} fact;
 	static const size_t fixed[] = {
 	    [TAPE_META] = sizeof(struct tape_meta),
@@ -149,8 +167,9 @@ static int get(struct path *p, uint16_t kind, const uint8_t *at, size_t size)
 	    [TAPE_LOST] = sizeof(struct tape_lost),
 	    [TAPE_WINDOW] = sizeof(struct tape_window),
 	    [TAPE_NAMED] = 0,
+	    [TAPE_BUCKET] = sizeof(struct tape_bucket),
 	};
-	if (kind < TAPE_META || kind > TAPE_NAMED || size < fixed[kind] ||
+	if (kind < TAPE_META || kind > TAPE_BUCKET || size < fixed[kind] ||
 	    (kind != TAPE_META && !p->began))
 		return -EBADMSG;
 	const char *tail = (const char *)at + fixed[kind];
@@ -174,6 +193,8 @@ static int get(struct path *p, uint16_t kind, const uint8_t *at, size_t size)
 		return get_lost(p, &fact.lost, tail);
 	case TAPE_WINDOW:
 		return get_window(p, &fact.window);
+	case TAPE_BUCKET:
+		return get_bucket(p, &fact.bucket, tail, tail_size);
 	default:
 		ship_named(p);
 		return 0;

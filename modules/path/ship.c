@@ -309,6 +309,8 @@ void ship_close(struct path *p)
 		p->close_wanted = true;
 		return;
 	}
+	if (round_close(p))
+		return; // it comes back here
 	p->close_wanted = false;
 	if (p->options.offline) { // the end of a tape that was cut
 		uint64_t first = p->tape_first_ns, last = p->tape_last_ns;
@@ -361,10 +363,10 @@ uint64_t path_shrink(void *arg, uint64_t need)
 static int finish_step(void *arg, uint64_t budget_ns)
 {
 	struct path *p = arg;
-	if (!p->kernel)
-		return 0;
 	// Before the look, so that it knows which stacks have come up, and after it.
-	return path_drain(p) || look_last(p, p->stopped_ns, budget_ns);
+	if (p->kernel && (path_drain(p) || look_last(p, p->stopped_ns, budget_ns)))
+		return 1;
+	return round_last(p, budget_ns);
 }
 
 static void finish_drained(void *arg, int result)
@@ -393,6 +395,8 @@ void path_finish(struct path *p, void (*done)(void *arg), void *arg)
 	watch_free(p->wake);
 	p->wake = NULL;
 	look_free(p);
+	slice_free(p->round.slice);
+	p->round.slice = NULL;
 	slice_free(p->replay_slice);
 	p->drain_timer = p->window_timer = p->cpu_timer = NULL;
 	p->replay_slice = NULL;

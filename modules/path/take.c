@@ -21,12 +21,15 @@ const char *path_type_name(enum path_type type)
 	return type_names[type];
 }
 
-#define SELF_TYPES (1u << PATH_ALLOCS | 1u << PATH_HEAP)
+#define HEAP_TYPES (1u << PATH_ALLOCS | 1u << PATH_HEAP)
+#define SELF_TYPES (HEAP_TYPES | 1u << PATH_GO_BLOCK)
 
 uint32_t path_types_beside(uint32_t types)
 {
 	if (types & 1u << PATH_MEMORY)
 		types |= 1u << PATH_ALLOCS | 1u << PATH_HEAP;
+	if (types & 1u << PATH_MUTEX)
+		types |= 1u << PATH_GO_BLOCK;
 	return types;
 }
 
@@ -43,19 +46,21 @@ int take_window_new(struct path *p, uint64_t began_ns)
 {
 	struct filling fresh[PATH_TYPE_COUNT];
 	bool failed = false;
-	uint32_t types = p->live ? p->options.types : p->options.types & ~SELF_TYPES;
+	uint32_t made = ~SELF_TYPES | p->told_types | (p->live ? HEAP_TYPES : 0);
 	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
 		fresh[t] = (struct filling){.mappings = MAP(ACCOUNT_PATH)};
-		if (!(types & 1u << t) || failed)
+		// Those that programs tell themselves are made when one does, and from then on.
+		if (!(p->options.types & made & 1u << t) || failed)
 			continue;
 		fresh[t].profile = profile_new(ACCOUNT_PROFILE, profile_type_find(type_names[t]));
 		failed = !fresh[t].profile;
 		if (!failed)
 			profile_header(fresh[t].profile)->period =
-			    t == PATH_CPU	   ? (int64_t)p->options.period_ns
-			    : t == PATH_MEMORY	   ? (int64_t)p->options.memory_period
-			    : 1u << t & SELF_TYPES ? (int64_t)p->options.alloc_period
-						   : 1;
+			    t == PATH_CPU      ? (int64_t)p->options.period_ns
+			    : t == PATH_MEMORY ? (int64_t)p->options.memory_period
+			    : 1u << t & HEAP_TYPES
+				? (int64_t)(p->live ? p->options.alloc_period : GO_PERIOD)
+				: 1;
 	}
 	if (failed) {
 		filling_free(fresh);
@@ -79,7 +84,7 @@ void take_window_free(struct path *p)
 uint32_t take_subject(struct filling *f, const struct facts *who)
 {
 	char comm[COMM_LEN + 1] = "", leader[COMM_LEN + 1] = "", lock[24];
-	struct profile_label labels[4];
+	struct profile_label labels[5];
 	uint32_t n = 0;
 	memcpy(comm, who->comm, COMM_LEN);
 	memcpy(leader, who->process_comm, COMM_LEN);
@@ -106,6 +111,10 @@ uint32_t take_subject(struct filling *f, const struct facts *who)
 	if (who->age)
 		labels[n++] = (struct profile_label){.key = profile_add_name(f->profile, "age"),
 		    .str = profile_add_name(f->profile, who->age)};
+	if (who->lock_class)
+		labels[n++] =
+		    (struct profile_label){.key = profile_add_name(f->profile, "lockClass"),
+			.str = profile_add_name(f->profile, who->lock_class)};
 	for (uint32_t i = 0; i < n; i++)
 		if (!labels[i].key || !labels[i].str)
 			return 0;

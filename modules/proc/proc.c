@@ -330,6 +330,11 @@ int proc_exe_open(struct proc *p, uint32_t pid)
 	return open_link(p, pid, "exe");
 }
 
+int proc_memory_open(struct proc *p, uint32_t pid)
+{
+	return local_open(p, pid, "mem");
+}
+
 int proc_file_open(struct proc *p, const char *name)
 {
 	return open_link(p, 0, name);

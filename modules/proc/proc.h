@@ -66,5 +66,7 @@ int proc_open_beneath(int root_fd, const char *path);
 // Opens the mapped file itself through map_files/START-END, or exe; works for deleted files.
 int proc_map_file_open(struct proc *p, uint32_t pid, uint64_t start, uint64_t end);
 int proc_exe_open(struct proc *p, uint32_t pid);
+// The memory of the process, to be read with pread at its addresses.
+int proc_memory_open(struct proc *p, uint32_t pid);
 // A file directly below the /proc root, e.g. "kallsyms".
 int proc_file_open(struct proc *p, const char *name);

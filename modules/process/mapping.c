@@ -206,6 +206,22 @@ uint32_t process_mapping_binary(struct processes *t, struct process *p, uint64_t
 	return binary;
 }
 
+const struct process_mapping *process_program(struct processes *t, struct process *p)
+{
+	struct entry *e = (struct entry *)p;
+	struct process_mapping *m = NULL;
+	t->busy++;
+	if (!e->maps_read && !t->options.offline && !p->exit_ns)
+		read_maps(t, e);
+	for (uint32_t i = 0; e->maps_read && !m && i < e->now.count; i++)
+		if (e->now.at[i].kind == PLACE_FILE)
+			m = &e->now.at[i];
+	if (m)
+		place_in_file(t, e, m, m->start);
+	t->busy--;
+	return m && m->binary ? m : NULL;
+}
+
 struct place place_in_vdso(const struct process_mapping *m, uint64_t address)
 {
 	// A 32-bit process has another image than we have: an offset that ours does not reach.

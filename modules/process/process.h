@@ -74,6 +74,14 @@ uint32_t process_mapping_guess(const struct processes *t, const struct process_m
 uint32_t process_mapping_binary(struct processes *t, struct process *p, uint64_t address);
 
 struct process *process_by_pid(struct processes *t, uint32_t pid); // the one that runs, or NULL
+// Up to MAX pids of processes that run, kernel threads left out: how many.
+uint32_t processes_list(const struct processes *t, uint32_t *pids, uint32_t max);
+// The process that runs as PID, asked of /proc now. NULL where there is none (or no room).
+struct process *process_learn(struct processes *t, uint32_t pid);
+// Where P's own program is mapped: its first executable mapping of a file, with the binary behind
+// it, mappings read and the file pinned at first need. NULL where it is not known (yet); valid
+// until the next call.
+const struct process_mapping *process_program(struct processes *t, struct process *p);
 // By ids of places; NULL where it was forgotten. The root of one that runs JIT code is pinned again
 // where it had to be let go.
 struct process *process_by_id(struct processes *t, uint32_t id);

@@ -284,6 +284,7 @@ void process_execed(struct processes *t, const struct record_task *r)
 	e->maps_read = true;
 	e->by_tid = e->jit = false;
 	e->p.kernel_thread = false;
+	e->p.exec_seen = true;
 	e->event_since = true;
 	e->seen_ns = r->head.time_ns;
 	e->losses = count_get(COUNT_MMAP_LOST);
@@ -378,6 +379,25 @@ struct entry *entry_learn(struct processes *t, uint32_t pid)
 		proc_mount_ns(t->options.proc, pid, &e->p.mnt_ns); // stays 0 where not permitted
 	announce(t, e);
 	return e;
+}
+
+struct process *process_learn(struct processes *t, uint32_t pid)
+{
+	t->now_ns = clock_now();
+	struct entry *e = entry_learn(t, pid);
+	return e && !e->p.exit_ns ? &e->p : NULL;
+}
+
+uint32_t processes_list(const struct processes *t, uint32_t *pids, uint32_t max)
+{
+	struct map_slot s;
+	uint32_t count = 0;
+	for (uint32_t i = 0; count < max && map_next(&t->by_id, &i, &s);) {
+		const struct entry *e = (struct entry *)(uintptr_t)s.value;
+		if (!e->p.exit_ns && !e->p.kernel_thread)
+			pids[count++] = e->p.pid;
+	}
+	return count;
 }
 
 // Of one that was never sampled only its exec was told, and when that was.

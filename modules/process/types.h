@@ -46,6 +46,7 @@ struct process {
 	uint32_t euid;
 	bool wanted;
 	bool kernel_thread;
+	bool exec_seen; // it has run its program since an exec that was told, not before
 	// Of the sample at hand, once its first place was asked: it was taken inside execve. That
 	// place is of the program before (or PLACE_UNMAPPED), and no other of it is known.
 	bool in_exec;

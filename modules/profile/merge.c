@@ -180,6 +180,17 @@ static uint32_t labelled(struct profile_merge *m, uint32_t subject, const char *
 	return profile_add_subject(m->into, &s);
 }
 
+static bool has_label(const struct profile *p, uint32_t subject, const char *key)
+{
+	uint32_t count;
+	const struct profile_label *l =
+	    profile_labels(p, profile_subject(p, subject)->labels, &count);
+	for (uint32_t i = 0; i < count; i++)
+		if (!strcmp(profile_name(p, l[i].key), key))
+			return true;
+	return false;
+}
+
 static void sample_over(struct profile_merge *m, const struct profile_sample *s)
 {
 	int64_t values[PROFILE_VALUES_MAX], any = 0;
@@ -191,10 +202,11 @@ static void sample_over(struct profile_merge *m, const struct profile_sample *s)
 	if (!any)
 		return;
 	uint32_t subject = subject_over(m, s->subject);
-	const char *value = subject && subject != UNWANTED && m->label
+	bool asks = m->label && !has_label(m->from, s->subject, m->label);
+	const char *value = subject && subject != UNWANTED && asks
 				? m->value(m->value_arg, m->from, s->stack)
 				: NULL;
-	if (m->label && subject && !value)
+	if (asks && subject && !value)
 		return;
 	if (value)
 		subject = labelled(m, subject, value);

@@ -147,8 +147,8 @@ void profile_totals(const struct profile *p, int64_t totals[PROFILE_VALUES_MAX])
 struct profile_merge;
 struct profile_merge *profile_merge_new(struct profile *into, const struct profile *from, int scale,
     bool (*wanted)(void *arg, const struct profile *from, const struct profile_subject *s), void *arg);
-// Each sample gets a label KEY (borrowed) with what VALUE says of its stack; NULL: it is left out. Before
-// the first step.
+// Each sample that has no label KEY (borrowed) gets one with what VALUE says of its stack; NULL: it is left
+// out. Before the first step.
 void profile_merge_label(struct profile_merge *m, const char *key,
     const char *(*value)(void *arg, const struct profile *from, uint32_t stack), void *arg);
 int profile_merge_step(struct profile_merge *m, uint64_t budget_ns); // 1 more, 0 done

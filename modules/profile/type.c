@@ -16,6 +16,8 @@ static const struct profile_type types[] = {
     {"allocs", 2, {{"alloc_objects", "count"}, {"alloc_space", "bytes"}}, {"space", "bytes"}, 1},
     {"heap", 2, {{"inuse_objects", "count"}, {"inuse_space", "bytes"}}, {"space", "bytes"}, 1,
 	true},
+    {"goblock", 2, {{"contentions", "count"}, {"delay", "nanoseconds"}}, {"contentions", "count"},
+	1},
 };
 #define TYPE_COUNT (sizeof(types) / sizeof(*types))
 

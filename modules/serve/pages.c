@@ -40,9 +40,11 @@ bool pages_has_type(const struct serve *s, const char *type)
 	return false;
 }
 
-// What /debug/pprof has. `option` turns it on; NULL: this version does not make it.
+// What /debug/pprof has. `option` turns it on. `own`: it is only there where a program keeps it of
+// itself.
 static const struct page {
 	const char *name, *type, *option, *what;
+	const char *own;
 } profiles[] = {
     {"profile", "cpu", "cpu", "CPU time: what ran on the CPUs of the whole node."},
     {"offcpu", "offcpu", "off_cpu",
@@ -55,8 +57,12 @@ static const struct page {
 	"could have run."},
     {"memory", "memory", "memory",
 	"Memory: where processes grew, by the pages that became resident."},
-    {"allocs", "allocs", NULL, "Allocations: where memory was asked for."},
-    {"heap", "heap", NULL, "Heap: where the memory that is in use was asked for."},
+    {"allocs", "allocs", "memory", "Allocations: where memory was asked for.",
+	"Go programs do that import runtime/pprof or net/http/pprof"},
+    {"heap", "heap", "memory", "Heap: where the memory that is in use was asked for.",
+	"Go programs do that import runtime/pprof or net/http/pprof"},
+    {"goblock", "goblock", "mutex", "Go's own block profiles: where goroutines waited.",
+	"Go programs do that call runtime.SetBlockProfileRate"},
 };
 #define ROWS (sizeof(profiles) / sizeof(*profiles))
 
@@ -78,8 +84,7 @@ const char *pages_windows_of(const char *name)
 // are, and the request waits for it.
 static bool may_come(const struct serve *s, const struct page *page)
 {
-	return pages_has_type(s, page->type) ||
-	       (page->option && !history_count(s->options.history));
+	return pages_has_type(s, page->type) || !history_count(s->options.history);
 }
 
 bool pages_check_profile(const struct serve *s, struct http_request *r, const char *name)
@@ -87,17 +92,17 @@ bool pages_check_profile(const struct serve *s, struct http_request *r, const ch
 	const struct page *page = page_of(name);
 	if (!page || page == profiles || may_come(s, page))
 		return true;
-	if (page->option)
+	if (page->own)
+		serve_say(r, 404, NULL,
+		    "%s: no program keeps one (%s), or profiling.%s.enabled is off: see telegen "
+		    "check",
+		    name, page->own, page->option);
+	else
 		serve_say(r, 404, NULL,
 		    "%s: not profiled: profiling.%s.enabled is off, or this machine does not "
 		    "permit "
 		    "it (see telegen check)",
 		    name, page->option);
-	else
-		serve_say(r, 404, NULL,
-		    "%s: this version does not make it: /debug/pprof/memory has where processes "
-		    "grew",
-		    name);
 	return false;
 }
 
@@ -115,9 +120,9 @@ void pages_index(struct serve *s, struct http_request *r)
 		text_printf(&t, "<tr><td>%s%s%s%s%s<td>%s%s", there ? "<a href=\"" : "",
 		    there ? profiles[i].name : "", there ? "?seconds=30\">" : "", profiles[i].name,
 		    there ? "</a>" : "", profiles[i].what,
-		    there		 ? ""
-		    : profiles[i].option ? " (not profiled)"
-					 : " (not in this version)");
+		    there	      ? ""
+		    : profiles[i].own ? " (no program keeps one)"
+				      : " (not profiled)");
 	}
 	text_printf(&t,
 	    "</table><p>Each takes seconds= (1 to %u; 30 where it is 0 or not there), and pid= "

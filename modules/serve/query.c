@@ -392,7 +392,10 @@ void query_pprof(struct serve *s, struct http_request *r, const char *type)
 	if (serve_number(r, "seconds", s->options.seconds_max, &seconds) ||
 	    serve_number(r, "debug", 0, &debug))
 		return;
-	seconds = seconds ? seconds : DEFAULT_SECONDS;
+	// What is in use is in use now.
+	const struct profile_type *known = profile_type_find(type);
+	if (!seconds)
+		seconds = known && known->state ? 1 : DEFAULT_SECONDS;
 	struct query *q = query_new(s, r, type);
 	if (!q)
 		return;

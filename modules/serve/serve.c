@@ -65,6 +65,7 @@ static const struct route {
     {"/debug/pprof/memory", PROFILES, NULL, PPROF, "memory"},
     {"/debug/pprof/allocs", PROFILES, NULL, PPROF, "allocs"},
     {"/debug/pprof/heap", PROFILES, NULL, PPROF, "heap"},
+    {"/debug/pprof/goblock", PROFILES, NULL, PPROF, "goblock"},
     {"/metrics", ANYBODY, pages_metrics},
     {"/healthz", ANYBODY, health},
     {"/readyz", ANYBODY, ready},

@@ -29,6 +29,15 @@ static int each (void *arg, const char *candidate)
 	return 0;
 }
 
+static void find(int fd)
+{
+	struct elf_variable wanted[] = {{"main", {"runtime.main", "main"}}, {"x", {"main.main"}}};
+	struct elf_find *f = elf_find_new(fd, wanted, 2);
+	while (f && elf_find_step(f, 100 * NS_PER_US) == 1)
+		;
+	elf_find_free(f);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct elf_facts facts;
@@ -45,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		addresses[i] = 0x10000 + i * 0xaa;
 	if (!elf_vaddr(&facts, 0x40, &vaddr) && vaddr >= addresses[ADDRESSES - 2])
 		addresses[ADDRESSES - 1] = vaddr;
+	find(fd);
 	elf_debug_paths(fd, "/usr/lib/x/y.so", each, NULL);
 
 	answered = 0;

@@ -96,6 +96,20 @@ static void windows_are_found(void **state)
 	assert_int_equal(mem_used(ACCOUNT_EXPORT) + mem_used(ACCOUNT_PROFILE), 0);
 }
 
+// What is in use is so at a moment: windows of it are no sum.
+static void of_a_state_the_last_holds(void **state)
+{
+	(void)state;
+	struct history *h = history_new(1 << 20);
+	for (uint64_t i = 0; i < 3; i++)
+		assert_int_equal(put(h, 1000 + i * 10, "heap"), 0);
+	assert_int_equal(put(h, 1030, "allocs"), 0);
+	assert_int_equal(ask(h, "heap", 0, 5000, NULL, NULL), 300);
+	assert_int_equal(ask(h, "heap", 0, 1015, NULL, NULL), 300);
+	assert_int_equal(ask(h, "heap", 1030, 5000, NULL, NULL), 0);
+	history_free(h);
+}
+
 static void the_oldest_go_first(void **state)
 {
 	(void)state;
@@ -190,6 +204,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(windows_are_found),
+	    cmocka_unit_test(of_a_state_the_last_holds),
 	    cmocka_unit_test(the_oldest_go_first),
 	    cmocka_unit_test(memory_fails),
 	    cmocka_unit_test(formats_by_name),

@@ -105,7 +105,7 @@ static inline bool sim_open(void)
 static inline bool sim_busy(void)
 {
 	return sim.path->sealed || sim.path->ship_slice || sim.path->scan_slice ||
-	       sim.path->finish_slice;
+	       sim.path->finish_slice || sim.path->round.slice;
 }
 
 static inline void sim_turns(void)

@@ -279,8 +279,9 @@ static void page_and_errors(void **state)
 		"typ: no such key here: type from to base_from base_to format pid"},
 	    {"/api/windows?type=cpu", "type: no such key here: none is taken"},
 	    {"/debug/pprof/?a", "a: no such key here"},
-	    {"/debug/pprof/heap", "heap: this version does not make it: /debug/pprof/memory"},
-	    {"/debug/pprof/allocs", "allocs: this version does not make it"},
+	    {"/debug/pprof/heap", "heap: no program keeps one (Go programs do that import"},
+	    {"/debug/pprof/allocs", "allocs: no program keeps one"},
+	    {"/debug/pprof/goblock", "goblock: no program keeps one (Go programs do that call"},
 	    {"/debug/pprof/block", "block: not profiled: profiling.off_cpu.enabled is off"},
 	    {"/debug/pprof/memory", "memory: not profiled: profiling.memory.enabled is off"},
 	    {"/debug/pprof/mutex?reason=io", "reason: no such key here"},
@@ -298,7 +299,7 @@ static void page_and_errors(void **state)
 	assert_string_equal(answer + answer_size - 8, "</html>\n");
 	assert_int_equal(get("/debug/pprof", ""), 200);
 	HAS("<a href=\"profile?seconds=30\">");
-	HAS("heap<td>Heap: where the memory that is in use was asked for. (not in this version)");
+	HAS("\"heap?seconds=30\">heap</a><td>Heap: where the memory that is in use was asked for.");
 	assert_int_equal(get("/api/windows", ""), 200);
 	HAS("\"windows\":[\n]");
 	HAS("\"banner\":\"A \\u003crecording>\"");
