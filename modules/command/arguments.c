@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arguments.h"
 #include "command.h"
+#include "values.h"
 #include "../base/base.h"
 #include "../net/net.h"
 #include "../path/path.h"
@@ -14,190 +15,6 @@
 #include <unistd.h>
 
 #define DEFAULT_FILE "/etc/telegen/telegen.yaml"
-#define DURATION_MAX (1000 * 3600 * NS_PER_S)
-#define PID_MAX 4194304 // of 64-bit Linux
-
-static int usage(const char *verb, const char *thing, const char *value, const char *way_out)
-{
-	log_error("%s: %s: %s%s%s", verb, thing, value ? value : "", value ? ": " : "", way_out);
-	return EXIT_USAGE;
-}
-
-// "10s", "500ms", "2m", "1h"; a plain number is seconds.
-static int parse_duration(const char *s, uint64_t *ns)
-{
-	static const struct {
-		const char *suffix;
-		uint64_t ns;
-	} units[] = {{"", NS_PER_S}, {"s", NS_PER_S}, {"ms", NS_PER_MS}, {"m", 60 * NS_PER_S},
-	    {"h", 3600 * NS_PER_S}};
-	uint64_t n;
-	size_t digits = strspn(s, "0123456789");
-	if (text_number(s, digits, 10, &n) < 0 || !n)
-		return -EINVAL;
-	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++)
-		if (!strcmp(s + digits, units[i].suffix))
-			return __builtin_mul_overflow(n, units[i].ns, ns) || *ns > DURATION_MAX
-				   ? -ERANGE
-				   : 0;
-	return -EINVAL;
-}
-
-// The process that the thread ID belongs to, which is ID itself for a process; 0: there is none.
-static uint64_t process_of_thread(uint64_t id)
-{
-	char path[40], line[128];
-	uint64_t process = 0;
-	snprintf(path, sizeof(path), "/proc/%lu/status", id);
-	FILE *f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "Tgid: %lu", &process) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return process;
-}
-
-// Comma list of process ids.
-static int add_pids(struct arguments *a, const char *verb, const char *option, const char *list)
-{
-	char hint[64];
-	for (const char *at = list;; at++) {
-		size_t n = strcspn(at, ",");
-		uint64_t pid;
-		if (text_number(at, n, 10, &pid) < 0 || !pid || pid > PID_MAX)
-			return usage(verb, option, *list ? list : "\"\"",
-			    "not a process id, or several with commas");
-		uint64_t process = process_of_thread(pid);
-		if (!process)
-			return usage(verb, option, list, "no such process: see `ps`");
-		snprintf(hint, sizeof(hint), "%lu is a thread: its process is %lu", pid, process);
-		if (process != pid)
-			return usage(verb, option, list, hint);
-		if (a->pid_count == SELECTED_MAX)
-			return usage(verb, option, list, "at most 64 process ids");
-		a->pids[a->pid_count++] = (uint32_t)pid;
-		at += n;
-		if (!*at)
-			return 0;
-	}
-}
-
-// Adds the items of a comma list, which is cut up where it stands; BEGINS, where it is not 0, is
-// what every item begins with, so that other commas are part of one.
-static int add_names(
-    const char **list, const char *verb, const char *option, char *value, char begins)
-{
-	int n = 0;
-	while (list[n])
-		n++;
-	if (!*value)
-		return usage(verb, option, "\"\"", "must not be empty");
-	if (!begins && (*value == ',' || value[strlen(value) - 1] == ',' || strstr(value, ",,")))
-		return usage(verb, option, value, "a name is missing beside a comma");
-	for (char *next; value; value = next) {
-		for (next = strchr(value, ','); begins && next && next[1] != begins;)
-			next = strchr(next + 1, ',');
-		if (n == SELECTED_MAX)
-			return usage(verb, option, value, "at most 64 of these");
-		list[n++] = value;
-		if (next)
-			*next++ = 0;
-	}
-	return 0;
-}
-
-// A cgroup as the kernel names it in /proc/PID/cgroup, out of the path of its directory below
-// MOUNT, /sys/fs/cgroup: without that, and on cgroup v1 without the controller that comes next.
-static char *cgroup_name(char *path, const char *mount)
-{
-	static char root[] = "/";
-	struct statfs fs;
-	struct stat st;
-	size_t n = strlen(mount);
-	if (strncmp(path, mount, n) || (path[n] && path[n] != '/'))
-		return path;
-	char *name = path + n + strspn(path + n, "/"), *end = name + strcspn(name, "/");
-	char after = *end;
-	*end = 0; // what is not there is no controller
-	bool controller =
-	    statfs(mount, &fs) == 0 && fs.f_type != CGROUP2_SUPER_MAGIC && stat(path, &st) == 0;
-	*end = after;
-	if (controller)
-		name = end + strspn(end, "/");
-	return *name ? name - 1 : root;
-}
-
-static int add_cgroups(const char **list, const char *verb, const char *option, char *value)
-{
-	int n = 0;
-	while (list[n])
-		n++;
-	int status = add_names(list, verb, option, value, '/');
-	for (; !status && list[n]; n++)
-		list[n] = cgroup_name((char *)list[n], "/sys/fs/cgroup");
-	return status;
-}
-
-static int add_types(struct arguments *a, const char *verb, const char *option, const char *list)
-{
-	for (const char *at = list;; at++) {
-		size_t n = strcspn(at, ",");
-		int t = 0;
-		while (t < PATH_TYPE_COUNT &&
-		       (strlen(path_type_name(t)) != n || strncmp(at, path_type_name(t), n) != 0))
-			t++;
-		if (t == PATH_TYPE_COUNT)
-			return usage(verb, option, *list ? list : "\"\"",
-			    "not of cpu, offcpu, wall, mutex, memory, allocs, heap and goblock, "
-			    "with "
-			    "commas between them");
-		a->types |= 1u << t;
-		at += n;
-		if (!*at)
-			return 0;
-	}
-}
-
-static int add_one_type(
-    struct arguments *a, const char *verb, const char *option, const char *value)
-{
-	int status = add_types(a, verb, option, value);
-	return status || !(a->types & (a->types - 1))
-		   ? status
-		   : usage(verb, option, value, "one type at a time");
-}
-
-static int add_flag(struct arguments *a, const char *verb, const char *flag)
-{
-	if (a->flag_count == 2 * SELECTED_MAX)
-		return usage(
-		    verb, flag, NULL, "more than 64 configuration options: use --config FILE");
-	a->flags[a->flag_count++] = flag;
-	return 0;
-}
-
-static int add_rate(struct arguments *a, const char *verb, const char *option, const char *value)
-{
-	uint64_t hz;
-	if (text_number(value, strlen(value), 10, &hz) < 0 || hz < 1 || hz > 1000)
-		return usage(
-		    verb, option, *value ? value : "\"\"", "not in 1..1000 samples a second");
-	int status = add_flag(a, verb, "--profiling.cpu.sample_rate");
-	return status ? status : add_flag(a, verb, value);
-}
-
-static int add_leaks(struct arguments *a, const char *verb, const char *option, const char *value)
-{
-	uint64_t ns;
-	if (parse_duration(value, &ns) < 0 || !ns)
-		return usage(verb, option, *value ? value : "\"\"",
-		    "not a duration such as 10s, 500ms or 2m, at most 1000h");
-	a->alloc = true;
-	a->leaks = value;
-	int status = add_flag(a, verb, "--profiling.alloc.leak_age");
-	return status ? status : add_flag(a, verb, value);
-}
 
 enum option_id {
 	PIDS,
@@ -285,7 +102,7 @@ void arguments_help(const char *takes, struct text *out)
 static int set_path(const char **to, const char *verb, const char *option, const char *value)
 {
 	if (!*value)
-		return usage(verb, option, "\"\"", "must not be empty");
+		return value_wrong(verb, option, "\"\"", "must not be empty");
 	*to = value;
 	return 0;
 }
@@ -295,31 +112,32 @@ static int take(
 {
 	switch (id) {
 	case PIDS:
-		return add_pids(a, verb, option, value);
+		return value_pids(a, verb, option, value);
 	case COMM:
-		return add_names(a->comms, verb, option, value, 0);
+		return value_names(a->comms, verb, option, value, 0);
 	case CONTAINER:
-		return add_names(a->containers, verb, option, value, 0);
+		return value_names(a->containers, verb, option, value, 0);
 	case CGROUP:
-		return add_cgroups(a->cgroups, verb, option, value);
+		return value_cgroups(a->cgroups, verb, option, value);
 	case ALL:
 		a->all = true;
 		return 0;
 	case TYPES:
-		return add_types(a, verb, option, value);
+		return value_types(a, verb, option, value);
 	case ONE_TYPE:
-		return add_one_type(a, verb, option, value);
+		return value_one_type(a, verb, option, value);
 	case RATE:
-		return add_rate(a, verb, option, value);
+		return value_rate(a, verb, option, value);
 	case DURATION:
-		return parse_duration(value, &a->duration_ns) == 0
+		return value_duration(value, &a->duration_ns) == 0
 			   ? 0
-			   : usage(verb, option, *value ? value : "\"\"",
+			   : value_wrong(verb, option, *value ? value : "\"\"",
 				 "not a duration such as 10s, 500ms or 2m, at most 1000h");
 	case COUNT:
 		return text_number(value, strlen(value), 10, &a->count) == 0 && a->count
 			   ? 0
-			   : usage(verb, option, *value ? value : "\"\"", "not a number above 0");
+			   : value_wrong(
+				 verb, option, *value ? value : "\"\"", "not a number above 0");
 	case OUTPUT:
 		return set_path(&a->output, verb, option, value);
 	case SOURCE:
@@ -330,7 +148,7 @@ static int take(
 		a->alloc = true;
 		return 0;
 	case LEAKS:
-		return add_leaks(a, verb, option, value);
+		return value_leaks(a, verb, option, value);
 	case FORM:
 		a->form = option;
 		return 0;
@@ -400,7 +218,7 @@ static int unknown(const char *verb, const char *arg, const char *takes)
 	else
 		snprintf(hint, sizeof(hint), "%s: see `telegen %.16s --help`",
 		    option ? "no such option" : "not expected here", verb);
-	return usage(verb, *arg ? arg : "\"\"", NULL, hint);
+	return value_wrong(verb, *arg ? arg : "\"\"", NULL, hint);
 }
 
 // A flag of the configuration, whose value may be the next argument; unknown ones that look like
@@ -412,12 +230,12 @@ static int take_flag(
 	int n = config_flag(arg);
 	if (n <= 0 && (!strpbrk(arg, ".=") || nearest(arg, takes)))
 		return unknown(verb, arg, takes);
-	int status = add_flag(a, verb, arg);
+	int status = value_flag(a, verb, arg);
 	if (status || n != 2)
 		return status;
 	if (++*at == argc)
-		return usage(verb, arg, NULL, "a value must follow");
-	return add_flag(a, verb, argv[*at]);
+		return value_wrong(verb, arg, NULL, "a value must follow");
+	return value_flag(a, verb, argv[*at]);
 }
 
 static int take_argument(struct arguments *a, const char *takes, char **argv, int *at, int argc)
@@ -426,7 +244,7 @@ static int take_argument(struct arguments *a, const char *takes, char **argv, in
 	char *arg = argv[*at], *value;
 	const struct option *o = match(arg, takes, &name, &value);
 	if (o && o->value && !value && ++*at == argc)
-		return usage(verb, name, NULL, "a value must follow");
+		return value_wrong(verb, name, NULL, "a value must follow");
 	if (o)
 		return take(a, o->id, verb, name, value || !o->value ? value : argv[*at]);
 	if (arg[0] == '-' && arg[1] == '-' && arg[2] && !strchr(takes, '!'))
@@ -450,23 +268,24 @@ static int check_selection(const struct arguments *a, const char *verb)
 	bool by_name = *a->comms || *a->containers || *a->cgroups;
 	char hint[128];
 	if (a->all && first)
-		return usage(verb, "--all", NULL, "not together with a selection: leave one out");
+		return value_wrong(
+		    verb, "--all", NULL, "not together with a selection: leave one out");
 	if (by_pid && by_name) {
 		snprintf(hint, sizeof(hint), "not together with %s: leave one out", first);
-		return usage(verb,
+		return value_wrong(verb,
 		    *a->comms	     ? "--comm"
 		    : *a->containers ? "--container"
 				     : "--cgroup",
 		    NULL, hint);
 	}
 	if (a->alloc && a->source)
-		return usage(
+		return value_wrong(
 		    verb, "--alloc", NULL, "a recording holds what it holds: leave it out");
 	if (a->alloc && !by_pid)
-		return usage(verb, "--alloc", NULL,
+		return value_wrong(verb, "--alloc", NULL,
 		    "of which process? Name it with -p, or write a command behind --");
 	if (a->source && (first || a->all))
-		return usage(verb, a->source, NULL,
+		return value_wrong(verb, a->source, NULL,
 		    "a recording holds what it holds: leave the selection out");
 	return 0;
 }
@@ -477,7 +296,7 @@ int arguments_parse(struct arguments *a, int argc, char **argv, const char *take
 	for (int at = 1; at < argc; at++) {
 		if (!strcmp(argv[at], "--") && strchr(takes, 'x')) {
 			if (at + 1 == argc)
-				return usage(
+				return value_wrong(
 				    argv[0], "--", NULL, "a command must follow, e.g. -- sleep 10");
 			a->command = argv + at + 1;
 			break;
