@@ -106,19 +106,16 @@ static __always_inline struct look_area *look_area(void)
 static __always_inline struct off *look_new(
     struct task_struct *task, const struct look_control *control)
 {
-	u64 switches = task->nvcsw + task->nivcsw, since = control->since_ns;
-	if (task->on_cpu || !task->__state)
+	u64 switches = task->nvcsw + task->nivcsw, since = 0;
+	u32 state = task->__state;
+	if (task->on_cpu || !state)
 		return 0;
 	struct off *o = off_new(task);
 	if (!o)
 		return 0;
-	if (since < task->start_time)
-		since = task->start_time;
 	if (!o->block) {
-		o->out_ns = since;
-		o->delay_ns = delay_of(task);
-		o->gate_us = o->of_us = 0;
-		o->block = 1;
+		since = off_since(o, task, control);
+		o->state = (u8)state;
 		__sync_val_compare_and_swap(&o->told_ns, 0, since);
 	}
 	if (NOW_OF(task->on_cpu) || NOW_OF(task->nvcsw) + NOW_OF(task->nivcsw) != switches) {
@@ -148,7 +145,8 @@ static __always_inline void look_stack(struct seq_file *seq, struct off *o,
 	take_head(s, task, false, SOURCE_OFF_CPU, 0);
 	s->head.time_ns = now;
 	s->block = block;
-	s->reason = reason_of(task, o->runnable, w->raw, &s->object);
+	s->reason = reason_of(task, o->runnable, o->state, w->raw, &s->object);
+	s->looked = 1;
 	if (off_kernel) {
 		s64 bytes = bpf_get_task_stack(task, s->frames, KERNEL_FRAMES_MAX * 8, 0);
 		u32 n = bytes > 0 ? (u32)bytes / 8 : 0;
@@ -234,8 +232,6 @@ static __always_inline void look_rest(
 	}
 	if (owed || run) {
 		u32 blocks = NOW_OF(o->owed_count) - o->owed_count_told;
-		if ((s32)blocks < 0)
-			blocks = 0;
 		o->owed_told_ns += owed;
 		o->owed_run_told_ns += run;
 		o->owed_count_told += blocks;

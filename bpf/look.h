@@ -4,6 +4,8 @@
 #include "types.h"
 
 #define LOOK_NS 200000000ull /* between the beginnings of two looks */
+#define GATE_NS 100000000ull /* the gate counts so long, and aims at so many stacks of a CPU */
+#define GATE_STACKS 20	     /* at least */
 /* A look's own room: stacks are copied in pieces of so many bytes, at most so many of a stack. */
 #define LOOK_COPY 4096
 #define LOOK_COPIES 64

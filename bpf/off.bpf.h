@@ -7,9 +7,9 @@
  *                next: the block ends; its time goes to its stack, or to what no stack bears
  *   off_exit     what no stack bore of a thread that ends
  *
- * The gate takes a stack with a probability that the block remembers. What a stack stands for is
- * estimated from that (Horvitz and Thompson 1952) and taken out of what no stack bears, so that all
- * times of a thread always add up to the time that it was off the CPU.
+ * The gate takes a stack with a probability that the block remembers and tells. How long no stack
+ * was taken is known exactly and told for itself, so all times of a thread always add up to the
+ * time that it was off the CPU.
  */
 #pragma once
 #include "take.bpf.h"
@@ -21,10 +21,9 @@ const volatile u64 off_min_ns = 1000000;
 const volatile u32 off_least_us = 977, off_least_shift = 10; /* the same; its logarithm */
 const volatile bool off_kernel = false;			     /* with kernel frames */
 const volatile u64 off_look_ns = LOOK_NS; /* between two looks; 0: there are none */
-const volatile u32 off_every = 0;	  /* tests: the gate takes one of so many; 0: as it fits */
+const volatile u32 gate_stacks = GATE_STACKS;
+const volatile u32 off_every = 0; /* tests: the gate takes one of so many; 0: as it fits */
 
-#define GATE_NS 100000000  /* the gate counts so long ... */
-#define GATE_STACKS 20	   /* ... and aims at so many stacks of a CPU */
 #define LOADING_LOOKS 5	   /* so many looks at one stack whose rows are being loaded */
 #define EXPECT_MOST 200000 /* us: then a look sees the block surely */
 
@@ -36,8 +35,8 @@ struct off {
 	u64 told_ns;	 /* the current block is told up to here; 0: it is on a CPU */
 	u64 out_ns;	 /* the current or last block began */
 	u64 delay_ns;	 /* how long it had waited for a CPU in all its life then */
-	u64 owed_ns;	 /* blocked in blocks that no stack bears; sums that only grow but for */
-	u64 owed_run_ns; /* what a stack stands for. Likewise runnable */
+	u64 owed_ns;	 /* blocked in blocks that no stack bears; sums that only grow */
+	u64 owed_run_ns; /* likewise runnable */
 	u64 short_ns;	 /* of blocks shorter than off_min_ns */
 	u64 owed_told_ns, owed_run_told_ns, short_told_ns; /* look: of these */
 	u32 owed_count, short_count, owed_count_told, short_count_told;
@@ -48,7 +47,7 @@ struct off {
 	u8 runnable;	    /* the current block is no wait but for a CPU */
 	u8 reason;	    /* of the block that has a stack */
 	u8 again;	    /* the stack wants rows that were not there: a look takes it again */
-	u8 pad[1];
+	u8 state; /* of the task as it went off; that of one that is woken tells nothing */
 };
 /* With what the kernel puts before it, just what its allocator has a size for (192). */
 _Static_assert(sizeof(struct off) == 112, "memory of each thread");
@@ -129,7 +128,7 @@ static __always_inline u64 some(u64 sum, u64 told)
 	return (s64)(sum - told) > 0 ? sum - told : 0;
 }
 
-#define ONE 65536 /* of probabilities */
+#define ONE BLOCK_CHANCE_ONE
 
 /* 1/ONE: how likely a stack was taken of a block that was WHOLE_NS long. */
 static __always_inline u64 likelihood(const struct off *o, u64 whole_ns)
@@ -143,35 +142,21 @@ static __always_inline u64 likelihood(const struct off *o, u64 whole_ns)
 	return p ? p : 1;
 }
 
-static __always_inline u64 stands_for(u64 ns, u64 p, u64 most)
-{
-	u64 n = ns >> 47 ? ns : ns * (ONE - p) / p;
-	return n < most ? n : most;
-}
-
 /* A block of WHOLE_NS has ended, of which OFF_NS were not told, RUN_NS of these runnable. */
 static __always_inline void off_tell(
     struct off *o, struct task_struct *task, u64 now, u64 off_ns, u64 run_ns, u64 whole_ns)
 {
-	u64 p = likelihood(o, whole_ns), run = run_ns;
-	u64 blocked = o->runnable ? 0 : whole_ns - run, rest = off_ns - run_ns;
-	u64 owed = stands_for(blocked, p, some(o->owed_ns, o->owed_told_ns));
-	u64 owed_run =
-	    stands_for(o->runnable ? whole_ns : run, p, some(o->owed_run_ns, o->owed_run_told_ns));
-	u32 left = (u32)some((u64)o->owed_count, (u64)o->owed_count_told);
-	u32 others = (u32)((ONE - p + p / 2) / p);
-	if ((s32)(o->owed_count - o->owed_count_told) < 0)
-		left = 0;
-	if (others > left)
-		others = left;
+	u64 rest = off_ns - run_ns;
 	struct record_block r = {
 	    .head = {.kind = RECORD_BLOCK, .size = sizeof(r), .time_ns = now},
-	    .blocked_ns = rest + owed,
-	    .runnable_ns = run_ns + owed_run,
+	    .blocked_ns = rest,
+	    .runnable_ns = run_ns,
+	    .whole_ns = whole_ns,
 	    .pid = (u32)task->tgid,
 	    .tid = (u32)task->pid,
 	    .block = o->block,
-	    .count = others + (off_ns == whole_ns),
+	    .count = off_ns == whole_ns,
+	    .chance = (u32)likelihood(o, whole_ns),
 	    .reason = o->reason,
 	    .last = 1,
 	};
@@ -180,11 +165,7 @@ static __always_inline void off_tell(
 		o->owed_ns += rest;
 		o->owed_run_ns += run_ns;
 		o->owed_count++;
-		return;
 	}
-	o->owed_ns -= owed;
-	o->owed_run_ns -= owed_run;
-	o->owed_count -= others;
 }
 
 /* SEEN: by the switch that ends it; else its stack stays without its rest, to verify less twice. */
@@ -214,9 +195,53 @@ static __always_inline void off_ends(struct off *o, struct task_struct *task, u6
 	}
 }
 
+/* O is new: TASK has been off its CPU since the last look, or since it began. */
+static __always_inline u64 off_since(
+    struct off *o, struct task_struct *task, const struct look_control *control)
+{
+	u64 since = control->since_ns;
+	if (since < task->start_time)
+		since = task->start_time;
+	o->out_ns = since;
+	o->delay_ns = delay_of(task);
+	o->gate_us = o->of_us = 0;
+	o->block = 1;
+	return since;
+}
+
+/* A sample without a stack that bears NS of COUNT blocks itself. */
+static __always_inline void bears(struct record_sample *s, u8 reason, u64 ns, u32 blocks)
+{
+	s->reason = reason;
+	s->value = ns;
+	s->object = blocks;
+}
+
+/* O is new: TASK comes to a CPU for the first time since we look, or in its life. */
+static __always_inline void off_comes(struct off *o, struct task_struct *task, u64 now)
+{
+	struct look_control *control = look_control();
+	if (!control || o->block)
+		return;
+	u64 since = off_since(o, task, control);
+	if (since == task->start_time && now >= since + off_min_ns) {
+		struct record_sample s = {};
+		take_head(&s, task, false, SOURCE_OFF_CPU, 0);
+		bears(&s, OFF_START, now - since, 1);
+		if (!bpf_ringbuf_output(&ring, &s, sizeof(s), BPF_RB_NO_WAKEUP))
+			return;
+	}
+	NOW_OF(o->told_ns) = since;
+}
+
 static __always_inline void off_arrives(struct task_struct *next, u64 now)
 {
 	struct off *o = bpf_task_storage_get(&offs, next, 0, 0);
+	if (!o && off_may_create()) {
+		o = off_new(next);
+		if (o)
+			off_comes(o, next, now);
+	}
 	if (o)
 		off_ends(o, next, now, true);
 }
@@ -233,14 +258,14 @@ static __always_inline bool gate(struct scratch *x, struct off *o, u64 now)
 		us = (u32)((u64)us * us >> off_least_shift) + 1;
 	if (now >= x->gate_ns) {
 		/* After a pause what was before says nothing. */
-		x->gate_us = now < x->gate_ns + GATE_NS ? x->gate_sum / GATE_STACKS : 0;
+		x->gate_us = now < x->gate_ns + GATE_NS ? x->gate_sum / gate_stacks : 0;
 		x->gate_ns = now + GATE_NS;
 		x->gate_sum = 0;
 	}
 	x->gate_sum += us;
-	if (x->gate_us && x->gate_sum > 2ull * GATE_STACKS * x->gate_us)
+	if (x->gate_us && x->gate_sum > 2ull * gate_stacks * x->gate_us)
 		x->gate_us *= 2;
-	else if (!x->gate_us && x->gate_sum > GATE_STACKS * us)
+	else if (!x->gate_us && x->gate_sum > gate_stacks * us)
 		x->gate_us = us;
 	o->gate_us = off_every ? 1 : us;
 	o->of_us = off_every ? off_every : x->gate_us;
@@ -254,7 +279,7 @@ static __always_inline void off_stack(void *ctx, struct off *o, struct task_stru
 		return;
 	struct record_sample *s = (struct record_sample *)x->words;
 	s->block = o->block;
-	s->reason = o->reason = reason_of(task, o->runnable, x->walk.raw, &s->object);
+	s->reason = o->reason = reason_of(task, o->runnable, o->state, x->walk.raw, &s->object);
 	if (x->walking)
 		bpf_loop(user_frames_max + 1, walk_one, &x, 0);
 	bool loading = x->walk.end == WALK_END_LOADING;
@@ -278,7 +303,9 @@ static __always_inline void off_begins(void *ctx, bool preempt, struct task_stru
 	o->block = o->block == (u32)-1 ? 1 : o->block + 1;
 	o->out_ns = now;
 	o->delay_ns = delay_of(prev);
-	o->runnable = preempt || !prev->__state;
+	u32 state = prev->__state;
+	o->state = (u8)state;
+	o->runnable = preempt || !state;
 	NOW_OF(o->told_ns) = now;
 	struct scratch *x = scratch_of_cpu();
 	if (!x)
@@ -296,14 +323,6 @@ int BPF_PROG(off_switch, bool preempt, struct task_struct *prev, struct task_str
 	if (prev->pid && !(prev->flags & PF_KTHREAD))
 		off_begins(ctx, preempt, prev, now);
 	return 0;
-}
-
-/* A sample without a stack that bears NS of COUNT blocks itself. */
-static __always_inline void bears(struct record_sample *s, u8 reason, u64 ns, u32 blocks)
-{
-	s->reason = reason;
-	s->value = ns;
-	s->object = blocks;
 }
 
 static __always_inline void off_last(struct record_sample *s, u8 reason, u64 ns, u32 blocks)

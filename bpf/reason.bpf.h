@@ -109,14 +109,14 @@ static __always_inline bool is_throttled(struct task_struct *task)
 	       BPF_CORE_READ(task, se.cfs_rq, throttle_count) > 0;
 }
 
-/* Of TASK, which is off its CPU; OBJECT gets the futex. RAW: a word to read to. */
-static __always_inline u8 reason_of(struct task_struct *task, bool runnable, u64 *raw, u64 *object)
+/* Of TASK, which went off its CPU in STATE; OBJECT gets the futex. RAW: a word to read to. */
+static __always_inline u8 reason_of(
+    struct task_struct *task, bool runnable, u32 state, u64 *raw, u64 *object)
 {
 	if (runnable)
 		return is_throttled(task) ? OFF_CGROUP : OFF_PREEMPTED;
 	const struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
 	int number = CALL_NUMBER(regs);
-	u32 state = task->__state;
 	u8 reason = number < 0 ? OFF_UNKNOWN : reason_of_call(number);
 	if (reason == OFF_SYNC)
 		return reason; /* the wait for vfork's child looks like one for a disk */

@@ -3,7 +3,7 @@
 
 /*
  * Why a thread is not on a CPU: id, name. The names are those of the Go agent's block reasons; the
- * last three are of time that no stack bears.
+ * last four are of time that no stack bears.
  */
 /* clang-format off */
 #define OFF_REASONS(X)                                                                             \
@@ -21,7 +21,8 @@
 	X(CGROUP, "cgroup_limit") /* runnable: its cgroup has used up its share */                 \
 	X(SHORT, "short blocks")  /* each shorter than min_block_time_ns */                        \
 	X(UNSAMPLED, "blocks not sampled")                                                         \
-	X(UNSEEN, "blocks whose stack was lost")
+	X(UNSEEN, "blocks whose stack was lost")                                                   \
+	X(START, "not yet started") /* a new thread waits for its first CPU */
 /* clang-format on */
 
 enum off_reason {
@@ -31,6 +32,12 @@ enum off_reason {
 	    OFF_COUNT
 };
 #define OFF_WITH_STACK OFF_SHORT /* reasons below it */
+
+/* All of the block, then, was a wait for a CPU. */
+static inline int off_is_runnable(int reason)
+{
+	return reason == OFF_PREEMPTED || reason == OFF_CGROUP;
+}
 
 /* Locks of the kernel: id, class. */
 /* clang-format off */

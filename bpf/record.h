@@ -86,7 +86,8 @@ struct record_sample {
 	 */
 	u32 block;
 	u8 reason; /* enum off_reason; SOURCE_ALLOC: alloc_kind; SOURCE_LOCK: kernel_lock */
-	u8 pad[3];
+	u8 looked; /* 1: by a look, before what the ring holds of the same thread's past */
+	u8 pad[2];
 	char comm[COMM_LEN];	     /* of the thread */
 	char process_comm[COMM_LEN]; /* of the process's first thread */
 	u64 frames[];		     /* kernel frames leaf to root, then user frames leaf to root */
@@ -101,19 +102,24 @@ struct record_sample {
  *
  * With block 0 a sample has no stack and bears time itself: VALUE ns of OBJECT blocks that no stack
  * was taken of, for a reason from OFF_WITH_STACK on. All times of a thread add up to the time that
- * it was not on a CPU.
+ * it was not on a CPU. How much of what is OFF_UNSAMPLED a stack may stand for can be estimated
+ * from how likely it was to be taken.
  */
+#define BLOCK_CHANCE_ONE 65536
+
 struct record_block {
 	struct record head;
-	u64 blocked_ns;	 /* for `reason`; of blocks without a stack that it stands for, too */
-	u64 runnable_ns; /* likewise: OFF_PREEMPTED, OFF_CGROUP or, after a block, OFF_SCHEDULER */
+	u64 blocked_ns;	 /* for `reason` */
+	u64 runnable_ns; /* OFF_PREEMPTED, OFF_CGROUP or, after a block, OFF_SCHEDULER */
+	u64 whole_ns;	 /* of a block that is over: with what was told of it before */
 	u32 pid;
 	u32 tid;
-	u32 block; /* of this thread, never 0 */
-	u32 count; /* this block and those that it stands for; 0 where that was told */
-	u8 reason; /* enum off_reason, below OFF_SHORT */
-	u8 last;   /* 1: the block is over, its stack is no longer needed */
-	u8 pad[6];
+	u32 block;  /* of this thread, never 0 */
+	u32 count;  /* 1; 0 where that was told */
+	u32 chance; /* last: of BLOCK_CHANCE_ONE, how likely a stack of it was taken */
+	u8 reason;  /* enum off_reason, below OFF_SHORT */
+	u8 last;    /* 1: the block is over, its stack is no longer needed */
+	u8 pad[2];
 };
 
 struct record_free { /* a block that a sample of SOURCE_ALLOC told of */

@@ -281,6 +281,7 @@ static __always_inline void take_head(
 	s->source = source;
 	s->block = 0;
 	s->reason = 0;
+	s->looked = 0;
 	s->cpu = bpf_get_smp_processor_id();
 	s->pid = (u32)OF_TASK(task, tgid, tgid);
 	s->tid = (u32)OF_TASK(task, pid, pid);

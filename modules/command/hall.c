@@ -16,7 +16,11 @@
 #define HISTORY_SHARE 6	 // of memory_limit
 #define SECONDS_MAX 300
 #define LOOK_NS (20 * NS_PER_MS)   // between looks whether the first scan is through
-#define MEMORY_PERIOD (1ull << 20) // bytes that become resident between two stacks
+#define MEMORY_PERIOD (1ull << 20) // bytes that become resident between two stacks, about
+// A capture is short, and wants to be just all the same: as many bytes, and stacks a second of
+// threads that are blocked.
+#define CAPTURE_PERIOD (1ull << 18)
+#define CAPTURE_STACKS 4000
 
 static int fail(char *why, size_t size, int status, const char *what, int error)
 {
@@ -42,12 +46,31 @@ static uint32_t types_of(const struct config *c)
 				 (uint32_t)c->profiling_memory_enabled << PATH_MEMORY);
 }
 
-// How often the CPU's clock ticks: for cpu, or where only wall wants it, for that; ns, 0: never.
-static uint64_t period_of(const struct config *c, uint32_t types)
+// How often the CPU's clock ticks: for cpu, or where only wall wants it, for that; ns, 0: never. A
+// capture is asked for one rate, whatever it is of.
+static uint64_t period_of(const struct config *c, uint32_t types, bool capture)
 {
-	return types & 1u << PATH_CPU	 ? NS_PER_S / c->profiling_cpu_sample_rate
-	       : types & 1u << PATH_WALL ? NS_PER_S / c->profiling_wall_sample_rate
-					 : 0;
+	bool cpu = types & 1u << PATH_CPU, wall = types & 1u << PATH_WALL;
+	return cpu || (wall && capture) ? NS_PER_S / c->profiling_cpu_sample_rate
+	       : wall			? NS_PER_S / c->profiling_wall_sample_rate
+					: 0;
+}
+
+// A prime number of pages: what touches memory in pieces of powers of two would keep step with one
+// of those.
+static uint64_t memory_period(const struct hall *h)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t n = (h->options.keeps ? MEMORY_PERIOD : CAPTURE_PERIOD) / page;
+	for (uint64_t divisor = 2; divisor * divisor <= n;) {
+		if (n % divisor) {
+			divisor++;
+		} else {
+			n--;
+			divisor = 2;
+		}
+	}
+	return (n ? n : 1) * page;
 }
 
 static int open_kernel(struct hall *h, char *why, size_t size)
@@ -58,7 +81,8 @@ static int open_kernel(struct hall *h, char *why, size_t size)
 	    .off_cpu = h->types & OFF_CPU,
 	    .off_cpu_min_ns = c->profiling_off_cpu_min_block_time_ns,
 	    .off_cpu_kernel = c->profiling_off_cpu_kernel_stacks,
-	    .memory_period = h->types & 1u << PATH_MEMORY ? MEMORY_PERIOD : 0,
+	    .off_cpu_stacks = o->keeps ? 0 : CAPTURE_STACKS,
+	    .memory_period = h->types & 1u << PATH_MEMORY ? memory_period(h) : 0,
 	    .locks = h->types & 1u << PATH_MUTEX,
 	    .lock_min_ns = c->profiling_mutex_contention_threshold_ns,
 	    .alloc_period = allocs_wanted(o) ? c->profiling_alloc_sample_bytes : 0,
@@ -246,7 +270,7 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	h->types = options->types ? options->types : types_of(c);
 	if (allocs_wanted(options))
 		h->types |= 1u << PATH_ALLOCS | 1u << PATH_HEAP;
-	h->period_ns = period_of(c, h->types);
+	h->period_ns = period_of(c, h->types, !options->keeps);
 	h->budget = budget_new(c->memory_limit, "/sys/fs/cgroup", "/proc/self/cgroup");
 	h->loop = loop_new();
 	h->proc = proc_new("/proc");
@@ -275,7 +299,7 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	    .upload_ns = c->profiling_upload_interval,
 	    .types = h->types,
 	    .period_ns = h->period_ns,
-	    .memory_period = MEMORY_PERIOD,
+	    .memory_period = memory_period(h),
 	    .lock_min_ns = c->profiling_mutex_contention_threshold_ns,
 	    .pids = options->pids,
 	    .pid_count = options->pid_count,

@@ -120,11 +120,18 @@ int kernel_drain(struct kernel *k, int max)
 			break;
 		trim_hand(k, r);
 		unmark(k, r);
+		if (r->time_ns > k->drained_ns + NS_PER_MS)
+			k->drained_ns = r->time_ns - NS_PER_MS;
 		pass(&k->ring, length);
 		k->left--;
 	}
 	k->more = k->left <= 0;
 	return k->more ? max : max - k->left;
+}
+
+uint64_t kernel_drained(const struct kernel *k)
+{
+	return k->drained_ns;
 }
 
 unsigned kernel_ring_use(const struct kernel *k)

@@ -27,6 +27,7 @@ struct kernel_options {
 	bool off_cpu;		 // time off the CPU, see kernel_look
 	uint64_t off_cpu_min_ns; // blocks shorter than that are summed
 	bool off_cpu_kernel;	 // with kernel frames
+	uint32_t off_cpu_stacks; // a second, of all CPUs, or 200 of each where that is more
 	uint32_t off_cpu_every;	 // tests: a stack of one in so many switches; 0: as many as fit
 	// Bytes that become resident between two samples, whole pages; 0: none. A fault counts as
 	// one page, a huge one too.
@@ -65,6 +66,8 @@ int kernel_look(struct kernel *k, uint64_t until, uint64_t budget_ns);
 // may come in storms: whoever waits for it does well to rest between two times.
 int kernel_wake_fd(const struct kernel *k);
 void kernel_woken(struct kernel *k);
+// What was sampled before then (of clock_now()) has been handed up.
+uint64_t kernel_drained(const struct kernel *k);
 // How full the fullest ring was when the last drain began (of drains in pieces: the fullest of
 // them), per cent; 100 while more is waiting.
 unsigned kernel_ring_use(const struct kernel *k);

@@ -54,6 +54,8 @@ void off_choose(struct kernel *k)
 	b->rodata->off_least_us = least < INT32_MAX ? (uint32_t)least : INT32_MAX;
 	b->rodata->off_least_shift = 63 - (uint32_t)__builtin_clzll(b->rodata->off_least_us);
 	b->rodata->off_kernel = o->off_cpu_kernel;
+	uint32_t gate = (uint32_t)(o->off_cpu_stacks / (NS_PER_S / GATE_NS) / k->cpu_count);
+	b->rodata->gate_stacks = gate > GATE_STACKS ? gate : GATE_STACKS;
 	b->rodata->off_every = o->off_cpu_every;
 	b->rodata->off_look_ns = k->off_level == OFF_LOOKS ? LOOK_NS : 0;
 	uint32_t scratch = bpf_map__value_size(b->maps.scratches),

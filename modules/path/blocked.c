@@ -12,23 +12,26 @@
 // A stack, found by the hash of its content as long as a thread stands there.
 struct shared {
 	uint64_t hash;
-	uint32_t threads;
+	uint32_t threads, held; // the latter are among the former
 	bool hidden; // another stack of the same hash is in the table: this one is not shared
 	struct blocked_stack stack;
 };
 _Static_assert(sizeof(struct place) == 16, "places are compared by their bytes");
 
-//   threads   tid  -> node     oldest <-> node <-> node <-> newest
+//   threads   tid, block
+//                  -> node     oldest <-> node <-> node <-> newest
 //                                          |        |
 //   stacks    hash -> shared <-------------+--------+
 struct node {
 	struct node *older, *newer;
+	uint64_t key;
 	struct blocked_thread thread;
 };
 struct blocked {
 	struct map threads, stacks; // to pointers
 	struct node *oldest, *newest;
 	uint64_t limit, blocks; // bytes: at most, and those of this struct, of nodes and stacks
+	uint64_t held;		// bytes of stacks that were asked to stay
 	uint64_t evicted;
 	uint64_t seed;	// stacks come from outside: nobody may choose them to collide
 	bool inserting; // a map is at work: nothing may be taken out of it
@@ -69,9 +72,14 @@ static uint64_t stack_bytes(uint32_t count)
 	return sizeof(struct shared) + count * sizeof(struct place) + BLOCK_HEAD;
 }
 
+static struct shared *shared_of(struct blocked_stack *stack)
+{
+	return (struct shared *)((char *)stack - offsetof(struct shared, stack));
+}
+
 static void stack_leave(struct blocked *b, struct blocked_stack *stack)
 {
-	struct shared *s = (struct shared *)((char *)stack - offsetof(struct shared, stack));
+	struct shared *s = shared_of(stack);
 	if (--s->threads)
 		return;
 	if (!s->hidden)
@@ -99,7 +107,7 @@ static void list_remove(struct blocked *b, struct node *n)
 static void drop(struct blocked *b, struct node *n)
 {
 	list_remove(b, n);
-	map_remove(&b->threads, n->thread.tid);
+	map_remove(&b->threads, n->key);
 	if (!b->threads.count)
 		map_clear(&b->threads);
 	stack_leave(b, n->thread.stack);
@@ -190,27 +198,44 @@ static struct shared *stack_new(
 	return errno = ENOMEM, NULL;
 }
 
-static struct node *node_of(const struct blocked *b, uint32_t tid)
+// Of what came in order (BLOCK 0) there is one for each thread, of what looks took one for each
+// block. MAP_NONE is no key: is_sound() refuses what would have it.
+static uint64_t key_of(uint32_t tid, uint32_t block)
 {
-	uint64_t have;
-	return map_get(&b->threads, tid, &have) ? (struct node *)(uintptr_t)have : NULL;
+	return (uint64_t)tid << 32 | block;
 }
 
-// The node of TID in no list and without a stack, new where there was none. NULL + ENOMEM.
-static struct node *node_take(struct blocked *b, uint32_t tid)
+static struct node *node_of(const struct blocked *b, uint64_t key)
 {
-	struct node *n = node_of(b, tid);
+	uint64_t have;
+	return map_get(&b->threads, key, &have) ? (struct node *)(uintptr_t)have : NULL;
+}
+
+// The node of KEY in no list and without a stack, new where there was none. NULL + ENOMEM.
+static struct node *node_take(struct blocked *b, uint64_t key)
+{
+	struct node *n = node_of(b, key);
 	if (n) {
 		list_remove(b, n);
 		stack_leave(b, n->thread.stack);
 		return n;
 	}
 	n = block_new(b, sizeof(*n), &b->threads);
-	if (!n || !insert(b, &b->threads, tid, n))
+	if (!n)
+		return NULL;
+	n->key = key;
+	if (!insert(b, &b->threads, key, n))
 		return n;
 	b->blocks -= sizeof(*n) + BLOCK_HEAD;
 	mem_free(n);
 	return errno = ENOMEM, NULL;
+}
+
+static void forget(struct blocked *b, uint64_t key)
+{
+	struct node *n = node_of(b, key);
+	if (n)
+		drop(b, n);
 }
 
 static bool is_sound(const struct record_sample *sample, const struct blocked_stack *head)
@@ -218,7 +243,8 @@ static bool is_sound(const struct record_sample *sample, const struct blocked_st
 	for (int i = 0; i < BLOCKED_MARKS; i++)
 		if (head->mark_at[i] > head->count)
 			return false;
-	return sample->block && sample->reason < OFF_WITH_STACK && head->count <= PROFILE_STACK_MAX;
+	return sample->block && key_of(sample->tid, sample->block) != MAP_NONE &&
+	       sample->reason < OFF_WITH_STACK && head->count <= PROFILE_STACK_MAX;
 }
 
 struct blocked_thread *blocked_put(struct blocked *b, const struct record_sample *sample,
@@ -226,16 +252,17 @@ struct blocked_thread *blocked_put(struct blocked *b, const struct record_sample
 {
 	if (!is_sound(sample, head))
 		return errno = EINVAL, NULL;
+	uint64_t key = key_of(sample->tid, sample->looked ? sample->block : 0);
 	uint64_t hash = hash_of(b, head, places);
 	struct shared *s = stack_find(b, hash, head, places);
 	if (!s) { // what is known is of a block that is over: the first to make room
-		blocked_forget(b, sample->tid);
+		forget(b, key);
 		s = stack_new(b, hash, head, places);
 		if (!s)
 			return NULL;
 	}
 	s->threads++; // now, for making room for a node may let go of all others that stand there
-	struct node *n = node_take(b, sample->tid);
+	struct node *n = node_take(b, key);
 	if (!n) {
 		stack_leave(b, &s->stack);
 		return errno = ENOMEM, NULL;
@@ -255,7 +282,9 @@ struct blocked_thread *blocked_put(struct blocked *b, const struct record_sample
 
 struct blocked_thread *blocked_find(struct blocked *b, uint32_t pid, uint32_t tid, uint32_t block)
 {
-	struct node *n = node_of(b, tid);
+	struct node *n = node_of(b, key_of(tid, block));
+	if (!n)
+		n = node_of(b, key_of(tid, 0));
 	if (!n || n->thread.pid != pid || n->thread.block != block)
 		return NULL;
 	list_remove(b, n);
@@ -263,11 +292,32 @@ struct blocked_thread *blocked_find(struct blocked *b, uint32_t pid, uint32_t ti
 	return &n->thread;
 }
 
-void blocked_forget(struct blocked *b, uint32_t tid)
+void blocked_forget(struct blocked *b, uint32_t tid, uint32_t block)
 {
-	struct node *n = node_of(b, tid);
-	if (n)
+	forget(b, key_of(tid, block));
+	struct node *n = node_of(b, key_of(tid, 0));
+	if (n && (!block || n->thread.block == block))
 		drop(b, n);
+}
+
+bool blocked_hold(struct blocked *b, struct blocked_stack *stack)
+{
+	struct shared *s = shared_of(stack);
+	uint64_t more = s->held ? 0 : stack_bytes(stack->count);
+	if (b->held + more > b->limit / 2)
+		return false;
+	b->held += more;
+	s->held++;
+	s->threads++;
+	return true;
+}
+
+void blocked_release(struct blocked *b, struct blocked_stack *stack)
+{
+	struct shared *s = shared_of(stack);
+	if (!--s->held)
+		b->held -= stack_bytes(stack->count);
+	stack_leave(b, stack);
 }
 
 uint32_t blocked_count(const struct blocked *b)

@@ -6,6 +6,9 @@
 //            -> stack: places of its frames, leaf first, and the marks at its ends;
 //               shared by threads that wait alike
 //
+// A stack that a look took comes at once, while the ring still holds what was before it, of the
+// same thread too: it does not replace what came in order, nor is replaced by that.
+//
 // Places, not addresses: what an address means was asked when the stack was taken, and does not
 // change while the thread stands still. Bounded in bytes; the thread not heard of for longest goes
 // first, and what is told of it later finds nothing (OFF_UNSEEN).
@@ -45,14 +48,19 @@ struct blocked_thread {
 struct blocked *blocked_new(uint64_t bytes);
 void blocked_free(struct blocked *b);
 // The thread of SAMPLE stands at the places (copied, HEAD's count of them, its marks as above; what
-// is the caller's is not looked at). Replaces what was known of it. NULL + ENOMEM: then nothing is
-// known of it; NULL + EINVAL: a sample of no block, more than PROFILE_STACK_MAX places, or marks
-// beyond them. Valid until the next blocked_put, _find or _forget, also across allocations.
+// is the caller's is not looked at). Replaces what was known of it, or, where a look took it, of
+// that block. NULL + ENOMEM: then nothing is known of it; NULL + EINVAL: a sample of no block, more
+// than PROFILE_STACK_MAX places, or marks beyond them. Valid until the next blocked_put, _find or
+// _forget, also across allocations.
 struct blocked_thread *blocked_put(struct blocked *b, const struct record_sample *sample,
     uint32_t process, const struct blocked_stack *head, const struct place *places);
 // NULL: nothing is known of that block. Valid as above.
 struct blocked_thread *blocked_find(struct blocked *b, uint32_t pid, uint32_t tid, uint32_t block);
-void blocked_forget(struct blocked *b, uint32_t tid);
+// That block is over. BLOCK 0: the last one that came in order.
+void blocked_forget(struct blocked *b, uint32_t tid, uint32_t block);
+// STACK stays until it is released as often; false: those that do take half of the room already.
+bool blocked_hold(struct blocked *b, struct blocked_stack *stack);
+void blocked_release(struct blocked *b, struct blocked_stack *stack);
 uint32_t blocked_count(const struct blocked *b);   // threads
 uint32_t blocked_stacks(const struct blocked *b);  // different ones among them
 uint64_t blocked_bytes(const struct blocked *b);   // held

@@ -32,7 +32,8 @@ int off_open(struct path *p)
 		return 0;
 	p->blocked =
 	    blocked_new(p->options.blocked_bytes ? p->options.blocked_bytes : BLOCKED_BYTES);
-	return p->blocked ? 0 : -ENOMEM;
+	p->shares = p->blocked ? shares_new(p->blocked) : NULL;
+	return p->shares ? 0 : -ENOMEM;
 }
 
 static void add(struct path *p, const struct facts *who, const struct blocked_stack *stack,
@@ -52,16 +53,35 @@ static void add(struct path *p, const struct facts *who, const struct blocked_st
 	take_add(p, PATH_MUTEX, &f, stack, NULL, values);
 }
 
+struct dealing {
+	struct path *path;
+	struct facts who;
+};
+
+static void on_share(void *arg, const struct share *share, uint32_t count, uint64_t ns)
+{
+	struct dealing *d = arg;
+	d->who.lock = share->lock;
+	if (ns || count)
+		add(d->path, &d->who, share->stack, share->reason, count, ns);
+}
+
 // Time of R's thread that no stack bears.
 static void add_bare(struct path *p, const struct process *process, const struct record_sample *r)
 {
 	static const struct blocked_stack none;
+	uint64_t ns = r->value;
+	uint32_t count = (uint32_t)r->object;
 	struct facts who = {.pid = r->pid,
 	    .tid = r->tid,
 	    .comm = r->comm,
 	    .process_comm = r->process_comm,
 	    .process = process};
-	add(p, &who, &none, r->reason, (uint32_t)r->object, r->value);
+	struct dealing d = {p, who};
+	if (r->reason == OFF_UNSAMPLED && p->shares)
+		shares_deal(p->shares, r, &ns, &count, on_share, &d);
+	if (ns || count)
+		add(p, &who, &none, r->reason, count, ns);
 }
 
 void off_sample(struct path *p, const struct process *process, const struct record_sample *r)
@@ -77,13 +97,14 @@ void off_sample(struct path *p, const struct process *process, const struct reco
 bool off_block(struct path *p, const struct record_block *r)
 {
 	if (r->reason >= OFF_WITH_STACK || !r->block || r->blocked_ns > OFF_MAX ||
-	    r->runnable_ns > OFF_MAX) {
+	    r->runnable_ns > OFF_MAX || r->whole_ns > OFF_MAX ||
+	    (r->last && (!r->chance || r->chance > BLOCK_CHANCE_ONE))) {
 		count_add(COUNT_RECORDS_BAD, 1);
 		return false;
 	}
 	if (!p->blocked)
 		return false;
-	const struct blocked_thread *t = blocked_find(p->blocked, r->pid, r->tid, r->block);
+	struct blocked_thread *t = blocked_find(p->blocked, r->pid, r->tid, r->block);
 	const struct process *process =
 	    t ? process_by_id(p->processes, t->process) : process_by_pid(p->processes, r->pid);
 	if (process && !process->wanted)
@@ -101,13 +122,15 @@ bool off_block(struct path *p, const struct record_block *r)
 	    .lock = t->object};
 	if (r->last && r->blocked_ns < r->count * p->options.lock_min_ns)
 		who.lock = 0;
-	bool runnable = r->reason == OFF_PREEMPTED || r->reason == OFF_CGROUP;
+	bool runnable = off_is_runnable(r->reason);
 	if (r->blocked_ns || !runnable)
 		add(p, &who, t->stack, r->reason, r->count, r->blocked_ns);
 	if (r->runnable_ns)
 		add(p, &who, t->stack, runnable ? r->reason : OFF_SCHEDULER,
 		    runnable ? r->count : 0, r->runnable_ns);
-	if (r->last)
-		blocked_forget(p->blocked, r->tid);
+	if (!r->last)
+		return true;
+	shares_add(p->shares, t, r, who.lock);
+	blocked_forget(p->blocked, r->tid, r->block);
 	return true;
 }

@@ -12,6 +12,7 @@
 #define RING_BYTES (256u << 10)		 // as the kernel room has it
 #define UNWIND_LOOK_NS (100 * NS_PER_MS) // what rests or waits in the tables goes on
 #define WAKE_REST_NS (5 * NS_PER_MS)
+#define CLOSE_NS (200 * NS_PER_MS) // for emptying the ring before a window closes, at most
 #define CPU_RESCAN_NS (60 * NS_PER_S)
 
 struct path *path_new(const struct path_options *options)
@@ -89,6 +90,7 @@ void path_free(struct path *p)
 		profile_free(p->waiting[t]);
 		profile_free(p->upload[t]);
 	}
+	shares_free(p->shares);
 	blocked_free(p->blocked);
 	live_free(p->live);
 	mem_free(p->stack);
@@ -147,9 +149,14 @@ static void drain(struct path *p, uint64_t most_ns)
 		return;
 	bool more = p->more = path_drain(p);
 	p->drained_ns = clock_now();
-	if (p->squeeze && p->blocked)
+	if (p->squeeze && p->blocked) {
+		shares_clear(p->shares);
 		blocked_shrink(p->blocked, p->squeeze);
+	}
 	p->squeeze = 0;
+	if (p->close_soon && (!more || kernel_drained(p->kernel) >= p->close_soon ||
+				 began >= p->close_soon + CLOSE_NS))
+		ship_close(p);
 	if (!more && p->close_at && began >= p->close_at + SETTLE_NS)
 		ship_drained(p);
 	ship_close_if_wanted(p);

@@ -17,6 +17,7 @@
 #include "../tape/tape.h"
 #include "blocked.h"
 #include "live.h"
+#include "share.h"
 
 enum ship_phase { SHIP_NAME, SHIP_LOCKS, SHIP_KEEP, SHIP_MERGE, SHIP_WRITE };
 
@@ -72,6 +73,7 @@ struct path {
 	double alloc_rest[2];	     // objects and bytes: what rounding has left out so far
 	int64_t live_lost[2];	     // of blocks whose end will not be told
 	bool live_told;		     // in the window being filled
+	struct shares *shares;	     // likewise; of this window
 	struct map kernel_functions; // address -> enum kernel_function (loading.c)
 	uint64_t window_began, window_wall;
 	// When it ends, while what was sampled until then is still drained; 0: it goes on. Times
@@ -95,6 +97,7 @@ struct path {
 	struct profile *classified; // what becomes of `sealed`, see locks.c
 	bool keeping;		    // the history was given the window
 	bool close_wanted;
+	uint64_t close_soon; // since then the ring is being emptied for it; 0: it is not
 
 	// upload: all windows since the last file, merged, unsealed until it is written
 	struct profile *upload[PATH_TYPE_COUNT];

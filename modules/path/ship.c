@@ -312,6 +312,14 @@ void ship_close(struct path *p)
 	if (round_close(p))
 		return; // it comes back here
 	p->close_wanted = false;
+	// A block whose stack still lies in the ring when the look comes to it is left to the next
+	// window: so the ring is emptied first.
+	if (p->look_timer && !p->finishing && !p->close_soon) {
+		p->close_soon = clock_now();
+		timer_set(p->drain_timer, 1, 0);
+		return;
+	}
+	p->close_soon = 0;
 	if (p->options.offline) { // the end of a tape that was cut
 		uint64_t first = p->tape_first_ns, last = p->tape_last_ns;
 		ship_seal(p, p->tape_wall, last > first ? last - first : 0);

@@ -70,6 +70,8 @@ int take_window_new(struct path *p, uint64_t began_ns)
 		map_clear(&p->current[t].mappings);
 	memcpy(p->current, fresh, sizeof(fresh));
 	p->live_told = false;
+	if (p->shares)
+		shares_clear(p->shares);
 	p->window_number++;
 	p->window_began = began_ns;
 	p->window_wall = clock_wall() - (clock_now() - began_ns);

@@ -234,6 +234,20 @@ static void no_more_at_once_than_asked_for(void **state)
 	assert_int_equal(kernel_drain(&k, 1), 0);
 }
 
+static void up_to_when_it_is_drained(void **state)
+{
+	(void)state;
+	uint64_t t = now - NS_PER_S;
+	for (uint64_t i = 0; i < 3; i++)
+		push(t + i * 100 * NS_PER_MS, 40, 40);
+	kernel_drain(&k, 2); // one that was taken before may still come
+	assert_int_equal(kernel_drained(&k), t + 99 * NS_PER_MS);
+	kernel_drain(&k, 1);
+	assert_int_equal(kernel_drained(&k), t + 199 * NS_PER_MS);
+	kernel_drain(&k, 1); // nothing is left
+	assert_int_equal(kernel_drained(&k), now - NS_PER_MS);
+}
+
 static void how_full_it_was(void **state)
 {
 	(void)state;
@@ -263,6 +277,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(
 		what_was_mapped_before_a_sample_is_told_before_it, setup, teardown),
 	    cmocka_unit_test_setup_teardown(no_more_at_once_than_asked_for, setup, teardown),
+	    cmocka_unit_test_setup_teardown(up_to_when_it_is_drained, setup, teardown),
 	    cmocka_unit_test_setup_teardown(how_full_it_was, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,10 +109,70 @@ static void what_was_put_is_found(void **state)
 	assert_null(blocked_find(blocked, 10, 11, 5));
 	assert_int_equal(blocked_find(blocked, 20, 11, 5)->process, 200);
 	assert_int_equal(blocked_count(blocked), 1);
-	blocked_forget(blocked, 11);
-	blocked_forget(blocked, 11);
+	blocked_forget(blocked, 11, 0);
+	blocked_forget(blocked, 11, 0);
 	assert_null(blocked_find(blocked, 20, 11, 5));
 	assert_int_equal(blocked_bytes(blocked), sizeof(struct blocked) + BLOCK_HEAD);
+}
+
+// What a look took stands beside what came in order, and each is known until its block is over.
+static void looks_stand_beside(void **state)
+{
+	(void)state;
+	struct place place = {.address = 5};
+	struct blocked_stack head = {.count = 1};
+	struct record_sample sample = sample_of(1, 2, 7);
+	sample.looked = 1;
+	assert_non_null(blocked_put(blocked, &sample, 10, &head, &place));
+	assert_non_null(put(1, 2, 6, 1, 3)); // was in the ring meanwhile
+	sample.block = 9;
+	assert_non_null(blocked_put(blocked, &sample, 10, &head, &place));
+	assert_int_equal(blocked_count(blocked), 3);
+	assert_int_equal(blocked_find(blocked, 1, 2, 6)->stack->count, 3);
+	blocked_forget(blocked, 2, 6);
+	assert_null(blocked_find(blocked, 1, 2, 6));
+	assert_non_null(put(1, 2, 7, 1, 3)); // the same block: what the look saw counts
+	assert_int_equal(blocked_find(blocked, 1, 2, 7)->stack->count, 1);
+	blocked_forget(blocked, 2, 7);
+	assert_null(blocked_find(blocked, 1, 2, 7));
+	assert_null(blocked_find(blocked, 2, 2, 9)); // another process
+	assert_non_null(blocked_find(blocked, 1, 2, 9));
+	blocked_forget(blocked, 2, 9);
+	assert_int_equal(blocked_bytes(blocked), sizeof(struct blocked) + BLOCK_HEAD);
+	// No key is the map's own mark.
+	sample.tid = sample.block = UINT32_MAX;
+	assert_null(blocked_put(blocked, &sample, 10, &head, &place));
+	assert_int_equal(errno, EINVAL);
+}
+
+static void held_stacks_stay(void **state)
+{
+	(void)state;
+	limit_to(8000);
+	struct blocked_stack *stack = put(1, 1, 1, 1, 100)->stack;
+	assert_true(blocked_hold(blocked, stack));
+	assert_true(blocked_hold(blocked, stack));
+	blocked_forget(blocked, 1, 1);
+	assert_int_equal(stack->places[0].address, 0x400000 + 64);
+	assert_ptr_equal(put(1, 2, 1, 1, 100)->stack, stack);
+	struct blocked_stack *second = put(1, 3, 1, 2, 100)->stack;
+	assert_true(blocked_hold(blocked, second));
+	// They are never more than half of the room, so that there is always some for threads.
+	assert_false(blocked_hold(blocked, put(1, 4, 1, 3, 100)->stack));
+	assert_true(blocked_hold(blocked, second));
+	for (uint32_t tid = 10; tid < 100; tid++)
+		assert_non_null(put(1, tid, 1, tid, 50));
+	assert_true(blocked_bytes(blocked) <= 8000);
+	assert_int_equal(second->places[0].address, 0x400000 + 2 * 64);
+	blocked_release(blocked, second);
+	blocked_release(blocked, second);
+	blocked_release(blocked, stack);
+	assert_true(blocked_hold(blocked, stack));
+	blocked_release(blocked, stack);
+	blocked_release(blocked, stack);
+	while (blocked_shrink(blocked, UINT64_MAX))
+		;
+	assert_int_equal(blocked_count(blocked), 1);
 }
 
 static void equal_stacks_are_one(void **state)
@@ -141,9 +201,9 @@ static void equal_stacks_are_one(void **state)
 	uint64_t before = blocked_bytes(blocked);
 	put(1, 4, 2, 0, 20);
 	assert_int_equal(before - blocked_bytes(blocked), stack_bytes(20));
-	blocked_forget(blocked, 1);
-	blocked_forget(blocked, 2);
-	blocked_forget(blocked, 3);
+	blocked_forget(blocked, 1, 0);
+	blocked_forget(blocked, 2, 0);
+	blocked_forget(blocked, 3, 0);
 	assert_ptr_equal(blocked_find(blocked, 1, 4, 2)->stack, one);
 	assert_int_equal(one->places[19].address, 0x400000 + 19);
 	put(1, 4, 3, 0, 20)->subject_id = 5;
@@ -164,11 +224,11 @@ static void stacks_of_one_hash_stay_apart(void **state)
 		assert_int_equal(other->places[0].address, 0x400000 + 2 * 64);
 		assert_ptr_equal(put(1, 3, 1, 1, 5)->stack, one);
 		assert_ptr_not_equal(put(1, 4, 1, 2, 5)->stack, other); // it cannot be found
-		blocked_forget(blocked, 2); // frees its own, not the one in the table
+		blocked_forget(blocked, 2, 0); // frees its own, not the one in the table
 		assert_ptr_equal(put(1, 5, 1, 1, 5)->stack, one);
-		blocked_forget(blocked, 1);
-		blocked_forget(blocked, 3);
-		blocked_forget(blocked, 5);
+		blocked_forget(blocked, 1, 0);
+		blocked_forget(blocked, 3, 0);
+		blocked_forget(blocked, 5, 0);
 		assert_ptr_equal(put(1, 6, 1, 2, 5)->stack, put(1, 7, 1, 2, 5)->stack);
 		// Content is compared: marks, and how many places.
 		struct record_sample sample = sample_of(1, 8, 1);
@@ -177,7 +237,7 @@ static void stacks_of_one_hash_stay_apart(void **state)
 		    {.count = 1, .marks = {0, 1}}, {.count = 1, .mark_at = {1}},
 		    {.count = 1, .mark_at = {0, 1}}, {.count = 0}};
 		for (uint32_t tid = 1; tid < 8; tid++)
-			blocked_forget(blocked, tid);
+			blocked_forget(blocked, tid, 0);
 		assert_non_null(blocked_put(blocked, &sample, 1, &heads[0], &place));
 		for (uint32_t i = 1; i < sizeof(heads) / sizeof(*heads); i++) {
 			sample.tid++;
@@ -186,7 +246,7 @@ static void stacks_of_one_hash_stay_apart(void **state)
 			assert_ptr_not_equal(t->stack, blocked_find(blocked, 1, 8, 1)->stack);
 		}
 		for (uint32_t tid = 8; tid < 14; tid++)
-			blocked_forget(blocked, tid);
+			blocked_forget(blocked, tid, 0);
 		assert_int_equal(blocked_bytes(blocked), sizeof(struct blocked) + BLOCK_HEAD);
 	}
 }
@@ -294,7 +354,7 @@ static void same_as_an_array(void **state)
 			assert_non_null(put(truth[tid].pid, tid, truth[tid].block, truth[tid].where,
 			    truth[tid].count));
 		} else if (what < 9) {
-			blocked_forget(blocked, tid);
+			blocked_forget(blocked, tid, 0);
 			truth[tid].pid = 9;
 		} else {
 			struct blocked_thread *t =
@@ -355,7 +415,7 @@ static void room_is_given_back(void **state)
 	assert_int_equal(blocked_count(blocked), 1);
 	assert_true(held->tid == 500 && held->stack->places[0].address == 0x400000 + 250 * 64);
 	assert_int_equal(blocked_shrink(blocked, 1), 0);
-	blocked_forget(blocked, 500);
+	blocked_forget(blocked, 500, 0);
 	assert_int_equal(blocked_shrink(blocked, 1), 0);
 }
 
@@ -382,7 +442,7 @@ static void it_may_be_squeezed_at_any_time(void **state)
 	struct map_slot slot;
 	uint32_t n = 0;
 	for (uint32_t i = 0; map_next(&blocked->threads, &i, &slot); n++)
-		assert_true(((struct node *)(uintptr_t)slot.value)->thread.tid == slot.key);
+		assert_true(((struct node *)(uintptr_t)slot.value)->key == slot.key);
 	assert_int_equal(n, blocked_count(blocked));
 }
 
@@ -469,6 +529,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
 	    TEST(what_was_put_is_found),
+	    TEST(looks_stand_beside),
+	    TEST(held_stacks_stay),
 	    TEST(equal_stacks_are_one),
 	    TEST(stacks_of_one_hash_stay_apart),
 	    TEST(longest_unheard_goes_first),

@@ -11,6 +11,9 @@
 #define TYPES (1u << PATH_CPU | 1u << PATH_OFF_CPU | 1u << PATH_WALL | 1u << PATH_MUTEX)
 
 static int64_t told; // to the path
+static uint32_t chance;
+static uint8_t looked;
+static uint32_t of = 42;
 
 static void feed_off(
     uint32_t tid, uint32_t block, enum off_reason reason, uint64_t ns, uint64_t object)
@@ -22,7 +25,7 @@ static void feed_off(
 		   .start_ns = 700 * TICK,
 		   .value = ns,
 		   .object = object,
-		   .pid = 42,
+		   .pid = of,
 		   .tid = tid,
 		   .ppid = 1,
 		   .exec_pages = 1,
@@ -30,6 +33,7 @@ static void feed_off(
 		   .source = SOURCE_OFF_CPU,
 		   .block = block,
 		   .reason = reason,
+		   .looked = looked,
 		   .user_frames = block ? 2 : 0,
 		   .walk_end = WALK_END_COMPLETE,
 		   .comm = "worker",
@@ -47,10 +51,12 @@ static void feed_block(uint32_t tid, uint32_t block, enum off_reason reason, uin
 	struct record_block b = {.head = {.kind = RECORD_BLOCK, .size = sizeof(b), .time_ns = now},
 	    .blocked_ns = blocked,
 	    .runnable_ns = runnable,
-	    .pid = 42,
+	    .whole_ns = blocked + runnable,
+	    .pid = of,
 	    .tid = tid,
 	    .block = block,
 	    .count = 1,
+	    .chance = chance,
 	    .reason = reason,
 	    .last = last};
 	told += (int64_t)(blocked + runnable);
@@ -60,6 +66,8 @@ static void feed_block(uint32_t tid, uint32_t block, enum off_reason reason, uin
 static void begin(int fd)
 {
 	told = 0;
+	chance = BLOCK_CHANCE_ONE;
+	looked = 0;
 	sim.dumps = true;
 	sim.options.types = TYPES;
 	fakeproc_add(
@@ -186,6 +194,105 @@ static void locks_have_a_profile(void **state)
 	close(fd);
 }
 
+// Nanoseconds of a thread for a reason in the first window of offcpu that holds something.
+static int64_t ns_of(uint32_t tid, const char *reason)
+{
+	char what[64];
+	int64_t sum = 0;
+	snprintf(what, sizeof(what), "42 %u ", tid);
+	const char *at = strstr(sim.dump.at, "window offcpu ");
+	for (at = at ? strchr(at, '\n') : NULL; at && strncmp(at + 1, "window", 6);
+	     at = strchr(at + 1, '\n')) {
+		size_t n = strcspn(at + 1, "\n");
+		char *line = strndup(at + 1, n);
+		if (!strncmp(line, what, strlen(what)) && strstr(line, reason))
+			sum += strtoll(strrchr(line, ' '), NULL, 10);
+		free(line);
+	}
+	return sum;
+}
+
+// What no stack bears is dealt out as what the stacks stand for.
+static void the_rest_is_dealt_out(void **state)
+{
+	(void)state;
+	int fd = memfd_create("tape", 0);
+	begin(fd);
+	chance = BLOCK_CHANCE_ONE / 4; // each stands for three more
+	feed_off(43, 1, OFF_SLEEP, 0, 0);
+	feed_block(43, 1, OFF_SLEEP, 20 * NS_PER_MS, 0, true);
+	feed_off(43, 5, OFF_MUTEX, 0, 0x1234);
+	feed_block(43, 5, OFF_MUTEX, 10 * NS_PER_MS, 10 * NS_PER_MS, true);
+	feed_off(43, 0, OFF_UNSAMPLED, 80 * NS_PER_MS, 8);
+	// More than twice as much as is likely: the rest stays what it is.
+	feed_off(44, 9, OFF_SLEEP, 0, 0);
+	feed_block(44, 9, OFF_SLEEP, 10 * NS_PER_MS, 0, true);
+	feed_off(44, 0, OFF_UNSAMPLED, 100 * NS_PER_MS, 10);
+	// Dealt out once.
+	feed_off(44, 0, OFF_UNSAMPLED, 7 * NS_PER_MS, 30);
+	// The number of a thread that has ended: this one is another process's, which nobody knows.
+	feed_off(47, 9, OFF_SLEEP, 0, 0);
+	feed_block(47, 9, OFF_SLEEP, 10 * NS_PER_MS, 0, true);
+	of = 48;
+	feed_off(47, 0, OFF_UNSAMPLED, 5 * NS_PER_MS, 5);
+	of = 42;
+	// All of it a wait for a CPU, and nothing of it: no share.
+	feed_off(49, 9, OFF_SLEEP, 0, 0);
+	feed_block(49, 9, OFF_SLEEP, 0, 0, true);
+	feed_off(49, 0, OFF_UNSAMPLED, 5 * NS_PER_MS, 5);
+	// A thread without any: as the first blocks of its like.
+	feed_off(45, 0, OFF_UNSAMPLED, 40 * NS_PER_MS, 1);
+	feed_off(46, 0, OFF_UNSAMPLED, 40 * NS_PER_MS, 5); // it is no new one
+	sim_ship();
+	assert_int_equal(ns_of(43, "reason=sleep"), 60 * NS_PER_MS);
+	assert_int_equal(ns_of(43, "reason=mutex"), 30 * NS_PER_MS);
+	assert_int_equal(ns_of(43, "reason=scheduler"), 30 * NS_PER_MS);
+	assert_int_equal(ns_of(43, "reason=blocks not sampled"), 0);
+	assert_int_equal(ns_of(44, "reason=sleep"), 70 * NS_PER_MS);
+	assert_int_equal(ns_of(44, "reason=blocks not sampled"), 47 * NS_PER_MS);
+	assert_int_equal(ns_of(45, "reason=sleep"), 40 * NS_PER_MS);
+	assert_int_equal(ns_of(46, "reason=blocks not sampled"), 40 * NS_PER_MS);
+	assert_int_equal(ns_of(47, "reason=sleep"), 10 * NS_PER_MS);
+	assert_non_null(strstr(sim.dump.at, "48 47 worker app  reason=blocks not sampled"));
+	assert_int_equal(ns_of(49, "reason=blocks not sampled"), 5 * NS_PER_MS);
+	assert_true(row(0, "mutex", "lockAddress=0x1234"));
+	assert_int_equal(sim.totals[PATH_OFF_CPU][1], told);
+	assert_int_equal(sim.totals[PATH_WALL][0], told);
+	assert_int_equal(sim.totals[PATH_OFF_CPU][0], 5 + 8 + 10 + 30 + 5 + 5 + 1 + 5);
+	// Nothing of it is left in the next window.
+	feed_off(43, 0, OFF_UNSAMPLED, 9 * NS_PER_MS, 9);
+	sim_ship();
+	assert_true(row(1, "offcpu", "[blocks not sampled]"));
+	replayed_is_the_same(fd);
+	close(fd);
+}
+
+// A look's stack of block 7 comes while what was before waits in the ring.
+static void looks_are_ahead_of_the_ring(void **state)
+{
+	(void)state;
+	begin(-1);
+	looked = 1;
+	feed_off(43, 7, OFF_SLEEP, 0, 0);
+	looked = 0;
+	feed_off(43, 6, OFF_IO, 0, 0);
+	feed_block(43, 6, OFF_IO, 3 * NS_PER_MS, 0, true);
+	feed_block(43, 7, OFF_SLEEP, 5 * NS_PER_MS, 0, true);
+	// Taken again, with rows that were missing; the gate had it, too.
+	feed_off(43, 8, OFF_IO, 0, 0);
+	looked = 1;
+	feed_off(43, 8, OFF_IO, 0, 0);
+	feed_off(43, 8, OFF_IO, 0, 0);
+	feed_block(43, 8, OFF_IO, 4 * NS_PER_MS, 0, true);
+	feed_block(43, 8, OFF_IO, 4 * NS_PER_MS, 0, true); // it is over
+	sim_ship();
+	assert_int_equal(ns_of(43, "reason=sleep"), 5 * NS_PER_MS);
+	assert_int_equal(ns_of(43, "reason=io"), 7 * NS_PER_MS);
+	assert_true(row(0, "offcpu", "[blocks whose stack was lost]"));
+	assert_int_equal(sim.totals[PATH_OFF_CPU][1], told);
+	sim_close();
+}
+
 // Sent by a kernel that nobody has, or found on a tape.
 static void records_that_make_no_sense(void **state)
 {
@@ -197,12 +304,16 @@ static void records_that_make_no_sense(void **state)
 	feed_block(43, 1, 200, 5, 0, true);
 	feed_block(43, 1, OFF_SLEEP, 1ull << 60, 0, true);
 	feed_block(43, 1, OFF_SLEEP, 0, 1ull << 60, true);
+	chance = 0;
+	feed_block(43, 1, OFF_SLEEP, 5, 0, true);
+	chance = BLOCK_CHANCE_ONE + 1;
+	feed_block(43, 1, OFF_SLEEP, 5, 0, true);
 	feed_off(43, 0, OFF_SLEEP, 5, 0);
 	feed_off(43, 1, OFF_SHORT, 5, 0);
 	feed_off(43, 1, 200, 5, 0);
 	feed_off(43, 0, OFF_SHORT, 1ull << 60, 0);
 	feed_off(43, 0, OFF_SHORT, 5, 1ull << 60);
-	assert_int_equal(count_get(COUNT_RECORDS_BAD), bad + 10);
+	assert_int_equal(count_get(COUNT_RECORDS_BAD), bad + 12);
 	sim_ship();
 	assert_int_equal(sim.totals[PATH_OFF_CPU][1], 0);
 	sim_close();
@@ -227,6 +338,7 @@ static void any_allocation_may_fail(void **state)
 	bool over = false;
 	for (uint64_t nth = 1; nth < 5000 && !over; nth++) {
 		told = 0;
+		chance = BLOCK_CHANCE_ONE / 2;
 		sim.options.types = TYPES;
 		mem_fail_at(nth);
 		bool opened = sim_open();
@@ -236,6 +348,7 @@ static void any_allocation_may_fail(void **state)
 			feed_block(43, 1, OFF_MUTEX, NS_PER_S, 0, false);
 			sim_ship();
 			feed_block(43, 1, OFF_MUTEX, NS_PER_S, NS_PER_MS, true);
+			feed_off(43, 0, OFF_UNSAMPLED, 2 * NS_PER_S, 3);
 			sim_ship();
 		}
 		over = mem_fail_seen() < nth;
@@ -258,6 +371,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_block_goes_on_over_windows, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(time_that_no_stack_bears, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(locks_have_a_profile, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(the_rest_is_dealt_out, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(looks_are_ahead_of_the_ring, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(records_that_make_no_sense, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(a_type_is_left_out, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(any_allocation_may_fail, sim_setup, sim_teardown),
