@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "../../modules/command/arguments.c"
+#include "../../modules/command/values.c"
 
 #include <fcntl.h>
 #include <pthread.h>

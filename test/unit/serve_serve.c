@@ -610,7 +610,7 @@ static void reasons_narrow(void **state)
 	    {"/debug/pprof/offcpu?reason=sleepy", "reason: sleepy: not one of"},
 	    {"/debug/pprof/offcpu?reason=", "reason: : not one of"},
 	    {"/debug/pprof/offcpu?reason=io&reason=sleep", "reason: given twice"},
-	    {"/debug/pprof/wall?reason=x", "blocks whose stack was lost, running\n"},
+	    {"/debug/pprof/wall?reason=x", "not yet started, running\n"},
 	    {"/debug/pprof/block?reason=preempted", "reason: preempted: not one of unknown,"},
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
