@@ -35,7 +35,7 @@ WALK bool ends_in_call(struct walk *w, u64 code)
 /*
  * Code at w->pc that is returned to though no call lies in the 8 bytes BEFORE it: the way back from
  * a signal and the start of a coroutine, as modules/unwind/state.c has them, and that of a
- * goroutine: nop, then a call that does not return.
+ * goroutine: nop (arm64: mov x0, x0), then a call that does not return.
  */
 WALK bool only_returned_to(struct walk *w, u64 before)
 {
@@ -44,7 +44,7 @@ WALK bool only_returned_to(struct walk *w, u64 before)
 	u64 code = w->raw[0];
 	if (WALK_ARM64)
 		return code == 0xd4000001d2801168 || code == 0xaa1303e0d503201f ||
-		       (before >> 32 == 0xd503201f && (code >> 26 & 63) == 0x25);
+		       (before >> 32 == 0xaa0003e0 && (code >> 26 & 63) == 0x25);
 	return code == 0x0f0000000fc0c748 || code == 0x48243c8b48dc8948 ||
 	       code == 0x48dc8948fa1e0ff3 ||
 	       (before >> 56 == 0x90 && (code & 0xff00000000ff) == 0x9000000000e8);

@@ -381,10 +381,7 @@ WALK bool find_saved(struct walk *w, struct rule rule, u64 cfa)
 	return true;
 }
 
-/*
- * From the restorer that a signal handler returns to, back to where the signal came. Its own
- * address is exact: the kernel had the handler return there.
- */
+/* From the restorer that a handler returns to (exact: the kernel set it) to where a signal came. */
 WALK bool leave_signal(struct walk *w)
 {
 	if (w->n > 1)

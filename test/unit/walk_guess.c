@@ -150,7 +150,7 @@ static void arm64_returned_to(void **state)
 {
 	(void)state;
 	from_code_without_rows(CODE(STOP));
-	text[0] = 0xd503201fd65f03c0; // ret; nop
+	text[0] = 0xaa0003e0d65f03c0; // ret; mov x0, x0
 	text[1] = 0xd4000001d2801168; // mov x8, #139; svc #0
 	EXPECT(COMPLETE, 0x900010, CODE(STOP));
 	text[1] = 0xaa1303e0d503201f; // nop; mov x0, x19
