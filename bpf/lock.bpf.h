@@ -13,6 +13,7 @@
 #include "take.bpf.h"
 
 #define LOCK_WAITS 512
+#define LOCK_STALE_NS 1000000000ull
 
 const volatile u64 lock_min_ns = 1000000; /* set before loading: shorter ones are summed */
 
@@ -63,6 +64,12 @@ int BPF_PROG(lock_begins, void *lock, u32 flags)
 		return 0;
 	}
 	struct lock_wait wait = {.lock = (u64)lock, .since_ns = bpf_ktime_get_ns(), .flags = flags};
+	/* A thread that runs spins no such time: the end of that wait was not seen. */
+	if (w && wait.since_ns - w->since_ns > LOCK_STALE_NS) {
+		count(KERNEL_LOCKS_UNSEEN, 1);
+		*w = wait;
+		return 0;
+	}
 	if (w || bpf_map_update_elem(&lock_waits, &tid, &wait, BPF_NOEXIST))
 		count(KERNEL_LOCKS_UNSEEN, 1);
 	return 0;

@@ -173,7 +173,8 @@ int record_result(struct record_run *r)
 		status = write_leaks(r);
 	allocs_say(&r->hall);
 	if (!t.delivered && !t.off_cpu_ns && !t.memory_bytes && !t.alloc_bytes && !t.told)
-		log_warn("record: no sample was delivered: what is selected used no CPU%s",
+		log_warn("record: no sample was delivered: what is selected %s%s",
+		    r->hall.period_ns ? "used no CPU" : "told nothing of that type",
 		    t.lost ? ", or all of it was lost" : "");
 	return status;
 }

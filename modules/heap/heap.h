@@ -31,7 +31,7 @@ void heap_free(struct heap *h);
 // there can be) or -ENOMEM.
 int heap_add(struct heap *h, uint32_t pid, bool later);
 bool heap_has(const struct heap *h, uint32_t pid);
-// Looks for allocators: 1 more, 0 for now all is done. What was found is told in the log.
+// Looks for allocators: 1 more, 0 nothing to look at now. What was found is told in the log.
 int heap_step(struct heap *h, uint64_t budget_ns);
 // Its probes, how many; 0: none, and WHY gets one line (empty while it is not known yet).
 uint32_t heap_probes(const struct heap *h, uint32_t pid, char *why, size_t size);

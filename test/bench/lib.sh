@@ -71,6 +71,7 @@ start() { # TOOL: in the background, in the groups, its id in $pid
 	local command
 	case $1 in
 	telegen) command=("$telegen" run --listen="127.0.0.1:$port") ;;
+	telegen-cpu) mapfile -t command < <(types cpu); command=("$telegen" run --listen="127.0.0.1:$port" "${command[@]}") ;;
 	perf) command=(perf record -q -F 99 -a -g -k CLOCK_REALTIME -o "$tmp/perf.data") ;;
 	bpftrace) command=(bpftrace -e "$probe") ;;
 	esac
@@ -190,7 +191,7 @@ unwinding() {
 	(while :; do for c in 1 2 3; do g++ -O2 -c -o "$tmp/$c.o" "$tmp/$c.cpp"; done; done) & begun+=($!)
 	group walk ''
 	before=$(programs)
-	start telegen
+	start telegen-cpu # whose runs of BPF programs are samples
 	sleep "$1"
 	read -r run per < <(jq -rn --argjson a "$before" --argjson b "$(programs)" '($a | map(.id)) as $old | [$b[] | select(.id as $i | $old | index($i) | not)]
 		| (map(.run_time_ns) | add // 0) as $t | (map(.run_cnt) | add // 0) as $n | "\($t) \(if $n > 0 then $t / $n / 1000 else 0 end)"')
