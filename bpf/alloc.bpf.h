@@ -161,7 +161,7 @@ static __always_inline void alloc_take(void *ctx, u64 address, u64 size, u32 pid
 	}
 	struct record_sample *s = (struct record_sample *)x->words;
 	struct task_struct *task = current_task();
-	take_head(s, task, true, SOURCE_ALLOC, size);
+	take_head(s, SOURCE_ALLOC, size);
 	s->object = address;
 	s->in_user = 1;
 	s->reason = (u8)kind;

@@ -41,6 +41,7 @@ static __always_inline void cpu_steps(void *ctx, struct scratch *x)
 	int i = 0;
 	while (walking) {
 		walking = !walk_step(&x->walk);
+		put_frame(x);
 		if (++i >= STEPS)
 			break;
 	}

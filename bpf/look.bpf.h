@@ -79,7 +79,7 @@ static long look_step(u32 index, struct looking *it)
 	__builtin_memcpy(l->kept, now, sizeof(l->kept));
 	l->kept_known = w->known;
 	w->missed_at = 0;
-	bool over = walk_step(w);
+	bool over = walk_on(it->x);
 	u64 missed = w->missed_at;
 	if (!missed || l->copies > LOOK_COPIES)
 		return over;
@@ -142,7 +142,7 @@ static __always_inline void look_stack(struct seq_file *seq, struct off *o,
 	l->copies = 0;
 	w->copy = (u64)l->copy;
 	w->copy_at = w->copy_bytes = w->missed_at = 0;
-	take_head(s, task, false, SOURCE_OFF_CPU, 0);
+	take_head_of(s, task, SOURCE_OFF_CPU, 0);
 	s->head.time_ns = now;
 	s->block = block;
 	s->reason = reason_of(task, o->runnable, o->state, w->raw, &s->object);
@@ -222,7 +222,7 @@ static __always_inline void look_rest(
 	if (!shorts && !owed && !run)
 		return;
 	struct record_sample s = {};
-	take_head(&s, task, false, SOURCE_OFF_CPU, 0);
+	take_head_of(&s, task, SOURCE_OFF_CPU, 0);
 	s.head.time_ns = now;
 	if (shorts) {
 		u32 blocks = NOW_OF(o->short_count) - o->short_count_told;

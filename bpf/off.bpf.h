@@ -226,7 +226,7 @@ static __always_inline void off_comes(struct off *o, struct task_struct *task, u
 	u64 since = off_since(o, task, control);
 	if (since == task->start_time && now >= since + off_min_ns) {
 		struct record_sample s = {};
-		take_head(&s, task, false, SOURCE_OFF_CPU, 0);
+		take_head_of(&s, task, SOURCE_OFF_CPU, 0);
 		bears(&s, OFF_START, now - since, 1);
 		if (!bpf_ringbuf_output(&ring, &s, sizeof(s), BPF_RB_NO_WAKEUP))
 			return;
@@ -345,7 +345,7 @@ int BPF_PROG(off_exit, struct task_struct *task)
 		return 0;
 	if (wanted((u32)task->tgid)) {
 		struct record_sample s = {};
-		take_head(&s, task, true, SOURCE_OFF_CPU, 0);
+		take_head(&s, SOURCE_OFF_CPU, 0);
 		off_last(&s, OFF_SHORT, some(o->short_ns, o->short_told_ns),
 		    o->short_count - o->short_count_told);
 		off_last(&s, OFF_UNSAMPLED,

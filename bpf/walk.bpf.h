@@ -158,7 +158,7 @@ WALK const struct block *find_mappings(struct walk *w, u64 page)
 {
 	u32 first = PLACE_PAGE(w->place), size = MAPPING_PAGE_BLOCKS;
 	u32 count = (PLACE_MAPPINGS(w->place) + MAPPINGS_PER_BLOCK - 1) / MAPPINGS_PER_BLOCK;
-	u32 low = 0, high = PAGE_OF_BLOCK(PAGE_MAPPINGS, count - 1);
+	u32 low = UNKNOWN(w), high = PAGE_OF_BLOCK(PAGE_MAPPINGS, count - 1) + UNKNOWN(w);
 	const struct block *b;
 	for (int i = 0; i < SEARCH_PAGES(PAGE_MAPPINGS) && low < high; i++) {
 		u32 middle = (low + high + 1) / 2 + UNKNOWN(w);
@@ -168,9 +168,8 @@ WALK const struct block *find_mappings(struct walk *w, u64 page)
 		if ((b->words[0] & MAPPING_PAGE_MASK) <= page)
 			low = middle;
 		else
-			high = middle - 1;
+			high = middle - 1 + UNKNOWN(w);
 	}
-	low += UNKNOWN(w);
 	b = walk_page(w, PAGE_MAPPINGS, first + low);
 	count -= low * size;
 	return b ? search(
@@ -234,17 +233,17 @@ WALK u32 row_in(struct walk *w, const struct block *b, u32 offset)
 /* By the index in page ROOT: the last of the rows' COUNT pages that has a row for OFFSET. */
 WALK u32 page_of_row(struct walk *w, const struct block *root, u32 count, u32 offset)
 {
-	u32 low = 0, high = count - 1;
+	u32 low = UNKNOWN(w), high = count - 1 + UNKNOWN(w);
 	for (int i = 0; i < SEARCH_PAGES(PAGE_ROWS) && low < high; i++) {
-		u32 middle = (low + high + 1) / 2, at = middle - 1 + UNKNOWN(w);
+		u32 middle = (low + high + 1) / 2 + UNKNOWN(w), at = middle - 1;
 		if (at >= ROW_PAGE_BLOCKS * BASES_PER_BLOCK)
 			return 0;
 		if (root[at / BASES_PER_BLOCK].bases[at % BASES_PER_BLOCK] <= offset)
-			low = middle;
+			low = middle + UNKNOWN(w);
 		else
-			high = middle - 1;
+			high = at + UNKNOWN(w);
 	}
-	return low + UNKNOWN(w);
+	return low;
 }
 
 /* The rule that the rows at PLACE have for OFFSET in their window, as a word. */

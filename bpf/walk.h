@@ -46,6 +46,7 @@ struct walk {
 	u64 known;		 /* bit per register: the frame being left still has it */
 	u64 raw[WALK_REGISTERS + 1]; /* what was read last: registers, a saved pair */
 	u64 pc, sp, fp;		     /* of the frame being left */
+	u64 frame;		     /* the last one found, as the record has it */
 	u64 place;		     /* of the process; 0: not in the table */
 	struct mapping mapping;	     /* the last one found */
 	u32 pid, mm_id;
