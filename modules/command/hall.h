@@ -56,7 +56,9 @@ struct hall {
 	struct serve *serve;
 	struct tape_writer *tape;
 	struct tape_reader *source;
-	struct timer *look;
+	struct timer *look, *calm;
+	int nice; // as we were started, while `hurries`
+	bool hurries;
 	uint32_t types;	    // 1 << enum path_type
 	uint64_t period_ns; // between two ticks of the CPU's clock; 0: there are none
 };
