@@ -75,6 +75,16 @@ int BPF_PROG(lock_begins, void *lock, u32 flags)
 	return 0;
 }
 
+/* Of one that ends while it waits, as far as was seen. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(lock_leaves)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	if (!bpf_map_delete_elem(&lock_waits, &tid))
+		count(KERNEL_LOCKS_UNSEEN, 1);
+	return 0;
+}
+
 SEC("tp_btf/contention_end")
 int BPF_PROG(lock_ends, void *lock)
 {

@@ -113,6 +113,7 @@ static void choose_programs(struct kernel *k)
 	b->rodata->lock_min_ns = k->options.lock_min_ns;
 	bpf_program__set_autoload(b->progs.lock_begins, k->locks);
 	bpf_program__set_autoload(b->progs.lock_ends, k->locks);
+	bpf_program__set_autoload(b->progs.lock_leaves, k->locks);
 	bpf_map__set_autocreate(b->maps.lock_waits, k->locks);
 	alloc_choose(k);
 	uint64_t pages = k->options.memory_period / k->page;

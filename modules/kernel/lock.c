@@ -11,7 +11,8 @@ void locks_stop(struct kernel *k)
 {
 	bpf_link__destroy(k->lock_begins);
 	bpf_link__destroy(k->lock_ends);
-	k->lock_begins = k->lock_ends = NULL;
+	bpf_link__destroy(k->lock_leaves);
+	k->lock_begins = k->lock_ends = k->lock_leaves = NULL;
 }
 
 // The end first: of a wait whose beginning is seen the end is seen too.
@@ -19,7 +20,9 @@ int locks_attach(struct kernel *k)
 {
 	if (!k->locks)
 		return 0;
-	k->lock_ends = bpf_program__attach(k->bpf->progs.lock_ends);
+	k->lock_leaves = bpf_program__attach(k->bpf->progs.lock_leaves);
+	if (k->lock_leaves)
+		k->lock_ends = bpf_program__attach(k->bpf->progs.lock_ends);
 	if (k->lock_ends)
 		k->lock_begins = bpf_program__attach(k->bpf->progs.lock_begins);
 	int error = k->lock_begins ? 0 : -errno;

@@ -65,7 +65,7 @@ struct kernel {
 	struct telegen_bpf *bpf;
 	struct ring ring;
 	struct tables tables;
-	void *exit_link, *fork_link, *lock_begins, *lock_ends;
+	void *exit_link, *fork_link, *lock_begins, *lock_ends, *lock_leaves;
 	struct cpu *cpus;
 	uint32_t cpu_count, possible; // present CPUs (slots), possible CPUs (counters)
 	uint64_t *counter_values;     // possible x KERNEL_COUNTER_COUNT, for reading the counters
