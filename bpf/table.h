@@ -127,7 +127,7 @@ enum window_state {
 struct window {
 	u64 place;
 	u32 used; /* seconds of CLOCK_MONOTONIC when a walker last used it; BPF writes */
-	u32 pad;
+	u32 generation; /* one more each time that place changes, before it does */
 };
 /* place of a window: 0 is WINDOW_ASK. */
 #define PLACE_PAGE(p) ((u32)(p))		/* number of the first */
@@ -138,6 +138,24 @@ struct window {
 #define PLACE_OF_WINDOW(page, rules, rows, state)                                                  \
 	((u64)(page) | (u64)(rules) << 32 | (u64)(rows) << 40 | (u64)(state) << 52 |               \
 	    (u64)((rows) ? index_blocks((rules) + (rows)) : 0) << 56)
+
+/*
+ * The rules that walks found last, at the slot that their code's hash names, for all CPUs together: to find one anew
+ * takes a dozen cache lines, mostly cold. CHECK is the hash of where it is valid, with the rule; so a slot that two
+ * walks write at once holds nothing that any walk takes for its own.
+ */
+#define RECENT_ROWS 8192
+struct recent_row {
+	u64 check, rule;
+};
+static inline u64 recent_hash(u32 window, u32 offset, u32 generation)
+{
+	u64 key = (u64)generation << 32 | (u64)offset << 12 | window;
+	key *= 0x9e3779b97f4a7c15;
+	key ^= key >> 32;
+	return key * 0xd6e8feb86659fd93;
+}
+#define RECENT_SLOT(hash) ((u32)((hash) >> 51)) /* 13 bits: RECENT_ROWS */
 
 /* An executable mapping of a process; sorted, not overlapping. */
 enum mapping_kind {

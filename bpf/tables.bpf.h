@@ -50,12 +50,24 @@ struct {
 	__uint(value_size, MAPPING_PAGE_BLOCKS * BLOCK_BYTES);
 } mapping_pages SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RECENT_ROWS);
+	__type(key, u32);
+	__type(value, struct recent_row);
+} recent_rows SEC(".maps");
+
 /* A place as it is now: read once, not guessed twice by the compiler. */
 #define PLACE_NOW(x) (*(volatile const u64 *)&(x)->place)
 
 static __always_inline struct window *table_window(u32 index)
 {
 	return bpf_map_lookup_elem(&windows, &index);
+}
+
+static __always_inline struct recent_row *table_recent(u32 slot)
+{
+	return bpf_map_lookup_elem(&recent_rows, &slot);
 }
 
 /* NULL: it is not there (any more). */

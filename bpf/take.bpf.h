@@ -48,6 +48,7 @@ static __always_inline bool walk_read(struct walk *w, void *to, u32 size, u64 fr
 #define walk_process(w, at) table_process((w)->pid, (w)->mm_id, at)
 #define walk_window(w, index) table_window(index)
 #define walk_page(w, kind, page) table_page(kind, page)
+#define walk_recent(w, slot) table_recent(slot)
 #define WALK_ADDRESS_BITS address_bits
 
 /* Whoever calls the step puts it into the record: put_frame. */

@@ -12,6 +12,7 @@
  *   struct process_slot *walk_process(W, &place)   of W->pid, W->mm_id; NULL: none
  *   struct window *walk_window(W, index)           NULL: none
  *   struct block *walk_page(W, kind, page)         NULL: not there (any more)
+ *   struct recent_row *walk_recent(W, slot)        NULL: none
  *
  * The verifier follows every path of a program for all values that a register may have, unless that
  * no longer matters. So what is carried from one turn of a loop to the next lies in memory, of
@@ -275,19 +276,40 @@ WALK u64 find_row(struct walk *w, u64 place, u32 offset)
 	return b && at < ROW_PAGE_BLOCKS ? b[at].words[rule % RULES_PER_BLOCK] : 0;
 }
 
+/* The rule for OFFSET in WINDOW, whose number is INDEX, as a word. False: the rows were replaced meanwhile. */
+WALK bool rule_of_window(
+    struct walk *w, const struct window *window, u32 index, u32 offset, u64 place, u64 *word)
+{
+	u64 hash = recent_hash(index, offset, *(const volatile u32 *)&window->generation);
+	struct recent_row *recent = walk_recent(w, RECENT_SLOT(hash));
+	u64 rule = recent ? *(volatile u64 *)&recent->rule : 0;
+	if (recent && (*(volatile u64 *)&recent->check ^ rule) == hash) {
+		*word = rule;
+		return true;
+	}
+	*word = find_row(w, place, offset);
+	if (*(const volatile u64 *)&window->place != place)
+		return false;
+	if (recent) {
+		*(volatile u64 *)&recent->check = hash ^ *word;
+		*(volatile u64 *)&recent->rule = *word;
+	}
+	return true;
+}
+
 /* False: what the rows were read from was replaced meanwhile, and the walk has ended. */
 WALK bool rule_of_file(struct walk *w, u64 address, struct rule *rule)
 {
 	u64 page = (address >> WALK_PAGE_SHIFT) - MAPPING_PAGE(&w->mapping) + w->mapping.file_page;
 	u64 at = page << WALK_PAGE_SHIFT | (address & ((1 << WALK_PAGE_SHIFT) - 1));
 	/* WINDOW_UNKNOWN lies beyond them all. */
-	struct window *window =
-	    walk_window(w, MAPPING_WINDOW(&w->mapping) + (u32)(at >> WINDOW_SHIFT));
+	u32 index = MAPPING_WINDOW(&w->mapping) + (u32)(at >> WINDOW_SHIFT);
+	struct window *window = walk_window(w, index);
 	u64 place = window ? *(volatile u64 *)&window->place : 0;
 	u32 state = PLACE_STATE(place);
 	if (window && state == WINDOW_ROWS) {
-		u64 word = find_row(w, place, (u32)at & (WINDOW_BYTES - 1));
-		if (*(volatile u64 *)&window->place != place)
+		u64 word;
+		if (!rule_of_window(w, window, index, (u32)at & (WINDOW_BYTES - 1), place, &word))
 			return !ended(w, WALK_END_REPLACED);
 		/* Once a second at most, so that CPUs do not fight over it. */
 		if (window->used != w->seconds)

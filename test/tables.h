@@ -15,6 +15,7 @@ struct tables {
 	struct process_slot processes[PROCESS_SLOTS];
 	struct block *page[PAGE_KINDS][TABLES_PAGES]; // by number
 	uint32_t next[PAGE_KINDS];
+	struct recent_row recent[RECENT_ROWS];
 };
 
 // COUNT BLOCKS into pages of their own, the number of the first into *PAGE. 0 or -1.
@@ -49,8 +50,10 @@ static inline int tables_rows(struct tables *t, uint32_t window, const struct ro
 		if (i * ROW_PAGE_BLOCKS >= index + dictionary)
 			all[(i - 1) / 16].bases[(i - 1) % 16] = all[i * ROW_PAGE_BLOCKS].bases[0];
 	int rc = all ? tables_put(t, PAGE_ROWS, all, total, &page) : -1;
-	if (!rc)
+	if (!rc) {
 		t->windows[window].place = PLACE_OF_WINDOW(page, dictionary, count, WINDOW_ROWS);
+		t->windows[window].generation++;
+	}
 	mem_free(blocks);
 	free(all);
 	return rc;
@@ -59,6 +62,7 @@ static inline int tables_rows(struct tables *t, uint32_t window, const struct ro
 static inline void tables_state(struct tables *t, uint32_t window, enum window_state state)
 {
 	t->windows[window].place = PLACE_OF_WINDOW(0, 0, 0, state);
+	t->windows[window].generation++;
 }
 
 // MAPPINGS (sorted) become those of the process; COUNT 0 takes it out. 0 or -1.

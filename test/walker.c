@@ -33,6 +33,7 @@ static inline bool walk_put(struct walk *w, uint32_t n, uint64_t frame)
 #define walk_process(w, place) tables_slot(user(w)->in->tables, (w)->pid, (w)->mm_id, place)
 #define walk_window(w, index) tables_window(user(w)->in->tables, index)
 #define walk_page(w, kind, page) tables_page(user(w)->in->tables, kind, page)
+#define walk_recent(w, slot) (user(w)->in->tables->recent + (slot))
 
 #include "../bpf/walk.bpf.h"
 

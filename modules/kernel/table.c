@@ -91,6 +91,7 @@ void table_sizes(struct kernel *k)
 		return;
 	bpf_map__set_max_entries(b->maps.windows, 1);
 	bpf_map__set_max_entries(b->maps.process_slots, 1);
+	bpf_map__set_max_entries(b->maps.recent_rows, 1);
 }
 
 // A hash without its elements, which fdinfo of many kernels tells as if all were there; and what

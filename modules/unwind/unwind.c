@@ -58,7 +58,11 @@ void unwind_tell(struct unwind *u)
 
 static void window_store(struct unwind *u, uint32_t window, uint64_t place)
 {
-	__atomic_store_n(&u->options.tables->windows[window].place, place, __ATOMIC_RELEASE);
+	struct window *w = &u->options.tables->windows[window];
+	// A walk that reads the new generation finds the new place, or that it has changed.
+	__atomic_store_n(&w->place, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&w->generation, w->generation + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&w->place, place, __ATOMIC_RELEASE);
 }
 
 void window_set(struct unwind *u, uint32_t window, enum window_state state)

@@ -71,6 +71,8 @@ static inline struct block *walk_page(struct walk *walk, enum page_kind kind, ui
 		walk_process(walk, &place)->place += other;
 	return tables_page(store, kind, page);
 }
+static bool remembers; // the rules found last
+#define walk_recent(w, slot) (remembers ? &store->recent[slot] : NULL)
 #define WALK_ARM64 arm64
 #include "../../bpf/walk.bpf.h"
 
@@ -167,6 +169,7 @@ static inline int setup(void **state)
 	it.seconds = 1000;
 	it.known = WALK_KNOWN;
 	text[0] = text[1] = gap = replace_in = replace_process_in = 0;
+	remembers = false;
 	return 0;
 }
 static inline int setup_x86(void **state)

@@ -168,6 +168,54 @@ static void every_row(void **state)
 	rows_clear(&rows);
 }
 
+// Each of both is once what a walk finds, and once what it remembers.
+static void remembered_rows(void **state)
+{
+	struct window *w = &store->windows[3], *other = &store->windows[20];
+	(void)state;
+	remembers = true;
+	walk_begin(&it, true);
+	*other = *w; // the same rows under another number: nothing of one is the other's
+	for (int turn = 0; turn < 3; turn++)
+		for (uint32_t k = 0; k < RULES * 0x100; k += 0x40) {
+			u64 word, want;
+			memcpy(&want, &rules[k / 0x100], sizeof(want));
+			struct window *of = k & 0x40 ? other : w;
+			page_reads = 0;
+			assert_true(rule_of_window(&it, of, of == w ? 3 : 20, k, of->place, &word));
+			assert_int_equal(word, want);
+			assert_true(turn || page_reads > 0);
+		}
+	u64 word;
+	assert_true(rule_of_window(&it, w, 3, 0, w->place, &word));
+	page_reads = 0;
+	assert_true(rule_of_window(&it, w, 3, 0, w->place, &word));
+	assert_int_equal(page_reads, 0);
+	// Half of another's entry, as two CPUs leave it that write at once.
+	uint64_t hash = recent_hash(3, 0, w->generation);
+	struct recent_row *slot = &store->recent[RECENT_SLOT(hash)], whole = *slot;
+	slot->rule ^= 0x30;
+	assert_true(rule_of_window(&it, w, 3, 0, w->place, &word));
+	assert_int_equal(word, whole.rule);
+	assert_true(page_reads > 0);
+	slot->check ^= 1ull << 40;
+	page_reads = 0;
+	assert_true(rule_of_window(&it, w, 3, 0, w->place, &word));
+	assert_true(word == whole.rule && page_reads > 0);
+	// Rows that were replaced are not remembered, nor is what changed while it was looked for.
+	struct rows rows = {0};
+	assert_int_equal(rows_add(&rows, 0, &rules[SP32]), 0);
+	assert_int_equal(tables_rows(store, 3, &rows), 0);
+	rows_clear(&rows);
+	replace_in = 1;
+	assert_false(rule_of_window(&it, w, 3, 0, w->place, &word));
+	w->place -= 1ull << 60;
+	page_reads = 0;
+	assert_true(rule_of_window(&it, w, 3, 0, w->place, &word));
+	assert_int_equal(memcmp(&word, &rules[SP32], sizeof(word)), 0);
+	assert_true(page_reads > 0);
+}
+
 static void many_mappings(void **state)
 {
 	(void)state;
@@ -201,6 +249,7 @@ int main(void)
 	    X86(replaced),
 	    X86(spoiled_blocks),
 	    X86(every_row),
+	    X86(remembered_rows),
 	    X86(many_mappings),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
