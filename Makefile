@@ -22,7 +22,8 @@ CFLAGS ?= -O2 -g
 CSTD := -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wno-missing-field-initializers \
 	-Werror -ffunction-sections -fdata-sections -fno-omit-frame-pointer -Ibpf -I$(OUT) -Imodules
 LIBS := -l:libbpf.a -l:libelf.a -l:libev.a -l:libyaml.a -l:libhttp_parser.a -l:libprotobuf-nanopb.a \
-	-l:libiberty.a -l:liblzma.a -l:libz.a -lm
+	-l:libiberty.a -l:libcares.a -l:libnghttp2.a \
+	-l:libmbedtls.a -l:libmbedx509.a -l:libmbedcrypto.a -l:liblzma.a -l:libz.a -lm
 LDFLAGS ?= -static -Wl,--gc-sections
 
 SOURCES := $(wildcard modules/*/*.c)

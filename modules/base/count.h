@@ -32,6 +32,8 @@
 	X(BINARIES, "telegen_binaries", GAUGE, "distinct mapped files known")                      \
 	X(BINARIES_UNLIKE, "telegen_binaries_unlike_total", COUNTER,                               \
 	    "mapped files that differ from another one with the same build-id")                    \
+	X(RESOURCES_FULL, "telegen_resources_full_total", COUNTER,                                 \
+	    "processes sampled whose resource (service, pod, executable) found no room")           \
 	X(MAPS_READS, "telegen_maps_reads_total", COUNTER, "/proc/PID/maps files read")            \
 	X(MAPS_BAD, "telegen_maps_bad_lines_total", COUNTER, "maps lines that could not be read")  \
 	X(MAPPINGS_FULL, "telegen_mappings_full_total", COUNTER,                                    \

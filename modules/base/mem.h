@@ -16,7 +16,8 @@
 	X(WIRE, "wire") X(NET, "net") X(PROC, "proc") X(CONFIG, "config") X(PROCESS, "process")    \
 	X(LABEL, "label") X(FILTER, "filter") X(UNWIND, "unwind") X(SYMBOL, "symbol")              \
 	X(GOPROF, "goprof") X(HEAP, "heap")                                                        \
-	X(PROFILE, "profile") X(EXPORT, "export") X(SERVE, "serve") X(PATH, "path")                \
+	X(PROFILE, "profile") X(EXPORT, "export") X(SPOOL, "spool") X(DELIVER, "deliver") \
+	X(SERVE, "serve") X(PATH, "path")  \
 	X(COMMAND, "command") X(LIBRARY, "library")
 
 enum account {

@@ -50,6 +50,53 @@ int export_need_feed(struct export_need_job *job, const void *bytes, size_t n); 
 int export_need(const struct export_need_job *job, enum export_format format, bool based, struct export_need *need);
 void export_need_free(struct export_need_job *job);
 
+// A sealed profile -> bodies of requests to a receiver, one after the other, in slices; each has its own tables
+// and stays under BYTES_MAX before compression. One of these for each destination: what goes over many windows
+// (sums of metrics) is kept in it.
+enum requests_kind {
+	REQUESTS_OTLP,	    // ExportProfilesServiceRequest
+	REQUESTS_LOGS,	    // ExportLogsServiceRequest: a record for each sample
+	REQUESTS_METRICS,   // ExportMetricsServiceRequest: sums and histograms
+	REQUESTS_PYROSCOPE, // push.v1.PushRequest
+	REQUESTS_PARCA,	    // parca.profilestore.v1alpha1.WriteRawRequest
+};
+struct requests_options { // borrowed
+	enum requests_kind kind;
+	bool gzip;	    // bodies are compressed as a whole
+	uint32_t bytes_max; // of a body before that; 0: 3.75 MiB
+	bool previous;	    // OTLP: the field numbers of protocol 1.9 (Collectors 0.140 to 0.147)
+	bool go;	    // LOGS, METRICS: as the Go agent, where that differs
+	uint32_t records;   // LOGS: most records of a body; 0: 100
+	bool stack_traces;  // LOGS: with the whole stack
+	bool process_attributes, stack_attributes; // METRICS
+	const double *seconds, *bytes;		   // METRICS: bounds of histograms
+	uint32_t seconds_count, bytes_count;
+	// Who we are, each may be "": the name and version of the agent, and of the node.
+	const char *service, *version, *host;
+	// More attributes of every resource: "key", "value", ..., NULL; or NULL.
+	const char *const *resource;
+};
+struct requests_facts {
+	uint64_t samples; // of the profile that are in the body
+	uint64_t time_ns; // of the profile
+	const char *type; // of the profile
+};
+struct requests_out { // each 0 or -errno, which ends the profile
+	int (*begin)(void *arg);
+	int (*write)(void *arg, const void *bytes, size_t n);
+	int (*end)(void *arg, const struct requests_facts *f); // 1: call it again in the next slice
+	void *arg;
+};
+struct requests;
+struct requests *requests_new(const struct requests_options *options, const struct requests_out *out); // NULL + errno
+void requests_free(struct requests *r);
+const char *requests_content_type(enum requests_kind kind);
+// Starts with P, which must stay until requests_step gave 0 or -errno. LEFT_OUT samples found no place in a body
+// (too large for one), or the job failed: the caller counts them.
+int requests_put(struct requests *r, const struct profile *p);
+int requests_step(struct requests *r, uint64_t budget_ns); // 1 more, 0 done, -errno
+uint64_t requests_left_out(const struct requests *r);	   // of the profile that was put last
+
 // A bounded directory of windows: DIRECTORY/cpu-20261123T101500Z-60s.pb.gz, written under a temporary name
 // (".tmp-...", removed at start), synchronised, then renamed; the oldest go when MAX_SIZE (0: none) would be passed.
 // Only files that are named so are ever removed. A failure is logged and counted, and leaves no file.

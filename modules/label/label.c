@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Container ids in cgroup paths. The shapes, with I for 64 hexadecimal digits:
+// Containers and pods in cgroup paths. The shapes, with I for 64 hexadecimal digits:
 //
 //   /docker/I   /ecs/TASK/I   /kubepods/burstable/podUID/I             cgroupfs driver: the bare id
 //   docker-I.scope  cri-containerd-I.scope  crio-I.scope  libpod-I.scope   systemd driver: runtime,
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define ID_LENGTH 64
+#define UID_LENGTH (LABEL_POD_UID - 1)
 
 static bool ends_in(const char *s, size_t n, const char *end)
 {
@@ -50,4 +51,36 @@ bool label_container_id(const char *cgroup_path, char id[static ID_LENGTH + 1])
 	memcpy(id, last, ID_LENGTH);
 	id[ID_LENGTH] = 0;
 	return true;
+}
+
+// 8-4-4-4-12 lower case hexadecimal digits at S, with one kind of dash, into UID. False where they
+// are not there, or more follows that could belong to them.
+static bool read_uid(const char *s, char uid[static UID_LENGTH + 1])
+{
+	char dash = 0;
+	for (size_t i = 0; i < UID_LENGTH; i++) {
+		bool between = i == 8 || i == 13 || i == 18 || i == 23;
+		if (between && !dash && (s[i] == '-' || s[i] == '_'))
+			dash = s[i];
+		if (between ? !s[i] || s[i] != dash : !s[i] || !strchr("0123456789abcdef", s[i]))
+			return false;
+		uid[i] = between ? '-' : s[i];
+	}
+	uid[UID_LENGTH] = 0;
+	const char *behind = s + UID_LENGTH;
+	return !*behind || *behind == '/' || !strncmp(behind, ".slice", strlen(".slice"));
+}
+
+bool label_pod_uid(const char *cgroup_path, char uid[static UID_LENGTH + 1])
+{
+	const char *pods = strstr(cgroup_path, "kubepods");
+	bool found = false;
+	for (const char *s = pods; s && (s = strstr(s, "pod")); s++) {
+		char read[UID_LENGTH + 1];
+		if (s == cgroup_path || (s[-1] != '/' && s[-1] != '-') || !read_uid(s + 3, read))
+			continue;
+		memcpy(uid, read, sizeof(read));
+		found = true;
+	}
+	return found;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sockets and HTTP on the loop. An HTTP/1.1 server with bounds on everything: connections, header
-// bytes, bodies (none taken), time to send a request, time to take an answer, queued bytes.
+// bytes, bodies (none taken), time to send a request, time to take an answer, queued bytes. And a client of
+// one receiver, over TLS and proxies where they are wanted.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,3 +50,48 @@ void http_end(struct http_request *r);
 // Ends an answer that was begun and cannot be completed: the peer sees a cut body, not a short one.
 void http_abort(struct http_request *r);
 void http_on(struct http_request *r, void (*on_drain)(void *arg), void (*on_gone)(void *arg), void *arg);
+
+// A client of one receiver: one request at a time, over a connection that is kept open between them. The
+// addresses of its name (c-ares, IPv6 and IPv4) are tried in turn. HTTP/1.1, or gRPC over HTTP/2.
+struct http_client;
+struct http_tls {	       // each may be NULL or ""
+	const char *ca_file;   // the system's store
+	const char *cert_file; // PEM of this client and its key; read again when they change
+	const char *key_file;
+	const char *server_name; // the URL's host
+	bool insecure;		 // the peer is not checked at all
+};
+struct http_client_options { // all of it is copied
+	const char *url;     // "https://[user:password@]host[:port]/path"; with gRPC the method's path
+	const char *const *headers; // "Name: value", ends in NULL; or NULL. Secrets: never logged
+	const char *proxy;   // "http://[user:password@]host:port"; "": none; NULL: HTTPS_PROXY, HTTP_PROXY, NO_PROXY
+	const char *user_agent;
+	bool grpc;
+	struct http_tls tls;
+	uint64_t timeout_ns; // of a whole request; 0: 10 s
+};
+#define HTTP_ANSWER_MAX 65536u // bytes of an answer that are kept
+struct http_result {
+	int error;    // 0: the peer answered; else -errno
+	bool reached; // some of the request was sent: it may have been taken
+	int status;   // of HTTP, 0: none
+	int grpc_status;	 // -1: none
+	uint64_t retry_after_ns; // 0: not told
+	const void *body;	 // without gRPC's prefix; valid during the call
+	size_t size;
+	const char *why; // where it failed, one line for humans: who, what, the way out; else ""
+};
+struct http_post {
+	const char *content_type;     // borrowed until DONE, as all of this
+	const char *content_encoding; // "gzip", or NULL
+	uint64_t size;		      // of the body
+	// Reads at most SIZE bytes of the body at AT: how many (1 at least), or -errno, which ends the request.
+	int64_t (*read)(void *arg, uint64_t at, void *bytes, size_t size);
+	void (*done)(void *arg, const struct http_result *result);
+	void *arg;
+};
+// NULL + errno with a line in WHY that names the option's value and the way out; no file or name is looked up yet.
+struct http_client *http_client_new(
+    struct loop *loop, const struct http_client_options *options, char *why, size_t why_size);
+void http_client_free(struct http_client *c); // a request that is under way ends without DONE
+int http_client_post(struct http_client *c, const struct http_post *post); // 0, -EBUSY, -ENOMEM: no DONE then

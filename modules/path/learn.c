@@ -6,6 +6,13 @@
 #include <fnmatch.h>
 #include <string.h>
 
+static void label_cgroup(struct process *process, const char *cgroup)
+{
+	label_container_id(cgroup, process->container);
+	if (!label_pod_uid(cgroup, process->pod))
+		*process->pod = 0;
+}
+
 // Whose process is it, and is it wanted? Asked once per process and again after exec.
 void learn_process(void *arg, struct process *process)
 {
@@ -17,13 +24,15 @@ void learn_process(void *arg, struct process *process)
 	bool ended = process->exit_ns != 0;
 	if (!ended && !process->kernel_thread &&
 	    proc_cgroup(p->options.proc, process->pid, cgroup, sizeof(cgroup)) == 0)
-		label_container_id(cgroup, process->container);
+		label_cgroup(process, cgroup);
 	if (!*process->container && !*cgroup) {
 		// Gone already: it ran where its parent runs.
 		const struct process *parent = process_by_pid(p->processes, process->ppid);
-		if (parent)
+		if (parent) {
 			text_copy(
 			    process->container, sizeof(process->container), parent->container);
+			text_copy(process->pod, sizeof(process->pod), parent->pod);
+		}
 	}
 	process->wanted = true;
 	if (p->options.filter && filter_asks(p->options.filter)) {

@@ -25,12 +25,13 @@ struct path *path_new(const struct path_options *options)
 		p->options.types = 1u << PATH_CPU;
 	p->kernel_functions = MAP(ACCOUNT_PATH);
 	for (int t = 0; t < PATH_TYPE_COUNT; t++)
-		p->current[t].mappings = MAP(ACCOUNT_PATH);
+		p->current[t].mappings = p->current[t].resources = MAP(ACCOUNT_PATH);
 	p->stack = mem_alloc(ACCOUNT_PATH, sizeof(*p->stack) + STACK_MAX * sizeof(struct place));
 	struct process_options po = {
 	    .proc = options->proc,
 	    .pinned_max = options->pinned_max,
 	    .grace_ns = 3 * options->collection_ns,
+	    .resources = options->resources,
 	    .offline = options->offline,
 	    .on_new = learn_process,
 	    .on_mapping = learn_mapping,

@@ -34,6 +34,7 @@ struct naming {
 struct filling {
 	struct profile *profile; // NULL: its type is not wanted, or the last window is sealed
 	struct map mappings;	 // binary id -> mapping id in `profile`
+	struct map resources;	 // process_resource.id -> label set id in `profile`
 	uint32_t kernel_mapping;
 };
 

@@ -39,6 +39,7 @@ static void filling_free(struct filling f[PATH_TYPE_COUNT])
 		profile_free(f[t].profile);
 		f[t].profile = NULL;
 		map_clear(&f[t].mappings);
+		map_clear(&f[t].resources);
 	}
 }
 
@@ -48,7 +49,8 @@ int take_window_new(struct path *p, uint64_t began_ns)
 	bool failed = false;
 	uint32_t made = ~SELF_TYPES | p->told_types | (p->live ? HEAP_TYPES : 0);
 	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
-		fresh[t] = (struct filling){.mappings = MAP(ACCOUNT_PATH)};
+		fresh[t] =
+		    (struct filling){.mappings = MAP(ACCOUNT_PATH), .resources = MAP(ACCOUNT_PATH)};
 		// Those that programs tell themselves are made when one does, and from then on.
 		if (!(p->options.types & made & 1u << t) || failed)
 			continue;
@@ -66,8 +68,10 @@ int take_window_new(struct path *p, uint64_t began_ns)
 		filling_free(fresh);
 		return -ENOMEM;
 	}
-	for (int t = 0; t < PATH_TYPE_COUNT; t++)
+	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
 		map_clear(&p->current[t].mappings);
+		map_clear(&p->current[t].resources);
+	}
 	memcpy(p->current, fresh, sizeof(fresh));
 	p->live_told = false;
 	if (p->shares)
@@ -83,7 +87,34 @@ void take_window_free(struct path *p)
 	filling_free(p->current);
 }
 
-uint32_t take_subject(struct filling *f, const struct facts *who)
+// The label set of PROCESS's resource, 0 where there is none, or no memory for it: then its samples
+// tell what the subject tells.
+static uint32_t resource_set(struct path *p, struct filling *f, const struct process *process)
+{
+	struct profile_label labels[PROCESS_RESOURCE_FACTS];
+	const struct process_resource *r = NULL;
+	uint64_t have;
+	if (process && p->options.resources)
+		r = process_resource(p->processes, process);
+	if (!r || !r->count)
+		return 0;
+	if (map_get(&f->resources, r->id, &have))
+		return (uint32_t)have;
+	for (uint32_t i = 0; i < r->count; i++) {
+		labels[i] =
+		    (struct profile_label){.key = profile_add_name(f->profile, r->facts[i].key),
+			.str = profile_add_name(f->profile, r->facts[i].value)};
+		if (!labels[i].key || !labels[i].str)
+			return 0;
+	}
+	uint32_t set = profile_add_labels(f->profile, labels, r->count);
+	if (set)
+		map_put(
+		    &f->resources, r->id, set); // only a shortcut: interned again where it fails
+	return set;
+}
+
+static uint32_t take_subject(struct path *p, struct filling *f, const struct facts *who)
 {
 	char comm[COMM_LEN + 1] = "", leader[COMM_LEN + 1] = "", lock[24];
 	struct profile_label labels[5];
@@ -96,6 +127,7 @@ uint32_t take_subject(struct filling *f, const struct facts *who)
 	    .comm = profile_add_name(f->profile, comm),
 	    .process = profile_add_name(f->profile, leader),
 	    .container = who->process ? profile_add_name(f->profile, who->process->container) : 0,
+	    .resource = resource_set(p, f, who->process),
 	};
 	if (who->reason)
 		labels[n++] = (struct profile_label){.key = profile_add_name(f->profile, "reason"),
@@ -132,7 +164,7 @@ int take_add(struct path *p, enum path_type type, const struct facts *who,
 	if (!f->profile)
 		return 0;
 	uint32_t id = frames_add(p, f, who->process, stack, leaf);
-	return profile_add(f->profile, id, take_subject(f, who), values);
+	return profile_add(f->profile, id, take_subject(p, f, who), values);
 }
 
 void take_lost(

@@ -8,6 +8,7 @@
 void lines_start(struct lines *l, int fd, uint64_t limit)
 {
 	l->fd = fd;
+	l->mark = '\n';
 	l->ended = l->skipping = false;
 	l->begin = l->end = 0;
 	l->at = 0;
@@ -42,7 +43,7 @@ int lines_next(struct lines *l, char **line, size_t *len)
 	for (;;) {
 		char *from = l->buffer + l->begin;
 		size_t there = l->end - l->begin;
-		char *newline = memchr(from, '\n', there);
+		char *newline = memchr(from, l->mark, there);
 		if (newline) {
 			size_t n = (size_t)(newline - from);
 			l->begin += (uint32_t)n + 1;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A text file line by line through one buffer, with bounds on line and file.
+// A text file line by line through one buffer, with bounds on line and file. What ends a line is
+// set between lines_start and the first lines_next, where it is no newline.
 //
 //   buffer  [ given | begin ... lines ... end | free ]   at: file offset of `end`
 #pragma once
@@ -12,6 +13,7 @@
 
 struct lines {
 	int fd;
+	char mark; // ends a line
 	bool ended, skipping;
 	uint32_t begin, end;
 	uint64_t at, limit; // LIMIT: bytes of the file that are read at most

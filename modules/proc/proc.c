@@ -202,19 +202,32 @@ int proc_status(struct proc *p, uint32_t pid, uint32_t *ns_pid, uint32_t *euid)
 	return error ? error : has_uid ? 0 : -EBADMSG;
 }
 
-int proc_mount_ns(struct proc *p, uint32_t pid, uint32_t *inode)
+// The inode behind PID/ns/KIND, which reads "KIND:[INODE]"; kinds have three letters.
+static int read_ns(struct proc *p, uint32_t pid, const char *kind, uint32_t *inode)
 {
 	char name[32], target[64];
-	name_below(name, sizeof(name), pid, "ns/mnt");
+	name_below(name, sizeof(name), pid, "ns/");
+	snprintf(name + strlen(name), sizeof(name) - strlen(name), "%s", kind);
 	ssize_t n = readlinkat(p->root, name, target, sizeof(target));
 	if (n < 0)
 		return -errno;
 	uint64_t value;
-	if (n < 7 || memcmp(target, "mnt:[", 5) || target[n - 1] != ']' ||
-	    text_number(target + 5, (size_t)n - 6, 10, &value) || value > UINT32_MAX)
+	if (n < 7 || memcmp(target, kind, 3) || memcmp(target + 3, ":[", 2) ||
+	    target[n - 1] != ']' || text_number(target + 5, (size_t)n - 6, 10, &value) ||
+	    value > UINT32_MAX)
 		return -EBADMSG;
 	*inode = (uint32_t)value;
 	return 0;
+}
+
+int proc_mount_ns(struct proc *p, uint32_t pid, uint32_t *inode)
+{
+	return read_ns(p, pid, "mnt", inode);
+}
+
+int proc_net_ns(struct proc *p, uint32_t pid, uint32_t *inode)
+{
+	return read_ns(p, pid, "net", inode);
 }
 
 int proc_exe(struct proc *p, uint32_t pid, char *path, size_t size)

@@ -28,6 +28,7 @@ int proc_stat(struct proc *p, uint32_t pid, struct proc_stat *stat);
 // Process id as the process itself sees it (last number of NSpid:/NStgid:), and effective uid.
 int proc_status(struct proc *p, uint32_t pid, uint32_t *ns_pid, uint32_t *euid);
 int proc_mount_ns(struct proc *p, uint32_t pid, uint32_t *inode);
+int proc_net_ns(struct proc *p, uint32_t pid, uint32_t *inode);
 
 struct proc_map {
 	uint64_t start, end, offset, inode;
@@ -56,6 +57,16 @@ int proc_cgroup(struct proc *p, uint32_t pid, char *path, size_t size);
 int proc_exe(struct proc *p, uint32_t pid, char *path, size_t size);
 // Arguments joined by spaces, at most SIZE-1 bytes.
 int proc_cmdline(struct proc *p, uint32_t pid, char *line, size_t size);
+
+// Calls EACH in order for every argument, every "NAME=VALUE" of the environment that the program
+// began with, or the directory in its own file system that each mount shows (mountinfo's field 4,
+// as it is written there) until it returns non-zero. Of the first 64 KiB (mounts: 256 KiB); an
+// argument of more than 4 KiB is NULL, others of that size are left out. 0 or -errno.
+int proc_arguments(
+    struct proc *p, uint32_t pid, int (*each)(void *arg, const char *argument), void *arg);
+int proc_environment(
+    struct proc *p, uint32_t pid, int (*each)(void *arg, const char *variable), void *arg);
+int proc_mounts(struct proc *p, uint32_t pid, int (*each)(void *arg, const char *root), void *arg);
 
 // An O_PATH descriptor of the process's root directory, or -errno.
 int proc_root_open(struct proc *p, uint32_t pid);

@@ -63,3 +63,7 @@ void roots_close(struct processes *t, uint64_t unused_since);
 void jit_pin(struct processes *t, struct entry *e);
 void jit_unpin(struct processes *t, struct entry *e);
 uint32_t entry_reader(const struct entry *e); // the id under which /proc shows its memory
+
+// resource.c
+void resource_drop(struct processes *t, struct entry *e);
+void resource_read(struct processes *t, struct entry *e, bool deep); // DEEP: ask its parent, too

@@ -11,6 +11,7 @@
 // tables are bounded; the one not used for longest goes first, and what is asked of it later reads
 // as unknown.
 #pragma once
+#include "resource.h"
 #include "types.h"
 
 struct processes;
@@ -25,6 +26,7 @@ struct process_options {
 	uint32_t binaries_max;	// 0: default 2048
 	uint32_t pinned_max; // descriptors of files, and of roots where JIT code is; 0: default 256
 	uint64_t grace_ns;   // kept this long after the exit; 0: 30 s
+	uint32_t resources;  // of processes are wanted: enum process_wish; 0: they are not
 	bool offline;	     // a replay: facts come by process_teach_mapping, /proc is never read
 	// Called for each process once it is known (and after exec): sets ->wanted and ->container.
 	void (*on_new)(void *arg, struct process *p);

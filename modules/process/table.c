@@ -42,7 +42,7 @@ struct processes *processes_new(const struct process_options *options)
 	t->options = *options;
 	set_defaults(&t->options);
 	t->by_pid = t->by_id = t->binaries = t->by_key = t->by_build_id = t->sampled =
-	    MAP(ACCOUNT_PROCESS);
+	    t->resources = MAP(ACCOUNT_PROCESS);
 	t->next_id = t->next_binary = options->offline ? UNTAUGHT_FIRST : 1;
 	for (int i = 0; i < ROOTS_MAX; i++)
 		t->roots[i].fd = -1;
@@ -73,6 +73,7 @@ void processes_free(struct processes *t)
 	map_clear(&t->by_key);
 	map_clear(&t->by_build_id);
 	map_clear(&t->sampled);
+	map_clear(&t->resources);
 	names_free(t->paths);
 	mem_free(t);
 }
@@ -122,6 +123,7 @@ void entry_free(struct processes *t, struct entry *e)
 	if (t->at_hand == e)
 		t->at_hand = NULL;
 	jit_unpin(t, e);
+	resource_drop(t, e);
 	mappings_free(&e->now);
 	mappings_free(&e->before);
 	mem_free(e);
@@ -288,7 +290,7 @@ void process_execed(struct processes *t, const struct record_task *r)
 	e->event_since = true;
 	e->seen_ns = r->head.time_ns;
 	e->losses = count_get(COUNT_MMAP_LOST);
-	e->next_read_ns = 0;
+	e->next_read_ns = e->resource_due_ns = 0;
 	text_copy(e->p.comm, sizeof(e->p.comm), r->comm);
 	if (e->known)
 		announce(t, e);

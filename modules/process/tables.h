@@ -9,6 +9,7 @@
 //   sampled      hash of (dev, inode, size, mtime, ctime) -> key of by_key
 //   by_build_id  its hash -> id of the one binary with it, for mappings of files that are gone
 //   roots        mount namespace -> O_PATH descriptor of a root, for files of those that are gone
+//   resources    hash of its facts -> resource; by entries, and freed with the last of them
 //   paths        interned; made anew by the sweep when they are much that nobody maps any more
 #pragma once
 #include "process.h"
@@ -32,6 +33,8 @@ struct entry {
 	uint64_t exec_ns;	// newest exec event, 0: none
 	uint64_t before_ns;	// the one before it
 	uint64_t next_read_ns;	// maps are not read again before
+	struct resource *resource;
+	uint64_t resource_due_ns; // when it is to be read: 0 at once, UINT64_MAX it is known
 	uint64_t losses;	// COUNT_MMAP_LOST when the mappings were last known to be whole
 	bool known;		// its start time is; false: made by an exec event, not yet sampled
 	bool sampled, event_since;
@@ -88,6 +91,8 @@ struct processes {
 	struct process_options options;
 	struct map by_pid, by_id, binaries, by_key, by_build_id, sampled;
 	struct reading reading;
+	struct map resources;
+	size_t resource_bytes;
 	struct names *paths;
 	size_t paths_bytes; // after they were last made anew
 	struct proc_scan *scan;
@@ -96,11 +101,11 @@ struct processes {
 	uint32_t leaving[LEAVING_MAX]; // ids of those that ended and were never sampled: the newest
 	uint32_t leaving_at;
 	struct entry *at_hand; // whose sample is being taken: it is not evicted
-	uint32_t next_id, next_binary;
+	uint32_t next_id, next_binary, next_resource;
 	uint32_t pinned;	      // descriptors of binaries
 	struct entry *jits[JITS_MAX]; // whose roots are pinned
 	uint32_t jit_count;
-	uint32_t sweep_at, look_at, look_binary; // where the next walk goes on
+	uint32_t sweep_at, look_at, look_binary, look_resource; // where the next walk goes on
 	uint64_t now_ns;			 // of the newest record or call
 	uint64_t since_ns;	  // of processes that began later every event is known
 	uint64_t next_reread_ns;  // no mappings are read a second time before

@@ -52,6 +52,7 @@ struct process {
 	bool in_exec;
 	char comm[16];
 	char container[65]; // 64 hex digits, or ""
+	char pod[37];	    // uid of its Kubernetes pod, or ""
 };
 
 #define MAPPING_BEFORE 0x100u

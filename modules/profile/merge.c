@@ -156,7 +156,8 @@ static uint32_t subject_over(struct profile_merge *m, uint32_t id)
 	struct profile_subject new = {.pid = old->pid, .tid = old->tid};
 	if (!name_over(m, old->comm, &new.comm) || !name_over(m, old->process, &new.process) ||
 	    !name_over(m, old->container, &new.container) ||
-	    (old->labels && !(new.labels = labels_over(m, old->labels))))
+	    (old->labels && !(new.labels = labels_over(m, old->labels))) ||
+	    (old->resource && !(new.resource = labels_over(m, old->resource))))
 		return 0;
 	return m->subjects[id] = profile_add_subject(m->into, &new);
 }

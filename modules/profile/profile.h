@@ -70,6 +70,9 @@ struct profile_subject {
 	uint32_t process;   // comm of the process
 	uint32_t container; // id, 64 hex
 	uint32_t labels;    // id of a label set, 0: none
+	// Label set that tells whose process it is ("service.name", "k8s.pod.name"), the same for all its samples;
+	// 0: none. Not written as labels of samples.
+	uint32_t resource;
 };
 struct profile_sample {
 	uint32_t stack, subject;

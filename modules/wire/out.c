@@ -136,3 +136,55 @@ void wire_message(struct wire_out *o, uint32_t field,
 	}
 	done(o, ok);
 }
+
+void wire_number(struct wire_out *o, uint32_t field, uint64_t value)
+{
+	if (!o->error)
+		done(o, pb_encode_tag(o->stream, PB_WT_VARINT, field) &&
+			    pb_encode_varint(o->stream, value));
+}
+
+void wire_fixed64(struct wire_out *o, uint32_t field, uint64_t value)
+{
+	if (!o->error)
+		done(o, pb_encode_tag(o->stream, PB_WT_64BIT, field) &&
+			    pb_encode_fixed64(o->stream, &value));
+}
+
+void wire_double(struct wire_out *o, uint32_t field, double value)
+{
+	uint64_t bits;
+	memcpy(&bits, &value, sizeof(bits));
+	wire_fixed64(o, field, bits);
+}
+
+void wire_packed_fixed64(struct wire_out *o, uint32_t field, uint32_t count,
+    uint64_t (*get)(const void *arg, uint32_t i), const void *arg)
+{
+	if (!count || o->error)
+		return;
+	bool ok = pb_encode_tag(o->stream, PB_WT_STRING, field) &&
+		  pb_encode_varint(o->stream, count * 8ull);
+	for (uint32_t i = 0; ok && i < count; i++) {
+		uint64_t value = get(arg, i);
+		ok = pb_encode_fixed64(o->stream, &value);
+	}
+	done(o, ok);
+}
+
+void wire_head(struct wire_out *o, uint32_t field, uint64_t size)
+{
+	if (!o->error)
+		done(o, pb_encode_tag(o->stream, PB_WT_STRING, field) &&
+			    pb_encode_varint(o->stream, size));
+}
+
+uint64_t wire_size(
+    struct wire_out *o, void (*fill)(struct wire_out *o, const void *arg), const void *arg)
+{
+	pb_ostream_t counting = PB_OSTREAM_SIZING, *outer = o->stream;
+	o->stream = &counting;
+	fill(o, arg);
+	o->stream = outer;
+	return counting.bytes_written;
+}

@@ -32,11 +32,21 @@ struct wire_out *wire_out_new(const struct wire_sink *sink);
 void wire_out_free(struct wire_out *o);
 int wire_out_error(const struct wire_out *o); // first error, sticky
 void wire_varint(struct wire_out *o, uint32_t field, uint64_t value); // 0 is left out (proto3)
+// Written even when 0, as a oneof wants it.
+void wire_number(struct wire_out *o, uint32_t field, uint64_t value);
+void wire_fixed64(struct wire_out *o, uint32_t field, uint64_t value);
+void wire_double(struct wire_out *o, uint32_t field, double value);
 void wire_bytes(struct wire_out *o, uint32_t field, const void *bytes, size_t n); // written even when empty
 void wire_packed(struct wire_out *o, uint32_t field, uint32_t count,
     uint64_t (*get)(const void *arg, uint32_t i), const void *arg);
 void wire_message(struct wire_out *o, uint32_t field, void (*fill)(struct wire_out *o, const void *arg),
     const void *arg);
+void wire_packed_fixed64(struct wire_out *o, uint32_t field, uint32_t count,
+    uint64_t (*get)(const void *arg, uint32_t i), const void *arg);
+// A message too long to be filled at one go: its head; SIZE bytes of its fields must follow. wire_size: how many
+// bytes FILL writes.
+void wire_head(struct wire_out *o, uint32_t field, uint64_t size);
+uint64_t wire_size(struct wire_out *o, void (*fill)(struct wire_out *o, const void *arg), const void *arg);
 
 // Protobuf in, from a buffer. wire_next: 1 a field, 0 the end, -EBADMSG. Submessages and packed lists are
 // read with a wire_in of their own over `bytes`.

@@ -90,8 +90,53 @@ static void the_id_is_found_where_there_is_one(void **state)
 	}
 }
 
+static void the_pod_is_found_where_there_is_one(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *path, *uid; // NULL: none
+	} pods[] = {
+	    {"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" UID_
+	     ".slice/cri-containerd-" A ".scope",
+		UID},
+	    {"/kubepods.slice/kubepods-pod" UID_ ".slice/cri-containerd-" A ".scope", UID},
+	    {"/kubepods/burstable/pod" UID "/" A, UID},
+	    {"/kubepods/pod" UID, UID},
+	    {"/kubelet/kubepods/besteffort/pod" UID "/" A, UID},
+	    {"/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod" UID_ ".slice/x", UID},
+	    {"/system.slice/containerd.service/kubepods-besteffort-pod" UID_
+	     ".slice:cri-containerd:" A,
+		UID},
+	    {"/kubepods/pod00000000-0000-0000-0000-000000000000/docker/" A
+	     "/kubepods/burstable/pod" UID "/" B,
+		UID},
+	    // A pod out of a file: the hash of that is no uid of Kubernetes.
+	    {"/kubepods/burstable/pod0123456789abcdef0123456789abcdef/" A, NULL},
+	    {"/kubepods.slice/kubepods-pod" UID_ "0.slice", NULL},
+	    {"/kubepods/pod2d3cf0a5-1b2c_4d5e-8f90-123456789abc", NULL},
+	    {"/kubepods/pod2D3CF0A5-1b2c-4d5e-8f90-123456789abc", NULL},
+	    {"/kubepods/pod2d3cf0a5-1b2c-4d5e-8f90-123456789ab", NULL},
+	    {"/kubepods/pod2d3cf0a5-1b2c-4d5e-8f90", NULL},
+	    {"/kubepods/xpod" UID, NULL},
+	    {"/machine.slice/libpod_pod_" B ".slice", NULL},
+	    {"/pod" UID, NULL}, // not kubelet's
+	    {"/kubepods", NULL},
+	    {"pod", NULL},
+	    {"", NULL},
+	};
+	for (size_t i = 0; i < sizeof(pods) / sizeof(pods[0]); i++) {
+		char uid[LABEL_POD_UID] = "untouched";
+		print_message("%s\n", pods[i].path);
+		assert_int_equal(label_pod_uid(pods[i].path, uid), pods[i].uid != NULL);
+		assert_string_equal(uid, pods[i].uid ? pods[i].uid : "untouched");
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(the_id_is_found_where_there_is_one)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(the_id_is_found_where_there_is_one),
+	    cmocka_unit_test(the_pod_is_found_where_there_is_one),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,10 +38,13 @@ static struct profile *window(uint32_t key, uint32_t stacks)
 		}
 		struct profile_label label = {
 		    .key = profile_add_name(p, "key"), .str = profile_add_name(p, "v")};
+		struct profile_label service = {.key = profile_add_name(p, "service.name"),
+		    .str = profile_add_name(p, i % 3 ? "shop" : "cart")};
 		struct profile_subject s = {.pid = 1 + i % 3,
 		    .tid = i % 7,
 		    .comm = profile_add_name(p, "comm"),
-		    .labels = profile_add_labels(p, &label, 1)};
+		    .labels = profile_add_labels(p, &label, 1),
+		    .resource = profile_add_labels(p, &service, 1)};
 		profile_add(p, profile_add_stack(p, frames, 20), profile_add_subject(p, &s),
 		    (int64_t[]){1, i});
 	}
@@ -126,6 +129,35 @@ static void only_what_is_wanted(void **state)
 	profile_free(sum);
 }
 
+// Two windows, one process: its resource is one, and stays with its process.
+static void resources_are_kept(void **state)
+{
+	(void)state;
+	struct profile *a = window(1, 50), *b = window(2, 50),
+		       *sum = profile_new_like(ACCOUNT_PROFILE, a);
+	uint32_t sets[4] = {0}, count;
+	run(sum, a, 1);
+	run(sum, b, 1);
+	for (uint32_t i = 2; i < profile_sample_count(sum); i++) {
+		const struct profile_subject *s =
+		    profile_subject(sum, profile_sample(sum, i)->subject);
+		if (!s->pid)
+			continue; // lost
+		const struct profile_label *l = profile_labels(sum, s->resource, &count);
+		assert_int_equal(count, 1);
+		assert_string_equal(profile_name(sum, l->key), "service.name");
+		assert_string_equal(profile_name(sum, l->str), s->pid == 1 ? "cart" : "shop");
+		if (!sets[s->pid])
+			sets[s->pid] = s->resource;
+		assert_int_equal(s->resource, sets[s->pid]);
+	}
+	assert_int_equal(sets[2], sets[3]);
+	assert_int_not_equal(sets[1], sets[2]);
+	profile_free(a);
+	profile_free(b);
+	profile_free(sum);
+}
+
 static void what_differs_is_refused(void **state)
 {
 	(void)state;
@@ -190,6 +222,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(equal_code_of_two_windows_is_one),
 	    cmocka_unit_test(only_what_is_wanted),
+	    cmocka_unit_test(resources_are_kept),
 	    cmocka_unit_test(what_differs_is_refused),
 	    cmocka_unit_test(slices_are_short),
 	    cmocka_unit_test(totals_hold_when_memory_fails),

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests on their way out: a bounded queue of bodies, in memory or in files of a directory that outlive us. What
+// is not whole is never seen again: a body that was not ended (kill -9, a full disk) is gone at the next start.
+//
+//   being written --spool_end--> [oldest] ... [newest] --spool_remove--> gone (delivered, or given up)
+//                                 '--dropped to make room, told by on_drop
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct spool;
+// What a body holds, for the accounts of what was sent, is waiting, and was dropped.
+struct spool_facts {
+	uint64_t samples; // of profiles
+	uint64_t time_ns; // wall clock at the window's start
+	char type[16];	  // of the profile: "cpu"
+};
+struct spool_options {
+	const char *directory; // made where it is not there; NULL: memory
+	uint64_t bytes_max;    // of all bodies; the oldest go when it would be passed
+	// A body is dropped to make room, unsent (F is valid during the call).
+	void (*on_drop)(void *arg, const struct spool_facts *f);
+	void *arg;
+};
+struct spool *spool_new(const struct spool_options *options, char *why, size_t why_size); // NULL + errno
+void spool_free(struct spool *s); // bodies in files stay
+uint64_t spool_shrink(void *s, uint64_t need); // for budget: of memory, drops the oldest that is not being read
+
+// One body is written at a time. 0; -ENOMEM, -ENOSPC, -EFBIG (larger than all the room): then abort it.
+int spool_begin(struct spool *s);
+int spool_write(struct spool *s, const void *bytes, size_t n);
+void spool_abort(struct spool *s);
+// In the queue once it is on the disk: 1 more (call again), 0 done, -errno (aborted).
+int spool_end(struct spool *s, const struct spool_facts *f);
+
+struct spool_entry {
+	uint64_t id; // grows
+	uint64_t size;
+	struct spool_facts facts;
+};
+uint32_t spool_count(const struct spool *s);
+uint64_t spool_bytes(const struct spool *s);
+// The oldest, NULL where there is none; held until spool_remove or spool_let_go: it is not dropped meanwhile.
+const struct spool_entry *spool_oldest(struct spool *s);
+int64_t spool_read(struct spool *s, uint64_t at, void *bytes, size_t size); // of the oldest; -errno
+void spool_remove(struct spool *s);					    // the oldest
+void spool_let_go(struct spool *s);

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whose profile it is: a subject's resource, asked once a window, another one after exec.
+#include "path_sim.h"
+
+static unsigned asked, added;
+static const struct process_resource *asked_resource(struct processes *t, const struct process *p)
+{
+	asked++;
+	return process_resource(t, p);
+}
+static uint32_t added_labels(struct profile *p, const struct profile_label *labels, uint32_t count)
+{
+	added++;
+	return profile_add_labels(p, labels, count);
+}
+#define process_resource(t, p) asked_resource(t, p) // not the struct
+#define profile_add_labels added_labels
+#include "../../modules/path/take.c"
+#undef process_resource
+#undef profile_add_labels
+
+static void add(unsigned pid, const char *comm, const char *exe)
+{
+	char path[256];
+	fakeproc_add(pid, 1, comm, 700, "00400000-00500000 r-xp 00000000 08:01 5 /gone/app\n");
+	snprintf(path, sizeof(path), "%s/%u/exe", fakeproc_root, pid);
+	unlink(path);
+	assert_int_equal(symlink(exe, path), 0);
+}
+
+// KEY of the resource of PID's newest subject, NULL: it has none.
+static const char *told(const struct profile *p, uint32_t pid, const char *key)
+{
+	for (uint32_t id = profile_subject_count(p); id; id--) {
+		const struct profile_subject *s = profile_subject(p, id);
+		uint32_t n = 0;
+		if (s->pid != pid)
+			continue;
+		assert_int_equal(s->labels, 0); // labels of samples are others
+		const struct profile_label *l =
+		    s->resource ? profile_labels(p, s->resource, &n) : NULL;
+		for (uint32_t i = 0; i < n; i++)
+			if (!strcmp(profile_name(p, l[i].key), key))
+				return profile_name(p, l[i].str);
+		return NULL;
+	}
+	return NULL;
+}
+
+static void subjects_tell_whose_they_are(void **state)
+{
+	(void)state;
+	sim.options.resources = 1;
+	assert_true(sim_open());
+	add(50, "first", "/opt/first");
+	add(51, "first", "/opt/first");
+	asked = added = 0;
+	for (int i = 0; i < 10; i++) {
+		feed_sample(50, 1, 700, "first", 0x400010);
+		feed_sample(51, 1, 700, "first", 0x400010);
+	}
+	struct profile *p = sim.path->current[PATH_CPU].profile;
+	assert_int_equal(asked, 20);
+	assert_int_equal(added, 1); // once for all that have the same
+	assert_string_equal(told(p, 50, "process.executable.path"), "/opt/first");
+	assert_string_equal(told(p, 51, "service.name"), "first");
+	// The next window has its own.
+	sim_ship();
+	feed_sample(50, 1, 700, "first", 0x400010);
+	p = sim.path->current[PATH_CPU].profile;
+	assert_int_equal(added, 2);
+	assert_string_equal(told(p, 50, "app.name"), "first");
+	// So has the next program.
+	now += NS_PER_MS;
+	feed_exec(50, "second");
+	add(50, "second", "/opt/second");
+	now += NS_PER_MS;
+	feed_sample(50, 1, 700, "second", 0x400010);
+	assert_string_equal(told(p, 50, "app.name"), "second");
+	sim_ship();
+	totals_match();
+	sim_close();
+}
+
+static void without_the_option_there_is_none(void **state)
+{
+	(void)state;
+	sim.options.resources = 0;
+	assert_true(sim_open());
+	add(50, "first", "/opt/first");
+	asked = 0;
+	feed_sample(50, 1, 700, "first", 0x400010);
+	assert_int_equal(asked, 0);
+	assert_null(told(sim.path->current[PATH_CPU].profile, 50, "app.name"));
+	sim_ship();
+	totals_match();
+	sim_close();
+}
+
+// Where memory ends there is a sample all the same.
+static void any_allocation_may_fail(void **state)
+{
+	(void)state;
+	sim.options.resources = 1;
+	for (uint64_t nth = 1; nth < 400; nth++) {
+		assert_true(sim_open());
+		add(50, "first", "/opt/first");
+		mem_fail_at(nth);
+		feed_sample(50, 1, 700, "first", 0x400010);
+		bool over = mem_fail_seen() < nth;
+		mem_fail_at(0);
+		sim_ship();
+		totals_match();
+		sim_close();
+		assert_int_equal(mem_used(ACCOUNT_PROCESS), 0);
+		assert_int_equal(mem_used(ACCOUNT_PATH), 0);
+		if (over)
+			return;
+	}
+	fail();
+}
+
+int main(void)
+{
+	log_set_level(LOG_LEVEL_ERROR);
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(subjects_tell_whose_they_are, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(
+		without_the_option_there_is_none, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(any_allocation_may_fail, sim_setup, sim_teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
