@@ -2,6 +2,7 @@
 #include "requests.h"
 
 #include <errno.h>
+#include <string.h>
 
 static const struct request_encoder *const encoders[] = {
     [REQUESTS_OTLP] = &otlp_requests,
@@ -137,4 +138,13 @@ int requests_step(struct requests *r, uint64_t budget_ns)
 uint64_t requests_left_out(const struct requests *r)
 {
 	return r->left_out;
+}
+
+int64_t request_weight(const struct requests *r, const struct profile_sample *s)
+{
+	const struct profile_header *h = profile_header_of(r->p);
+	for (uint32_t v = 0; v < h->value_count; v++)
+		if (!strcmp(profile_name(r->p, h->value_units[v]), "count"))
+			return s->values[v];
+	return 1;
 }

@@ -39,3 +39,5 @@ extern const struct request_encoder otlp_requests, logs_requests, metrics_reques
 int request_open(struct requests *r); // 0 or -errno
 // Ends the body that is open, which holds facts.samples: 1 more (return from the step, call it again), 0, -errno.
 int request_close(struct requests *r);
+// How many samples S stands for: what it counts, where the profile has a value that does, else 1.
+int64_t request_weight(const struct requests *r, const struct profile_sample *s);

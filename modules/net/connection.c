@@ -161,7 +161,7 @@ static bool writable(struct http_request *c)
 	}
 	if (c->ended && (!pending(c) || c->failed))
 		return finish(c);
-	if (c->want_drain && pending(c) < QUEUE_HIGH / 2) {
+	if (c->want_drain && !c->ended && pending(c) < QUEUE_HIGH / 2) {
 		c->want_drain = false;
 		if (c->on_drain)
 			c->on_drain(c->arg);

@@ -20,8 +20,10 @@ struct profile_merge {
 	const char *(*value)(void *arg, const struct profile *from, uint32_t stack);
 	void *value_arg;
 	uint32_t *mappings, *frames, *stacks, *subjects;
-	uint32_t next; // sample
-	uint32_t work; // frames and samples looked at since the clock was
+	const uint32_t *samples; // NULL: all
+	uint32_t count, next;	 // samples
+	uint32_t depth;		 // of stacks, 0: any
+	uint32_t work;		 // frames and samples looked at since the clock was
 };
 
 static bool measures_the_same(const struct profile *a, const struct profile *b)
@@ -64,6 +66,7 @@ struct profile_merge *profile_merge_new(struct profile *into, const struct profi
 	    .scale = scale,
 	    .wanted = wanted,
 	    .arg = arg,
+	    .count = profile_sample_count(from),
 	    .mappings = (uint32_t *)(m + 1)};
 	m->frames = m->mappings + mappings;
 	m->stacks = m->frames + frames;
@@ -79,6 +82,14 @@ void profile_merge_label(struct profile_merge *m, const char *key,
 	m->label = key;
 	m->value = value;
 	m->value_arg = arg;
+}
+
+void profile_merge_only(
+    struct profile_merge *m, const uint32_t *samples, uint32_t count, uint32_t depth)
+{
+	m->samples = samples;
+	m->count = count;
+	m->depth = depth;
 }
 
 void profile_merge_free(struct profile_merge *m)
@@ -120,15 +131,23 @@ static uint32_t frame_over(struct profile_merge *m, uint32_t id)
 
 static uint32_t stack_over(struct profile_merge *m, uint32_t id)
 {
-	uint32_t count, over[PROFILE_STACK_MAX];
+	uint32_t count, n = 0, over[PROFILE_STACK_MAX];
 	if (m->stacks[id])
 		return m->stacks[id];
 	const uint32_t *frames = profile_stack(m->from, id, &count);
 	m->work += count;
-	for (uint32_t i = 0; i < count; i++)
-		if (!(over[i] = frame_over(m, frames[i])))
+	// What is left of a stack that is too deep: where it came from, and where it was.
+	uint32_t cut = m->depth && count > m->depth ? count - m->depth + 1 : 0,
+		 at = cut ? (count - cut) / 2 : count;
+	for (uint32_t i = 0; i < count; i++, n++) {
+		over[n] = i == at ? profile_add_mark(m->into, "[truncated: too deep]")
+				  : frame_over(m, frames[i]);
+		if (!over[n])
 			return 0;
-	return m->stacks[id] = profile_add_stack(m->into, over, count);
+		if (i == at)
+			i += cut - 1;
+	}
+	return m->stacks[id] = profile_add_stack(m->into, over, n);
 }
 
 static uint32_t labels_over(struct profile_merge *m, uint32_t id)
@@ -218,8 +237,9 @@ static void sample_over(struct profile_merge *m, const struct profile_sample *s)
 int profile_merge_step(struct profile_merge *m, uint64_t budget_ns)
 {
 	uint64_t start = clock_now();
-	while (m->next < profile_sample_count(m->from)) {
-		sample_over(m, profile_sample(m->from, m->next++));
+	while (m->next < m->count) {
+		uint32_t i = m->next++;
+		sample_over(m, profile_sample(m->from, m->samples ? m->samples[i] : i));
 		if (++m->work < 256)
 			continue;
 		m->work = 0;

@@ -4,6 +4,7 @@
 //   serve.c    opens, routes, waits        access.c   who may see profiles
 //   query.c    windows -> answer, sliced   pages.c    index, list of windows, metrics, health
 //   wish.c     which samples are meant     block.c    off-CPU time as Go's block profile has it
+//   total.c    totals since the first scrape
 #pragma once
 #include "../base/base.h"
 #include "../loop/loop.h"
@@ -16,11 +17,22 @@
 	"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"                           \
 	"Cross-Origin-Resource-Policy: same-origin\r\n"
 
+// Of one profile, over all windows from the first scrape on.
+struct total {
+	struct profile *sum; // NULL: nothing yet; never sealed
+	uint64_t until;	     // of wall time: windows that ended by then are in it, or were before it began
+	uint64_t asked;	     // of clock_now
+	bool used;	     // a query is at work with it
+	bool half;	     // and a window is in it in part
+};
+enum { TOTALS = 4 };
+
 struct serve {
 	struct serve_options options; // its strings are copies
 	struct http_server *http;
 	struct query *queries;		// in the order they came
 	uint64_t flushed, flushed_wall; // when the window was last closed for a query
+	struct total totals[TOTALS];
 	char node[65];
 };
 
@@ -57,6 +69,18 @@ bool wish_takes(void *wish, const struct profile *from, const struct profile_sub
 void wish_list_reasons(struct text *t, const char *type); // that it may ask TYPE for: "sleep, io"
 // A number from 0 to MAX in the parameter KEY; *VALUE stays where there is none. 0, or -EINVAL and R was answered.
 int serve_number(struct http_request *r, const char *key, uint64_t max, uint64_t *value);
+
+// The total of profile NAME, NULL where it is one of an interval.
+struct total *total_of(struct serve *s, const char *name);
+// In slices, with a *MERGE that is NULL at first and the caller's to free: 1 more, 0 done, -errno. FOUND: windows
+// from `until` to UNTIL, into the total. COPY: what W takes of it, sealed.
+int total_add(struct total *t, struct profile_merge **merge, const struct profile *found, uint64_t until,
+    uint64_t budget_ns);
+int total_copy(struct total *t, struct profile_merge **merge, struct profile **copy, struct wish *w,
+    uint64_t budget_ns);
+void total_release(struct total *t); // after MERGE is freed
+void total_look(struct serve *s);
+void total_free_all(struct serve *s);
 
 int block_make(struct profile *p); // of a sealed off-CPU profile: 0 or -ENOMEM
 

@@ -5,6 +5,8 @@
 //   WAITING --windows cover its time--> QUEUED --its turn--> RUNNING: search [base], search, export
 //   --> ended
 //
+// Of a total: search (what came since), add, copy, export; one query of it at a time.
+//
 // At most QUERIES_RUNNING hold merged profiles at a time; the others wait for them. When the peer
 // is slower than the encoder the slice ends, and on_drain starts another.
 #include "private.h"
@@ -22,7 +24,7 @@
 #define DEFAULT_SECONDS 30	  // where none or 0 are asked for, as Go's net/http/pprof
 
 enum state { WAITING, QUEUED, RUNNING };
-enum phase { SEARCH_BASE, SEARCH, EXPORT };
+enum phase { SEARCH_BASE, SEARCH, ADD, COPY, EXPORT };
 
 struct span {
 	uint64_t from, to; // wall clock, ns
@@ -38,6 +40,8 @@ struct query {
 	struct slice *slice; // while running, unless the peer is to drain first
 	struct history_query *search;
 	struct profile *profile, *base;
+	struct total *total; // NULL: it is of an interval
+	struct profile_merge *merge;
 	struct export_job *job;
 	enum export_format format;
 	struct span span, base_span; // base_span.to 0: no base
@@ -52,6 +56,15 @@ struct query {
 
 static void start_next(struct serve *s);
 
+static void leave_total(struct query *q)
+{
+	profile_merge_free(q->merge);
+	q->merge = NULL;
+	if (q->total && q->state == RUNNING)
+		total_release(q->total);
+	q->total = NULL;
+}
+
 static void query_free(struct query *q)
 {
 	struct query **link = &q->serve->queries;
@@ -62,6 +75,7 @@ static void query_free(struct query *q)
 	slice_free(q->slice);
 	history_query_free(q->search);
 	export_job_free(q->job);
+	leave_total(q);
 	profile_free(q->profile);
 	profile_free(q->base);
 	mem_free(q);
@@ -121,20 +135,49 @@ static int step_search(
     struct query *q, const struct span *span, struct profile **found, uint64_t budget_ns)
 {
 	struct wish *w = &q->wish;
+	bool all = q->total || wish_takes_all(w);
 	if (!q->search)
 		q->search = history_query_new(q->serve->options.history, q->type, span->from,
-		    span->to, wish_takes_all(w) ? NULL : wish_takes, w);
+		    span->to, all ? NULL : wish_takes, w);
 	if (!q->search)
 		return -errno;
 	int more = history_query_step(q->search, budget_ns);
 	if (more)
 		return more;
 	*found = history_query_take(q->search);
-	int error = !*found ? -errno : strcmp(q->name, "block") ? 0 : block_make(*found);
+	int error = *found ? 0 : -errno;
+	if (!error && !q->total && !strcmp(q->name, "block"))
+		error = block_make(*found);
 	history_query_free(q->search);
 	q->search = NULL;
-	q->phase++;
+	q->phase = q->phase == SEARCH_BASE ? SEARCH : q->total ? ADD : EXPORT;
+	if (error == -ENOENT && q->total && q->total->sum)
+		error = 0; // no window came since
 	return error ? error : 1;
+}
+
+static int step_add(struct query *q, uint64_t budget_ns)
+{
+	int more =
+	    q->profile ? total_add(q->total, &q->merge, q->profile, q->span.to, budget_ns) : 0;
+	if (more)
+		return more;
+	profile_free(q->profile);
+	q->profile = NULL;
+	q->phase = COPY;
+	return 1;
+}
+
+static int step_copy(struct query *q, uint64_t budget_ns)
+{
+	int more = total_copy(q->total, &q->merge, &q->profile, &q->wish, budget_ns);
+	if (!more && !strcmp(q->name, "block"))
+		more = block_make(q->profile);
+	if (more)
+		return more;
+	leave_total(q);
+	q->phase = EXPORT;
+	return 1;
 }
 
 static int step_export(struct query *q, uint64_t budget_ns)
@@ -151,6 +194,8 @@ static int step(void *arg, uint64_t budget_ns)
 	struct query *q = arg;
 	int more = q->phase == SEARCH_BASE ? step_search(q, &q->base_span, &q->base, budget_ns)
 		   : q->phase == SEARCH	   ? step_search(q, &q->span, &q->profile, budget_ns)
+		   : q->phase == ADD	   ? step_add(q, budget_ns)
+		   : q->phase == COPY	   ? step_copy(q, budget_ns)
 					   : step_export(q, budget_ns);
 	if (more != 1)
 		q->full = false;
@@ -187,27 +232,6 @@ static void on_drain(void *arg)
 		run(q);
 }
 
-static void start_next(struct serve *s)
-{
-	unsigned running = 0;
-	struct query *first = NULL;
-	for (struct query *q = s->queries; q; q = q->next) {
-		running += q->state == RUNNING;
-		if (!first && q->state == QUEUED)
-			first = q;
-	}
-	if (first && running < QUERIES_RUNNING)
-		run(first);
-}
-
-static void queue(struct query *q)
-{
-	timer_free(q->timer);
-	q->timer = NULL;
-	q->state = QUEUED;
-	start_next(q->serve);
-}
-
 // The newest moment that windows of the type reach.
 static uint64_t newest(const struct query *q)
 {
@@ -218,6 +242,32 @@ static uint64_t newest(const struct query *q)
 			end = e->time_ns + e->duration_ns;
 	}
 	return end;
+}
+
+static void start_next(struct serve *s)
+{
+	unsigned running = 0;
+	struct query *first = NULL;
+	for (struct query *q = s->queries; q; q = q->next) {
+		running += q->state == RUNNING;
+		if (!first && q->state == QUEUED && !(q->total && q->total->used))
+			first = q;
+	}
+	if (!first || running >= QUERIES_RUNNING)
+		return;
+	if (first->total) {
+		first->total->used = true;
+		first->span = (struct span){first->total->until, newest(first)};
+	}
+	run(first);
+}
+
+static void queue(struct query *q)
+{
+	timer_free(q->timer);
+	q->timer = NULL;
+	q->state = QUEUED;
+	start_next(q->serve);
 }
 
 // Closes the window now, once for all who want that at the same time. Returns when it was closed.
@@ -250,6 +300,16 @@ static bool is_covered(const struct query *q)
 	return newest(q) + EDGE_NS >= q->span.to || clock_now() >= q->late;
 }
 
+// What is in use is read out a little after the window that it is of was closed.
+static void queue_covered(struct query *q)
+{
+	const struct profile_type *known = profile_type_find(q->type);
+	uint64_t end = newest(q);
+	if (known && known->state && end >= q->span.to)
+		q->span.to = end + 1;
+	queue(q);
+}
+
 // First its time is over: the window is closed now rather than at its own end. Then it is looked
 // for.
 static void on_timer(void *arg)
@@ -261,7 +321,7 @@ static void on_timer(void *arg)
 		timer_set(q->timer, LOOK_NS, LOOK_NS);
 		q->span.to = flush(q->serve);
 	} else if (is_covered(q)) {
-		queue(q);
+		queue_covered(q);
 	}
 }
 
@@ -273,7 +333,7 @@ void query_look(struct serve *s)
 			look_for_cut(q);
 		bool ripe = q->state == WAITING && q->flushed && is_covered(q);
 		if (ripe)
-			queue(q);
+			queue_covered(q);
 		q = ripe ? s->queries : q->next;
 	}
 }
@@ -378,11 +438,13 @@ void query_flame(struct serve *s, struct http_request *r)
 	queue(q);
 }
 
-// A recording stands still: its last seconds are all that "from now on" can mean.
+// A recording stands still: its last seconds are all that "from now on" can mean. And what is in
+// use is known as of the last window.
 static void answer_still(struct query *q, uint64_t ns)
 {
-	q->span.to = newest(q);
-	q->span.from = q->span.to > ns ? q->span.to - ns : 0;
+	uint64_t end = newest(q);
+	q->span.to = end + 1; // a window may be of a moment alone
+	q->span.from = end > ns ? end - ns : 0;
 	queue(q);
 }
 
@@ -394,13 +456,25 @@ void query_pprof(struct serve *s, struct http_request *r, const char *type)
 		return;
 	// What is in use is in use now.
 	const struct profile_type *known = profile_type_find(type);
+	bool asked = seconds > 0, still = s->options.banner || !s->options.flush;
+	struct total *total = seconds || still ? NULL : total_of(s, type);
 	if (!seconds)
 		seconds = known && known->state ? 1 : DEFAULT_SECONDS;
 	struct query *q = query_new(s, r, type);
 	if (!q)
 		return;
 	q->format = EXPORT_PPROF;
-	if (s->options.banner || !s->options.flush) {
+	if (total) {
+		q->total = total;
+		total->asked = clock_now();
+		queue(q);
+		return;
+	}
+	if (!asked && known && known->state && pages_has_type(s, type)) {
+		answer_still(q, 1); // as of the last window
+		return;
+	}
+	if (still) {
 		answer_still(q, seconds * NS_PER_S);
 		return;
 	}

@@ -14,7 +14,10 @@ void serve_say(struct http_request *r, int status, const char *headers, const ch
 	vsnprintf(line, sizeof(line) - 1, format, args);
 	va_end(args);
 	strcat(line, "\n");
-	snprintf(all, sizeof(all), "%s%s", SAFE_HEADERS, headers ? headers : "");
+	// go tool pprof shows the lines of those errors that are marked as Go's are.
+	bool pprof = !strncmp(http_path(r), "/debug/pprof/", 13);
+	snprintf(all, sizeof(all), "%s%s%s", SAFE_HEADERS, pprof ? "X-Go-Pprof: 1\r\n" : "",
+	    headers ? headers : "");
 	if (status == 401 || status == 403)
 		count_add(COUNT_HTTP_REFUSED, 1);
 	http_answer(r, status, "text/plain; charset=utf-8", all, line, strlen(line));
@@ -44,6 +47,7 @@ enum access { ANYBODY, PAGE, PROFILES };
 #define NARROW "pid comm container namespace pod"
 #define PPROF "seconds debug " NARROW // debug: 0 is the only form of pprof that there is
 #define REASON " reason"
+#define GC " gc" // of Go's heap; there is nothing to collect here
 
 static const struct route {
 	const char *path;
@@ -63,8 +67,8 @@ static const struct route {
     {"/debug/pprof/mutex", PROFILES, NULL, PPROF, "mutex"},
     {"/debug/pprof/block", PROFILES, NULL, PPROF REASON, "block"},
     {"/debug/pprof/memory", PROFILES, NULL, PPROF, "memory"},
-    {"/debug/pprof/allocs", PROFILES, NULL, PPROF, "allocs"},
-    {"/debug/pprof/heap", PROFILES, NULL, PPROF, "heap"},
+    {"/debug/pprof/allocs", PROFILES, NULL, PPROF GC, "allocs"},
+    {"/debug/pprof/heap", PROFILES, NULL, PPROF GC, "heap"},
     {"/debug/pprof/goblock", PROFILES, NULL, PPROF, "goblock"},
     {"/metrics", ANYBODY, pages_metrics},
     {"/healthz", ANYBODY, health},
@@ -163,6 +167,7 @@ void serve_free(struct serve *s)
 		return;
 	http_server_free(s->http); // tells the queries that their peers are gone
 	query_free_all(s);
+	total_free_all(s);
 	mem_free((char *)s->options.listen);
 	mem_free((char *)s->options.token_file);
 	mem_free((char *)s->options.banner);
@@ -172,6 +177,7 @@ void serve_free(struct serve *s)
 void serve_window_added(struct serve *s)
 {
 	query_look(s);
+	total_look(s);
 }
 
 uint16_t serve_port(const struct serve *s)

@@ -306,6 +306,12 @@ static size_t dechunk(const char *from)
 	return n;
 }
 
+static void too_late(void *arg)
+{
+	(void)arg;
+	fail_msg("the answer has ended, and who gave it may be gone");
+}
+
 static void streams(void **state)
 {
 	(void)state;
@@ -331,8 +337,12 @@ static void streams(void **state)
 	int error = 0, writes = 0;
 	while ((error = http_write(t.held, block, sizeof(block))) != -ENOMEM)
 		assert_true(++writes < 20);
+	http_on(t.held, too_late, on_gone, NULL);
+	int small = 8192; // so that the rest of it goes little by little
+	assert_int_equal(
+	    setsockopt(t.held->fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
 	http_end(t.held);
-	hear(fd, 30);
+	hear(fd, 300);
 	assert_int_equal(dechunk(strstr(answer, "\r\n\r\n") + 4), writes * sizeof(block));
 	close(fd);
 	stop();

@@ -217,6 +217,49 @@ static void totals_hold_when_memory_fails(void **state)
 	assert_int_equal(mem_used(ACCOUNT_PROFILE), 0);
 }
 
+// Some samples alone; and of a stack that is too deep both ends, in as many frames as were asked
+// for.
+static void only_some_samples(void **state)
+{
+	(void)state;
+	struct profile *from = window(1, 200), *into = profile_new_like(ACCOUNT_PROFILE, from);
+	static const uint32_t some[] = {7, 3, 150};
+	for (uint32_t depth = 0; depth <= 20; depth += 5) {
+		struct profile_merge *m = profile_merge_new(into, from, 1, NULL, NULL);
+		profile_merge_only(m, some, 3, depth);
+		assert_int_equal(profile_merge_step(m, UINT64_MAX), 0);
+		profile_merge_free(m);
+	}
+	assert_int_equal(total(into), 5 * 3);
+	uint32_t cut = 0;
+	for (uint32_t id = 2; id <= profile_stack_count(into); id++) { // 1 is the lost one
+		uint32_t count, had, marks = 0;
+		const uint32_t *frames = profile_stack(into, id, &count);
+		for (uint32_t i = 0; i < count; i++) {
+			const struct profile_frame *f = profile_frame(into, frames[i]);
+			marks += f->kind == FRAME_MARK;
+			if (f->kind == FRAME_MARK)
+				assert_string_equal(
+				    profile_name(into, f->name), "[truncated: too deep]");
+		}
+		assert_true(count == 20 ? !marks : marks == 1 && count % 5 == 0);
+		if (count == 20)
+			continue;
+		cut++;
+		// Its ends are those of a whole one.
+		const uint32_t *whole = profile_stack(into, 2 + (id - 2) % 3, &had);
+		assert_int_equal(had, 20);
+		assert_int_equal(frames[0], whole[0]);
+		assert_int_equal(frames[1], whole[1]);
+		assert_int_equal(frames[count - 1], whole[19]);
+		assert_int_equal(frames[count - 2], whole[18]);
+	}
+	assert_int_equal(cut, 9);
+	profile_free(from);
+	profile_free(into);
+	assert_int_equal(mem_used(ACCOUNT_PROFILE), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,6 +267,7 @@ int main(void)
 	    cmocka_unit_test(only_what_is_wanted),
 	    cmocka_unit_test(resources_are_kept),
 	    cmocka_unit_test(what_differs_is_refused),
+	    cmocka_unit_test(only_some_samples),
 	    cmocka_unit_test(slices_are_short),
 	    cmocka_unit_test(totals_hold_when_memory_fails),
 	};

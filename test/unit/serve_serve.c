@@ -12,6 +12,7 @@
 #include "../../modules/serve/pages.c"
 #include "../../modules/serve/query.c"
 #include "../../modules/serve/serve.c"
+#include "../../modules/serve/total.c"
 #include "../../modules/serve/wish.c"
 
 #include <stdio.h>
@@ -727,6 +728,136 @@ static void profiles_to_come(void **state)
 	stop();
 }
 
+static int64_t total_of_answer(void)
+{
+	struct profile *p = import_answer();
+	int64_t totals[PROFILE_VALUES_MAX];
+	profile_totals(p, totals);
+	assert_int_equal(profile_header_of(p)->duration_ns, 0);
+	profile_free(p);
+	return totals[0];
+}
+
+static void window_at(const char *type, unsigned second, unsigned pids)
+{
+	add_window(type, WALL + second * NS_PER_S, WALL + (second + 10) * NS_PER_S, pids, 1);
+	serve_window_added(t.serve);
+}
+
+// Who asks for no seconds gets, at once, what there was since it first asked; windows count once,
+// and still when the history has forgotten them.
+static void totals_only_grow(void **state)
+{
+	(void)state;
+	start(&(struct serve_options){0});
+	assert_int_equal(get("/debug/pprof/mutex", ""), 404); // no window yet
+	HAS("X-Go-Pprof: 1\r\n");
+	HAS("Content-Type: text/plain");
+	window_at("mutex", 0, 3);
+	window_at("offcpu", 0, 5);
+	assert_int_equal(get("/debug/pprof/mutex", ""), 200);
+	assert_int_equal(total_of_answer(), 3);
+	assert_int_equal(get("/debug/pprof/mutex?seconds=0", ""), 200);
+	assert_int_equal(total_of_answer(), 3); // nothing came
+	window_at("mutex", 10, 4);
+	window_at("mutex", 20, 1);
+	history_shrink(t.history, 1); // the first two go
+	history_shrink(t.history, 1);
+	assert_int_equal(get("/debug/pprof/mutex", ""), 200);
+	assert_int_equal(total_of_answer(), 8);
+	history_shrink(t.history, UINT64_MAX);
+	assert_int_equal(get("/debug/pprof/mutex", ""), 200);
+	assert_int_equal(total_of_answer(), 8);
+	window_at("mutex", 30, 2);
+	assert_int_equal(get("/debug/pprof/mutex?pid=101", ""), 200);
+	assert_int_equal(total_of_answer(), 3);
+	assert_int_equal(get("/debug/pprof/mutex", ""), 200);
+	assert_int_equal(total_of_answer(), 10);
+	HAS("Content-Type: application/octet-stream\r\n");
+	// block is made of the same windows as others are.
+	window_at("offcpu", 40, 5);
+	assert_int_equal(get("/debug/pprof/block", ""), 200);
+	assert_int_equal(total_of_answer(), 5);
+	struct profile *p = import_answer();
+	assert_string_equal(profile_name(p, profile_header_of(p)->value_types[1]), "delay");
+	profile_free(p);
+	// What is in use: as of the last window.
+	assert_int_equal(get("/debug/pprof/heap?gc=1", ""), 404);
+	window_at("heap", 30, 5);
+	window_at("heap", 40, 6);
+	assert_int_equal(get("/debug/pprof/heap?gc=1", ""), 200);
+	p = import_answer();
+	assert_int_equal(profile_sample_count(p), 7);
+	profile_free(p);
+	add_window("heap", WALL + 55 * NS_PER_S, WALL + 55 * NS_PER_S, 2, 1); // of a moment
+	assert_int_equal(get("/debug/pprof/heap", ""), 200);
+	p = import_answer();
+	assert_int_equal(profile_sample_count(p), 3);
+	profile_free(p);
+	assert_int_equal(t.flushes, 0);
+	// Two at once.
+	window_at("mutex", 50, 1);
+	int fds[3];
+	for (int i = 0; i < 3; i++) {
+		fds[i] = dial();
+		say_to(fds[i], "/debug/pprof/mutex", "");
+	}
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(hear(fds[i], 0), 200);
+		assert_int_equal(total_of_answer(), 11);
+	}
+	// Nobody asks for it any more.
+	assert_true(mem_used(ACCOUNT_SERVE) > 10000);
+	t.now += 11 * 60 * NS_PER_S;
+	serve_window_added(t.serve);
+	assert_true(mem_used(ACCOUNT_SERVE) < 10000);
+	stop();
+}
+
+// What is in use in the next second is read out after that is over.
+static void heap_comes_late(void **state)
+{
+	(void)state;
+	start(&(struct serve_options){0});
+	add_window("heap", WALL, WALL, 2, 1);
+	int fd = dial();
+	say_to(fd, "/debug/pprof/heap?seconds=1", "");
+	for (int i = 0; i < 120; i++)
+		turn(10 * NS_PER_MS);
+	add_window("heap", t.wall, t.wall, 4, 1);
+	serve_window_added(t.serve);
+	assert_int_equal(hear(fd, 10 * NS_PER_MS), 200);
+	struct profile *p = import_answer();
+	assert_int_equal(profile_sample_count(p), 5);
+	profile_free(p);
+	stop();
+}
+
+// One that grew too large begins anew; so does one that has a window in part, for its peer has
+// left.
+static void totals_begin_anew(void **state)
+{
+	(void)state;
+	start(&(struct serve_options){0});
+	add_window("mutex", WALL, WALL + 10 * NS_PER_S, 10, 4000);
+	assert_int_equal(get("/debug/pprof/mutex", ""), 200);
+	assert_true(answer_size > 100000);
+	assert_int_equal(get("/debug/pprof/mutex", ""), 200); // it was over 4 MiB
+	assert_int_equal(total_of_answer(), 0);
+	add_window("mutex", WALL + 10 * NS_PER_S, WALL + 20 * NS_PER_S, 20, 100);
+	assert_int_equal(get("/debug/pprof/mutex", ""), 200);
+	struct profile *p = import_answer();
+	assert_int_equal(total_of_answer(), 2000);
+	struct total total = {.until = 5, .used = true};
+	struct profile_merge *merge = NULL;
+	assert_int_equal(total_add(&total, &merge, p, 9, 0), 1);
+	profile_merge_free(merge);
+	total_release(&total);
+	assert_true(!total.sum && !total.used && !total.half && total.until == 5);
+	profile_free(p);
+	stop();
+}
+
 // The seconds begin when the window of before has ended, and are then as many as were asked for.
 static void a_late_beginning(void **state)
 {
@@ -828,7 +959,7 @@ static void no_memory(void **state)
 	(void)state;
 	static const char *const paths[] = {"/api/flame?pid=100",
 	    "/api/flame?format=pprof&base_from=0&base_to=1795428019999000000", "/metrics",
-	    "/api/windows", "/debug/pprof/", "/"};
+	    "/api/windows", "/debug/pprof/mutex", "/debug/pprof/", "/"};
 	char why[200];
 	bool failed = true;
 	struct loop *loop = loop_new();
@@ -845,6 +976,7 @@ static void no_memory(void **state)
 	start(&(struct serve_options){0});
 	add_window("cpu", WALL, WALL + 10 * NS_PER_S, 2, 3);
 	add_window("cpu", WALL + 10 * NS_PER_S, WALL + 20 * NS_PER_S, 2, 3);
+	add_window("mutex", WALL, WALL + 10 * NS_PER_S, 2, 3);
 	unsigned good = 0;
 	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
 		failed = true;
@@ -877,6 +1009,9 @@ int main(void)
 	    cmocka_unit_test(flames_hold_the_windows_total),
 	    cmocka_unit_test(block_is_as_gos),
 	    cmocka_unit_test(profiles_to_come),
+	    cmocka_unit_test(totals_only_grow),
+	    cmocka_unit_test(heap_comes_late),
+	    cmocka_unit_test(totals_begin_anew),
 	    cmocka_unit_test(a_late_beginning),
 	    cmocka_unit_test(many_wait),
 	    cmocka_unit_test(slow_reader),
