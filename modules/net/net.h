@@ -77,7 +77,7 @@ struct http_result {
 	int status;   // of HTTP, 0: none
 	int grpc_status;	 // -1: none
 	uint64_t retry_after_ns; // 0: not told
-	const void *body;	 // without gRPC's prefix; valid during the call
+	const void *body;	 // without gRPC's prefix; valid during the call; none where the answer was cut
 	size_t size;
 	const char *why; // where it failed, one line for humans: who, what, the way out; else ""
 };
