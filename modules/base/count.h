@@ -69,6 +69,8 @@
 	X(FILES_FAILED, "telegen_files_failed_total", COUNTER, "profiles that could not be written") \
 	X(FILES_REMOVED, "telegen_files_removed_total", COUNTER,                                   \
 	    "oldest profiles removed to stay under output.max_size")                               \
+	X(METRICS_OVERFLOW, "telegen_metrics_overflow_total", COUNTER,                             \
+	    "samples that a metric has in its series otel.metric.overflow, having no place for more") \
 	X(HTTP_REQUESTS, "telegen_http_requests_total", COUNTER, "requests answered")              \
 	X(HTTP_REFUSED, "telegen_http_refused_total", COUNTER,                                     \
 	    "connections or requests refused: too many, too large, too slow, not allowed")         \

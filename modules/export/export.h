@@ -77,7 +77,7 @@ struct requests_options { // borrowed
 	const char *const *resource;
 };
 struct requests_facts {
-	uint64_t samples; // of the profile that are in the body
+	uint64_t samples; // taken that the body holds: the sum of the first value that is a count; without one: entries
 	uint64_t time_ns; // of the profile
 	const char *type; // of the profile
 };
@@ -91,8 +91,9 @@ struct requests;
 struct requests *requests_new(const struct requests_options *options, const struct requests_out *out); // NULL + errno
 void requests_free(struct requests *r);
 const char *requests_content_type(enum requests_kind kind);
-// Starts with P, which must stay until requests_step gave 0 or -errno. LEFT_OUT samples found no place in a body
-// (too large for one), or the job failed: the caller counts them.
+// Starts with P, which must stay until requests_step gave 0 or -errno. LEFT_OUT samples, counted as those of bodies,
+// found no place in one (too large), or the job failed before theirs ended: with those of all bodies that ended they
+// are all of the profile. The caller counts them.
 int requests_put(struct requests *r, const struct profile *p);
 int requests_step(struct requests *r, uint64_t budget_ns); // 1 more, 0 done, -errno
 uint64_t requests_left_out(const struct requests *r);	   // of the profile that was put last

@@ -58,33 +58,12 @@ static void fill_mapping(struct wire_out *o, const void *arg)
 	wire_varint(o, MAPPING_HAS_FUNCTIONS, m->key & 1);
 }
 
-// The profile's mappings, then those made here for kernel and JIT code that came without one.
 static void put_mapping(struct pprof_job *j, uint32_t id)
 {
 	struct mapping_facts *facts = &j->facts[id];
-	const struct profile_mapping *have = profile_mapping(j->job.p, id);
-	struct profile_mapping m = {0};
-	if (have) {
-		m = *have;
-		// A location must lie in its mapping; what says otherwise is widened.
-		if (facts->any && facts->min < m.start) {
-			uint64_t lower = m.start - facts->min;
-			m.offset = m.offset > lower ? m.offset - lower : 0;
-			m.start = facts->min;
-		}
-		if (facts->any && facts->max >= m.limit)
-			m.limit = facts->max == UINT64_MAX ? UINT64_MAX : facts->max + 1;
-	} else if (!facts->any) {
+	struct profile_mapping m;
+	if (!pprof_mapping(j, id, &m))
 		return;
-	} else if (id == j->kernel_mapping) {
-		m.start = KALLSYMS_START;
-		m.limit = KALLSYMS_LIMIT;
-		m.file = j->names + EXTRA_KALLSYMS;
-	} else {
-		m.start = JIT_START;
-		m.limit = JIT_LIMIT;
-		m.file = j->names + EXTRA_JIT;
-	}
 	m.key = (uint64_t)facts->id << 1 | (facts->any && !facts->unnamed);
 	wire_message(j->out, PROFILE_MAPPING, fill_mapping, &m);
 }

@@ -98,3 +98,6 @@ void pprof_tables_free(struct pprof_job *j);
 // Makes the function of frame ID and counts the frame in its mapping: 0 or -ENOMEM.
 int pprof_count_frame(struct pprof_job *j, uint32_t id);
 void pprof_number_mappings(struct pprof_job *j); // after the last frame
+// Mapping ID of `facts` as it is written: the profile's, or one made for kernel or JIT code that came without one;
+// its `file` may be one of pprof_extra. False: no frame lies in it. After the last frame.
+bool pprof_mapping(const struct pprof_job *j, uint32_t id, struct profile_mapping *m);

@@ -99,3 +99,32 @@ void pprof_number_mappings(struct pprof_job *j)
 		if (i < j->kernel_mapping || j->facts[i].any)
 			j->facts[i].id = ++id;
 }
+
+bool pprof_mapping(const struct pprof_job *j, uint32_t id, struct profile_mapping *m)
+{
+	const struct mapping_facts *facts = &j->facts[id];
+	const struct profile_mapping *have = profile_mapping(j->job.p, id);
+	*m = (struct profile_mapping){0};
+	if (have) {
+		*m = *have;
+		// A location must lie in its mapping; what says otherwise is widened.
+		if (facts->any && facts->min < m->start) {
+			uint64_t lower = m->start - facts->min;
+			m->offset = m->offset > lower ? m->offset - lower : 0;
+			m->start = facts->min;
+		}
+		if (facts->any && facts->max >= m->limit)
+			m->limit = facts->max == UINT64_MAX ? UINT64_MAX : facts->max + 1;
+	} else if (!facts->any) {
+		return false;
+	} else if (id == j->kernel_mapping) {
+		m->start = KALLSYMS_START;
+		m->limit = KALLSYMS_LIMIT;
+		m->file = j->names + EXTRA_KALLSYMS;
+	} else {
+		m->start = JIT_START;
+		m->limit = JIT_LIMIT;
+		m->file = j->names + EXTRA_JIT;
+	}
+	return true;
+}

@@ -52,8 +52,8 @@ int request_open(struct requests *r)
 		return error;
 	r->open = true;
 	r->bytes = 0;
-	r->facts = (struct requests_facts){
-	    .time_ns = h->time_ns, .type = h->type ? h->type->name : ""};
+	r->facts =
+	    (struct requests_facts){.time_ns = h->time_ns, .type = h->type ? h->type->name : ""};
 	if (r->options.gzip && !(r->gzip = wire_gzip_new(&sink)))
 		return -errno;
 	r->out = wire_out_new(&body);
@@ -68,12 +68,15 @@ int request_close(struct requests *r)
 	r->closing = true;
 	if (!error)
 		error = r->sink.end(r->sink.arg, &r->facts);
-	if (error == 0)
+	if (error == 0) {
+		r->sent += r->facts.samples;
 		forget_body(r);
+	}
 	return error;
 }
 
-struct requests *requests_new(const struct requests_options *options, const struct requests_out *out)
+struct requests *requests_new(
+    const struct requests_options *options, const struct requests_out *out)
 {
 	const struct request_encoder *encoder = encoders[options->kind];
 	struct requests *r = mem_alloc(ACCOUNT_EXPORT, encoder->size);
@@ -92,10 +95,24 @@ struct requests *requests_new(const struct requests_options *options, const stru
 	return r;
 }
 
+int64_t request_weight(const struct requests *r, const struct profile_sample *s)
+{
+	const struct profile_header *h = profile_header_of(r->p);
+	for (uint32_t v = 0; v < h->value_count; v++)
+		if (!strcmp(profile_name(r->p, h->value_units[v]), "count"))
+			return s->values[v];
+	return !export_is_zero(r->p, s);
+}
+
 static void stop(struct requests *r)
 {
 	if (!r->p)
 		return;
+	if (r->result < 0) { // all that no body holds
+		r->left_out = 0 - r->sent;
+		for (uint32_t i = 0; i < profile_sample_count(r->p); i++)
+			r->left_out += (uint64_t)request_weight(r, profile_sample(r->p, i));
+	}
 	r->encoder->stop(r);
 	forget_body(r);
 	r->p = NULL;
@@ -115,7 +132,7 @@ int requests_put(struct requests *r, const struct profile *p)
 {
 	stop(r);
 	r->p = p;
-	r->left_out = 0;
+	r->sent = r->left_out = 0;
 	r->result = r->encoder->start(r);
 	if (r->result < 0) {
 		stop(r);
@@ -138,13 +155,4 @@ int requests_step(struct requests *r, uint64_t budget_ns)
 uint64_t requests_left_out(const struct requests *r)
 {
 	return r->left_out;
-}
-
-int64_t request_weight(const struct requests *r, const struct profile_sample *s)
-{
-	const struct profile_header *h = profile_header_of(r->p);
-	for (uint32_t v = 0; v < h->value_count; v++)
-		if (!strcmp(profile_name(r->p, h->value_units[v]), "count"))
-			return s->values[v];
-	return 1;
 }

@@ -20,6 +20,7 @@ struct requests {
 	struct wire_out *out;	// into it
 	uint64_t bytes;		// written into it, before compression
 	struct requests_facts facts; // of the body that is open
+	uint64_t sent;	// samples in bodies that ended
 	uint64_t left_out;
 	bool open, closing; // a body is; its end was asked for
 	int result;	    // of the last step
@@ -36,8 +37,9 @@ struct request_encoder {
 extern const struct request_encoder otlp_requests, logs_requests, metrics_requests, pyroscope_requests,
     parca_requests;
 
+// How many samples were taken that S stands for: its first value that is a count; 1 where the type has none. All of a
+// profile are facts.samples of its bodies and what was left out.
+int64_t request_weight(const struct requests *r, const struct profile_sample *s);
 int request_open(struct requests *r); // 0 or -errno
 // Ends the body that is open, which holds facts.samples: 1 more (return from the step, call it again), 0, -errno.
 int request_close(struct requests *r);
-// How many samples S stands for: what it counts, where the profile has a value that does, else 1.
-int64_t request_weight(const struct requests *r, const struct profile_sample *s);

@@ -86,8 +86,6 @@ static int start(struct requests *r)
 	j->phase = SERIES_SUBJECTS;
 	j->next = j->group_count = j->group = 0;
 	j->count = j->part = 0;
-	j->delivered = 0;
-	j->finished = false;
 	j->seed = hash_mix(clock_wall() ^ clock_now() ^ (uintptr_t)j);
 	j->whose = j->labelled = MAP(ACCOUNT_EXPORT);
 	j->labels.text = j->others.text = j->pprof = TEXT(ACCOUNT_EXPORT);
@@ -99,12 +97,6 @@ static int start(struct requests *r)
 static void stop(struct requests *r)
 {
 	struct series_job *j = job_of(r);
-	uint64_t total = 0;
-	for (uint32_t i = 0; !j->finished && i < profile_sample_count(r->p); i++)
-		if (!export_is_zero(r->p, profile_sample(r->p, i)))
-			total += (uint64_t)request_weight(r, profile_sample(r->p, i));
-	if (!j->finished)
-		r->left_out = total - j->delivered;
 	series_part_free(j);
 	map_clear(&j->whose);
 	map_clear(&j->labelled);
@@ -288,11 +280,9 @@ static int write_part(struct series_job *j)
 
 static int close_body(struct series_job *j)
 {
-	uint64_t samples = j->r.facts.samples;
 	int more = request_close(&j->r);
 	if (more)
 		return more;
-	j->delivered += samples;
 	j->phase = j->after;
 	return 0;
 }
@@ -332,7 +322,6 @@ static int step(struct requests *r, struct slice *slice)
 		if (slice_over(slice, WORK) || !left_of(slice))
 			return 1;
 	}
-	j->finished = true;
 	return 0;
 }
 

@@ -51,13 +51,12 @@ struct series_job {
 	// The part at work: order[from] and following, of groups[group].
 	uint32_t group, from, count, part;
 	uint32_t most; // samples that a part of the group may have
-	uint64_t weight, delivered;
+	uint64_t weight;
 	struct profile *profile;
 	struct profile_merge *merge;
 	struct export_job *job;
 	struct text pprof;
 	char id[37]; // of the part
-	bool finished;
 };
 static inline bool series_is_parca(const struct series_job *j)
 {

@@ -102,6 +102,7 @@ struct profile_header *profile_header(struct profile *p);
 const struct profile_header *profile_header_of(const struct profile *p);
 struct names *profile_names(struct profile *p);
 const char *profile_name(const struct profile *p, uint32_t name); // "" for 0
+uint32_t profile_find_name(const struct profile *p, const char *s); // 0: it is none, or ""
 size_t profile_bytes(const struct profile *p);
 
 // Each gives an id, or 0 + ENOMEM. Not to be called once the profile is sealed.

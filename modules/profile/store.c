@@ -141,6 +141,11 @@ const char *profile_name(const struct profile *p, uint32_t name)
 	return names_get(p->names, name);
 }
 
+uint32_t profile_find_name(const struct profile *p, const char *s)
+{
+	return names_find(p->names, s, strlen(s));
+}
+
 size_t profile_bytes(const struct profile *p)
 {
 	return sizeof(*p) + table_bytes(&p->mappings) + table_bytes(&p->frames) +

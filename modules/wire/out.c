@@ -179,6 +179,11 @@ void wire_head(struct wire_out *o, uint32_t field, uint64_t size)
 			    pb_encode_varint(o->stream, size));
 }
 
+uint64_t wire_message_size(uint32_t field, uint64_t size)
+{
+	return varint_size((uint64_t)field << 3) + varint_size(size) + size;
+}
+
 uint64_t wire_size(
     struct wire_out *o, void (*fill)(struct wire_out *o, const void *arg), const void *arg)
 {

@@ -46,6 +46,7 @@ void wire_packed_fixed64(struct wire_out *o, uint32_t field, uint32_t count,
 // A message too long to be filled at one go: its head; SIZE bytes of its fields must follow. wire_size: how many
 // bytes FILL writes.
 void wire_head(struct wire_out *o, uint32_t field, uint64_t size);
+uint64_t wire_message_size(uint32_t field, uint64_t size); // of the two together
 uint64_t wire_size(struct wire_out *o, void (*fill)(struct wire_out *o, const void *arg), const void *arg);
 
 // Protobuf in, from a buffer. wire_next: 1 a field, 0 the end, -EBADMSG. Submessages and packed lists are

@@ -74,6 +74,81 @@ static void fields_are_as_the_format_says(void **state)
 	assert_int_equal(mem_used(ACCOUNT_WIRE), 0);
 }
 
+static void numbers_of_other_kinds(void **state)
+{
+	(void)state;
+	static struct place p;
+	struct wire_out *o = wire_out_new(&(struct wire_sink){keep, &p});
+	uint64_t list[] = {1, 0x0807060504030201};
+	wire_number(o, 1, 0); // written, unlike wire_varint's
+	wire_number(o, 2, 300);
+	wire_fixed64(o, 3, 0);
+	wire_fixed64(o, 3, 0x0807060504030201);
+	wire_double(o, 4, 1.5);
+	wire_packed_fixed64(o, 5, 2, nth, list);
+	wire_packed_fixed64(o, 5, 0, nth, list); // left out
+	static const uint8_t want[] = {0x08, 0, 0x10, 0xac, 2, 0x19, 0, 0, 0, 0, 0, 0, 0, 0, 0x19,
+	    1, 2, 3, 4, 5, 6, 7, 8, 0x21, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 0x2a, 16, 1, 0, 0, 0, 0, 0,
+	    0, 0, 1, 2, 3, 4, 5, 6, 7, 8};
+	assert_int_equal(wire_out_error(o), 0);
+	assert_int_equal(p.len, sizeof(want));
+	assert_memory_equal(p.bytes, want, sizeof(want));
+	wire_out_free(o);
+}
+
+static void inner(struct wire_out *o, const void *arg)
+{
+	uint64_t list[] = {1, 2, 3};
+	wire_varint(o, 1, *(const uint64_t *)arg);
+	wire_number(o, 2, 0);
+	wire_fixed64(o, 3, 7);
+	wire_double(o, 4, 0.25);
+	wire_packed_fixed64(o, 5, 3, nth, list);
+	wire_packed(o, 6, 3, nth, list);
+	wire_head(o, 7, 2);
+	wire_number(o, 1, 1);
+	wire_message(o, 8, leaf, arg);
+}
+
+// A message whose head is written first is the same as one that is filled at one go.
+static void a_long_message_is_measured_first(void **state)
+{
+	(void)state;
+	static struct place p, q;
+	uint64_t number = 1 << 20, empty = 0;
+	struct wire_out *o = wire_out_new(&(struct wire_sink){keep, &p}),
+			*measure = wire_out_new(&(struct wire_sink){0}); // writes nowhere
+	uint64_t size = wire_size(measure, inner, &number);
+	wire_head(o, 9, size);
+	assert_int_equal(p.len, 2);
+	inner(o, &number);
+	assert_int_equal(p.len, 2 + size);
+	assert_int_equal(wire_message_size(9, size), p.len);
+	assert_int_equal(wire_size(o, inner, &number), size);
+	assert_int_equal(p.len, 2 + size); // only measured
+	assert_int_equal(wire_out_error(o), 0);
+	wire_out_free(o);
+	o = wire_out_new(&(struct wire_sink){keep, &q});
+	wire_message(o, 9, inner, &number);
+	assert_int_equal(q.len, p.len);
+	assert_memory_equal(p.bytes, q.bytes, p.len);
+	q.len = 0;
+	wire_head(o, 1, 0);
+	wire_head(o, 2, 128);
+	wire_head(o, 16, 1ull << 35);
+	static const uint8_t want[] = {
+	    0x0a, 0, 0x12, 0x80, 1, 0x82, 1, 0x80, 0x80, 0x80, 0x80, 0x80, 1};
+	assert_int_equal(q.len, sizeof(want));
+	assert_memory_equal(q.bytes, want, sizeof(want));
+	assert_int_equal(wire_message_size(1, 0), 2);
+	assert_int_equal(wire_message_size(2, 128), 3 + 128);
+	assert_int_equal(wire_message_size(16, 1ull << 35), 8 + (1ull << 35));
+	assert_int_equal(wire_size(o, leaf, &empty), 0);
+	wire_out_free(o);
+	wire_out_free(measure);
+	assert_int_equal(mem_used(ACCOUNT_WIRE), 0);
+}
+
 static void long_things_pass(void **state)
 {
 	(void)state;
@@ -117,6 +192,11 @@ static void errors_stick(void **state)
 	wire_varint(o, 1, 1);
 	wire_message(o, 1, top, &(uint64_t){1});
 	wire_packed(o, 1, 1, nth, &(uint64_t){1});
+	wire_number(o, 1, 1);
+	wire_fixed64(o, 1, 1);
+	wire_double(o, 1, 1);
+	wire_packed_fixed64(o, 1, 1, nth, &(uint64_t){1});
+	wire_head(o, 1, 1);
 	assert_int_equal(p.len, 10);
 	wire_out_free(o);
 	p = (struct place){0};
@@ -176,6 +256,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(fields_are_as_the_format_says),
+	    cmocka_unit_test(numbers_of_other_kinds),
+	    cmocka_unit_test(a_long_message_is_measured_first),
 	    cmocka_unit_test(long_things_pass),
 	    cmocka_unit_test(errors_stick),
 	    cmocka_unit_test(what_is_not_protobuf_is_refused),
