@@ -4,9 +4,11 @@
 
 #include "clock.h"
 #include "count.h"
+#include "crc.h"
 #include "json.h"
 #include "log.h"
 #include "map.h"
 #include "mem.h"
 #include "names.h"
+#include "sync.h"
 #include "text.h"

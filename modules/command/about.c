@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+const char command_agent_version[] = TELEGEN_VERSION;
+
 // The same tables name the frames in profiles and the counters in /metrics.
 static void say_ends(struct text *t)
 {
@@ -81,7 +83,7 @@ int command_version(int argc, char **argv)
 	if (status || a.help)
 		return status;
 	struct text t = TEXT(ACCOUNT_COMMAND);
-	text_printf(&t, "telegen %s\n", TELEGEN_VERSION);
+	text_printf(&t, "telegen %s\n", command_agent_version);
 	status = write_text(&t);
 	text_free(&t);
 	return status;

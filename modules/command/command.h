@@ -13,6 +13,7 @@ struct command {
 	const char *what;  // one line
 	const char *more;  // and lines for its own help, each ended with \n; NULL: none
 };
+extern const char command_agent_version[]; // "0.1"
 extern const struct command commands[];		      // ends with one without a name
 const struct command *command_find(const char *name); // NULL + a line on stderr
 

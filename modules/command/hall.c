@@ -151,7 +151,7 @@ static int open_unwind(struct hall *h, char *why, size_t size)
 	if (!h->unwind)
 		return fail(why, size, EXIT_FAILED, "unwind tables", errno);
 	path_set_unwind(h->path, h->unwind);
-	budget_add(h->budget, 5, "unwind", unwind_shrink, h->unwind);
+	budget_add(h->budget, 6, "unwind", unwind_shrink, h->unwind); // 5: spools in memory
 	return 0;
 }
 
@@ -244,8 +244,17 @@ static int open_keepers(struct hall *h, char *why, size_t size)
 	if (!h->history)
 		return fail(why, size, EXIT_FAILED, "history of windows", errno);
 	budget_add(h->budget, 3, "history", history_shrink, h->history);
-	if (*c->output_directory && !h->options.source) {
-		h->directory = directory_new(c->output_directory, c->output_max_size,
+	if (h->options.source)
+		return 0; // a recording goes nowhere
+	struct deliver_options wanted = {
+	    .loop = h->loop, .budget = h->budget, .config = c, .version = command_agent_version};
+	h->deliver = deliver_new(&wanted, why, size);
+	if (!h->deliver && errno)
+		return errno == EINVAL ? EXIT_USAGE : EXIT_FAILED;
+	// Where there are receivers, half of the space is for what waits for them.
+	uint64_t most = h->deliver ? c->output_max_size / 2 : c->output_max_size;
+	if (*c->output_directory) {
+		h->directory = directory_new(c->output_directory, most,
 		    formats[c->profiling_output_format], why, size);
 		if (!h->directory)
 			return EXIT_FAILED;
@@ -320,6 +329,7 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	    .filter = options->pid_count ? NULL : h->filter,
 	    .history = h->history,
 	    .directory = h->directory,
+	    .deliver = h->deliver,
 	    .collection_ns =
 		options->window_ns ? options->window_ns : c->profiling_collection_interval,
 	    .upload_ns = c->profiling_upload_interval,
@@ -468,6 +478,7 @@ void hall_close(struct hall *h)
 	// The path's jobs hold the resolver, the resolver holds the path's processes.
 	path_free_jobs(h->path);
 	directory_free(h->directory);
+	deliver_free(h->deliver); // it may be at the path's upload
 	symbol_free(h->symbol);
 	heap_free(h->heap);
 	unwind_free(h->unwind); // it looks at the path's processes and at the kernel's tables

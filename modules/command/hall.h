@@ -5,6 +5,7 @@
 #include "../base/base.h"
 #include "../budget/budget.h"
 #include "../config/config.h"
+#include "../deliver/deliver.h"
 #include "../export/export.h"
 #include "../filter/filter.h"
 #include "../heap/heap.h"
@@ -33,7 +34,7 @@ struct hall_options {
 	const char *source;	  // a recording in place of the kernel, or NULL
 	struct tape_writer *tape; // to record to (taken over), or NULL
 	uint64_t window_ns;	  // 0: profiling.collection_interval
-	bool keeps;		  // history, directory and endpoint, as `run` has them
+	bool keeps;		  // history, directory, receivers and endpoint, as `run` has them
 	struct history *history;  // to go on with (taken over), or NULL
 	void (*on_window)(void *arg, enum path_type type, const struct profile *p);
 	void *arg;
@@ -52,6 +53,7 @@ struct hall {
 	struct symbol *symbol;
 	struct history *history;
 	struct directory *directory;
+	struct deliver *deliver; // NULL: no receiver is configured
 	struct path *path;
 	struct serve *serve;
 	struct tape_writer *tape;

@@ -64,6 +64,8 @@ void hall_metrics(void *arg, struct text *t)
 	    "telegen_memory_allocated_bytes_total %lu\n",
 	    totals.delivered, totals.lost, totals.off_cpu_ns, totals.memory_bytes,
 	    totals.alloc_bytes);
+	if (h->deliver)
+		deliver_metrics(h->deliver, t);
 	if (!h->kernel || kernel_counters(h->kernel, counters) < 0)
 		return;
 	text_puts(t, "# HELP telegen_kernel_total what the BPF programs counted\n"

@@ -15,10 +15,21 @@ struct run {
 	bool ending;
 };
 
-static void on_finished(void *arg)
+#define DELIVER_NS (5 * NS_PER_S)
+
+static void on_delivered(void *arg)
 {
 	struct run *r = arg;
 	loop_stop(r->hall.loop);
+}
+
+static void on_finished(void *arg)
+{
+	struct run *r = arg;
+	if (r->hall.deliver)
+		deliver_finish(r->hall.deliver, DELIVER_NS, on_delivered, r);
+	else
+		loop_stop(r->hall.loop);
 }
 
 static void end(struct run *r)

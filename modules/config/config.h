@@ -36,6 +36,7 @@ struct config {
 // profiling.output_format, log.format; log.level is an enum log_level.
 enum { CONFIG_OUTPUT_PPROF, CONFIG_OUTPUT_FOLDED, CONFIG_OUTPUT_JSON };
 enum { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
+enum { CONFIG_GZIP, CONFIG_NO_COMPRESSION };
 
 struct config_source {		  // each may be NULL
 	const char *file;	  // path of a regular file of at most 1 MiB
@@ -52,8 +53,8 @@ void config_free(struct config *c);
 // How many arguments the flag ARG takes of a command line: 1 (--key=value, --profiling.enabled), 2
 // (--key value); 0: it is no option.
 int config_flag(const char *arg);
-// YAML that config_load reads back to the same values; only the values of headers are left out, for
-// they are secrets (their names stand in a comment).
+// YAML that config_load reads back to the same values; only the values of headers and passwords in
+// URLs are left out, for they are secrets (the names of headers stand in a comment).
 int config_print(const struct config *c, struct text *out);
 // The flags, for --help; a man page (telegen.yaml(5), mdoc) and a commented default file. 0 or
 // -ENOMEM.

@@ -94,7 +94,7 @@ static const char tail[] = ".El\n.Sh SEE ALSO\n.Xr telegen 8\n"
 			   ".Pp\n"
 			   ".Ic telegen config\n"
 			   "prints the configuration in force.\n"
-			   "It leaves the values of headers out, for they are secrets.\n";
+			   "It leaves the values of headers and passwords in URLs out, for they are secrets.\n";
 
 // Text of the table in a line of mdoc: no escapes, no macro at its start.
 static void put_mdoc(const char *s, struct text *t)

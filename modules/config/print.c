@@ -66,6 +66,26 @@ static void print_text(const char *s, struct text *t)
 		print_string(s, strlen(s), t);
 }
 
+// A URL, "http://user:password@host": the password is left out.
+static void print_url(const char *s, struct text *t)
+{
+	struct text shown = TEXT(t->account);
+	const char *scheme = strstr(s, "://"), *at = scheme ? scheme + 3 : s;
+	size_t authority = strcspn(at, "/?#");
+	const char *end = memrchr(at, '@', authority);
+	const char *colon = end ? memchr(at, ':', (size_t)(end - at)) : NULL;
+	if (!colon) {
+		print_text(s, t);
+		return;
+	}
+	text_add(&shown, s, (size_t)(colon - s));
+	text_puts(&shown, end);
+	print_text(shown.at ? shown.at : "", t);
+	text_puts(t, " # its password is not shown");
+	t->error = t->error ? t->error : shown.error;
+	text_free(&shown);
+}
+
 static void print_list(const struct option *o, const struct config_list *list, struct text *t)
 {
 	text_puts(t, "[");
@@ -105,7 +125,7 @@ void option_print(const struct option *o, const struct config *c, struct text *t
 	if (o->type == OPTION_IS_BOOL) {
 		text_puts(t, *(const bool *)value ? "true" : "false");
 	} else if (o->type == OPTION_IS_TEXT) {
-		print_text(*(char *const *)value, t);
+		(o->marks & SECRET ? print_url : print_text)(*(char *const *)value, t);
 	} else if (o->type == OPTION_IS_LIST) {
 		print_list(o, value, t);
 	} else if (o->type == OPTION_IS_MAP) {

@@ -171,16 +171,17 @@ static int check_item(const struct option *o, const char *item, struct text *why
 {
 	const char *equals = strchr(item, '=');
 	uint64_t n;
+	const char *shown = o->marks & SECRET ? "an item, which is not shown," : item;
 	if (!*item)
 		return refuse(why, item, " stands in the list");
 	if (strlen(item) >= VALUE_MAX)
-		return refuse(why, item, " is longer than 4095 bytes");
+		return refuse(why, shown, " is longer than 4095 bytes");
 	if (!text_utf8_valid(item, strlen(item)))
-		return refuse(why, item, " is not valid UTF-8");
+		return refuse(why, shown, " is not valid UTF-8");
 	if (o->type == OPTION_IS_MAP && (!equals || equals == item))
-		return refuse(why, item, " is not NAME=VALUE");
+		return refuse(why, shown, " is not NAME=VALUE");
 	if (o->type == OPTION_IS_MAP && equals - item > MAP_NAME_MAX)
-		return refuse(why, item, " has a name longer than 256 bytes");
+		return refuse(why, shown, " has a name longer than 256 bytes");
 	if (o->marks & DECIMALS && !is_decimal(item))
 		return refuse(why, item, " is not a number");
 	return o->marks & NUMBERS ? parse_number(o, item, &n, why) : 0;

@@ -2,10 +2,11 @@
 // Delivery: sealed profiles to the receivers of the configuration, each by itself:
 //
 //   profile --requests_step (slices)--> bodies --> spool --> client --> receiver
-//                                                    '- again after a while, where the receiver says so
+//                                                    '- again after a while, where the receiver
+//                                                    says so
 //
-// What was taken is sent, waiting, or counted as dropped with its cause: sent + waiting + dropped = taken, in
-// samples, for each destination.
+// What was taken is sent, waiting, or counted as dropped with its cause: sent + waiting + dropped =
+// taken, in samples, for each destination.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,13 +23,16 @@ struct deliver_options {
 	struct loop *loop;
 	struct budget *budget;
 	const struct config *config; // borrowed
+	const char *version;	     // of the agent; borrowed
 };
-// NULL: no destination is configured (errno 0), or one is wrong (errno, WHY names the option, its value, the way out).
+// NULL: no destination is configured (errno 0), or one is wrong (errno, WHY names the option, its
+// value, the way out).
 struct deliver *deliver_new(const struct deliver_options *options, char *why, size_t why_size);
 void deliver_free(struct deliver *d);
 // Encodes P for every destination that takes its type: P must stay until deliver_step returns 0.
 void deliver_put(struct deliver *d, const struct profile *p);
 int deliver_step(struct deliver *d, uint64_t budget_ns); // 1 more, 0 encoded (or told why not)
-// Tries to send what waits for at most TIMEOUT_NS, then calls DONE once.
+// Tries to send what waits for at most TIMEOUT_NS, then calls DONE once, from the loop. What is
+// left stays in files, or is counted as dropped, and told.
 void deliver_finish(struct deliver *d, uint64_t timeout_ns, void (*done)(void *arg), void *arg);
 void deliver_metrics(const struct deliver *d, struct text *out); // Prometheus text

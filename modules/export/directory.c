@@ -3,7 +3,6 @@
 //
 //   .tmp-NAME written -> synchronised -> the oldest removed until it fits -> renamed to NAME
 #include "directory.h"
-#include "sync.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,7 +5,7 @@
 //   ship   a window closed: seal it, name it, keep it, write it
 //
 //   current window --close--> sealed --named--> on_window, history, upload --upload_interval-->
-//   directory
+//   directory, receivers
 // A window has a profile of each type that is wanted; they are shipped one after the other.
 // One window at a time is being shipped; while it is, the current one simply goes on
 // (COUNT_WINDOWS_LATE), so nothing is lost to slowness.
@@ -27,6 +27,7 @@ struct unwind;
 struct heap;
 struct history;
 struct directory;
+struct deliver;
 struct record;
 struct tape_writer;
 struct tape_reader;
@@ -61,6 +62,7 @@ struct path_options {
 	const struct filter *filter; // NULL: everything is wanted
 	struct history *history;     // NULL: none
 	struct directory *directory; // NULL: none
+	struct deliver *deliver;     // NULL: none; freed after path_free_jobs, before path_free
 	uint64_t collection_ns, upload_ns;
 	uint64_t period_ns;	// of cpu
 	uint64_t memory_period; // of memory, bytes

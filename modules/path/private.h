@@ -3,6 +3,7 @@
 #pragma once
 #include "path.h"
 #include "../base/base.h"
+#include "../deliver/deliver.h"
 #include "../export/export.h"
 #include "../filter/filter.h"
 #include "../goprof/goprof.h"
@@ -19,7 +20,7 @@
 #include "live.h"
 #include "share.h"
 
-enum ship_phase { SHIP_NAME, SHIP_LOCKS, SHIP_KEEP, SHIP_MERGE, SHIP_WRITE };
+enum ship_phase { SHIP_NAME, SHIP_LOCKS, SHIP_KEEP, SHIP_MERGE, SHIP_WRITE, SHIP_DELIVER };
 
 // The names that the sealed window still wants, asked for in one job.
 struct naming {
@@ -100,11 +101,11 @@ struct path {
 	bool close_wanted;
 	uint64_t close_soon; // since then the ring is being emptied for it; 0: it is not
 
-	// upload: all windows since the last file, merged, unsealed until it is written
+	// upload: all windows since the last one, merged, unsealed until it is shipped
 	struct profile *upload[PATH_TYPE_COUNT];
 	const struct profile *writing; // one of `upload`, or `sealed`
 	struct profile_merge *merge;
-	bool upload_wanted, uploaded;	// uploaded: a file of this window was written
+	bool upload_wanted, uploaded;	// uploaded: one was shipped with this window
 	uint64_t upload_due, closed_ns; // clock_now() time; when `sealed` was closed
 	struct watch *wake;		// the kernel wants to be drained now
 	struct timer *drain_timer, *window_timer, *cpu_timer;
@@ -229,6 +230,7 @@ int locks_step(struct path *p, uint64_t budget_ns); // 1 more, 0 done
 // upload.c: steps of shipping; 1 more, 0 done
 int upload_merge(struct path *p, uint64_t budget_ns);
 int upload_write(struct path *p, uint64_t budget_ns);
+int upload_deliver(struct path *p, uint64_t budget_ns);
 void upload_over(struct path *p); // all types of the window are shipped
 // recording.c
 void tape_put_meta(struct path *p);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ship: a window closed. Seal it, name it, keep it; upload.c merges and writes it.
+// Ship: a window closed. Seal it, name it, keep it; upload.c merges, writes and delivers it.
 #include "private.h"
 
 #include <errno.h>
@@ -182,8 +182,10 @@ static int ship_step(void *arg, uint64_t budget_ns)
 		return step_keep(p, budget_ns);
 	case SHIP_MERGE:
 		return upload_merge(p, budget_ns);
-	default:
+	case SHIP_WRITE:
 		return upload_write(p, budget_ns);
+	default:
+		return upload_deliver(p, budget_ns);
 	}
 }
 

@@ -1,24 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-// Upload: the windows of one upload_interval become one file.
+// Upload: the windows of one upload_interval become one profile, for the directory and for
+// receivers.
 //
-//   sealed --merged--> upload --each upload_interval--> sealed too, written, freed
-//      '--no memory to merge--> written by itself
+//   sealed --merged--> upload --each upload_interval--> sealed too, written, delivered, freed
+//      '--no memory to merge--> written and delivered by itself
 #include "private.h"
 
 #include <errno.h>
 #include <string.h>
 
-static int write_begin(struct path *p, const struct profile *what)
+static void deliver_begin(struct path *p)
 {
-	int error = directory_put(p->options.directory, what);
-	if (error) { // cannot be: one file at a time
-		count_add(COUNT_FILES_FAILED, 1);
-		log_seldom(LOG_LEVEL_ERROR, "output.directory: %s", strerror(-error));
-		return error;
-	}
+	p->phase = SHIP_DELIVER;
+	if (p->options.deliver)
+		deliver_put(p->options.deliver, p->writing);
+}
+
+// WHAT is written, if there is a directory, and then delivered.
+static void write_begin(struct path *p, const struct profile *what)
+{
 	p->writing = what;
 	p->phase = SHIP_WRITE;
-	return 0;
+	if (!p->options.directory) {
+		deliver_begin(p);
+		return;
+	}
+	int error = directory_put(p->options.directory, what);
+	if (!error)
+		return;
+	count_add(COUNT_FILES_FAILED, 1); // cannot be: one file at a time
+	log_seldom(LOG_LEVEL_ERROR, "output.directory: %s", strerror(-error));
+	deliver_begin(p);
 }
 
 // Half a window of tolerance: intervals are kept, though windows close a little early or late.
@@ -34,11 +46,8 @@ static int write_upload(struct path *p)
 	struct profile **upload = &p->upload[p->shipping];
 	p->uploaded = true;
 	profile_seal(*upload);
-	if (write_begin(p, *upload) == 0)
-		return 1;
-	profile_free(*upload);
-	*upload = NULL;
-	return 0;
+	write_begin(p, *upload);
+	return 1;
 }
 
 void upload_over(struct path *p)
@@ -75,13 +84,15 @@ static int merge_begin(struct path *p)
 
 int upload_merge(struct path *p, uint64_t budget_ns)
 {
-	if (!p->options.directory)
+	if (!p->options.directory && !p->options.deliver)
 		return 0;
 	int error = p->merge ? 0 : merge_begin(p);
 	if (error) {
-		log_seldom(LOG_LEVEL_WARN, "output.directory: %s: this window is a file of its own",
+		log_seldom(LOG_LEVEL_WARN,
+		    "profiling.upload_interval: %s: this window is shipped by itself",
 		    strerror(-error));
-		return write_begin(p, p->sealed) == 0;
+		write_begin(p, p->sealed);
+		return 1;
 	}
 	if (profile_merge_step(p->merge, budget_ns) > 0)
 		return 1;
@@ -92,10 +103,16 @@ int upload_merge(struct path *p, uint64_t budget_ns)
 
 int upload_write(struct path *p, uint64_t budget_ns)
 {
+	if (directory_step(p->options.directory, budget_ns) <= 0)
+		deliver_begin(p); // a failure was told and counted by the directory
+	return 1;
+}
+
+int upload_deliver(struct path *p, uint64_t budget_ns)
+{
 	struct profile **upload = &p->upload[p->shipping];
-	if (directory_step(p->options.directory, budget_ns) > 0)
-		return 1;
-	// A failure was told and counted by the directory.
+	if (p->options.deliver && deliver_step(p->options.deliver, budget_ns) > 0)
+		return 1; // what fails is told and counted there
 	if (p->writing == *upload) {
 		profile_free(*upload);
 		*upload = NULL;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests on their way out: a bounded queue of bodies, in memory or in files of a directory that outlive us. What
-// is not whole is never seen again: a body that was not ended (kill -9, a full disk) is gone at the next start.
+// Requests on their way out: a bounded queue of bodies, in memory or in files of a directory that
+// outlive us. What is not whole is never seen again: a body that was not ended (kill -9, a full
+// disk) is gone at the next start.
 //
-//   being written --spool_end--> [oldest] ... [newest] --spool_remove--> gone (delivered, or given up)
+//   being written --spool_end--> [oldest] ... [newest] --spool_remove--> gone (delivered, or given
+//   up)
 //                                 '--dropped to make room, told by on_drop
 #pragma once
 #include <stdbool.h>
@@ -23,11 +25,15 @@ struct spool_options {
 	void (*on_drop)(void *arg, const struct spool_facts *f);
 	void *arg;
 };
-struct spool *spool_new(const struct spool_options *options, char *why, size_t why_size); // NULL + errno
+// NULL + errno with a line in WHY. Whole bodies that an earlier run left in DIRECTORY are taken
+// over, in their order; what is beyond BYTES_MAX of them is dropped already here.
+struct spool *spool_new(const struct spool_options *options, char *why, size_t why_size);
 void spool_free(struct spool *s); // bodies in files stay
-uint64_t spool_shrink(void *s, uint64_t need); // for budget: of memory, drops the oldest that is not being read
+// For budget: of memory, drops the oldest that is not being read. ON_DROP must not allocate.
+uint64_t spool_shrink(void *s, uint64_t need);
 
-// One body is written at a time. 0; -ENOMEM, -ENOSPC, -EFBIG (larger than all the room): then abort it.
+// One body is written at a time. 0; -ENOMEM, -ENOSPC, -EFBIG (larger than all the room): then abort
+// it.
 int spool_begin(struct spool *s);
 int spool_write(struct spool *s, const void *bytes, size_t n);
 void spool_abort(struct spool *s);
@@ -40,9 +46,15 @@ struct spool_entry {
 	struct spool_facts facts;
 };
 uint32_t spool_count(const struct spool *s);
-uint64_t spool_bytes(const struct spool *s);
-// The oldest, NULL where there is none; held until spool_remove or spool_let_go: it is not dropped meanwhile.
+uint64_t spool_bytes(const struct spool *s);   // what they really take
+uint64_t spool_samples(const struct spool *s); // of all bodies
+uint64_t spool_damaged(
+    const struct spool *s); // files that were not whole when they were taken over; removed
+// The oldest, NULL where there is none; held until spool_remove or spool_let_go: it is not dropped
+// meanwhile.
 const struct spool_entry *spool_oldest(struct spool *s);
-int64_t spool_read(struct spool *s, uint64_t at, void *bytes, size_t size); // of the oldest; -errno
-void spool_remove(struct spool *s);					    // the oldest
+// Of the oldest: how many of SIZE bytes at AT, 0 at its end, -errno. Read from its start on, the
+// last bytes are only given where all of it is as it was written; else -EBADMSG.
+int64_t spool_read(struct spool *s, uint64_t at, void *bytes, size_t size);
+void spool_remove(struct spool *s); // the oldest
 void spool_let_go(struct spool *s);

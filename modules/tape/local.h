@@ -2,7 +2,7 @@
 // What writer and reader share.
 #pragma once
 #include "tape.h"
-#include "crc.h"
+#include "../base/base.h"
 
 #define TAPE_MAGIC "TELEGENREC1\n"
 #define TAPE_MAGIC_SIZE (sizeof(TAPE_MAGIC) - 1)

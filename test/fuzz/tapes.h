@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tapes made of what a fuzzer says.
 #pragma once
-#include "../../modules/tape/crc.c"
+#include "../../modules/base/crc.c"
 #include "../../modules/tape/local.h"
 
 #include <stdlib.h>

@@ -316,13 +316,14 @@ static void a_file_of_the_go_agent_is_accepted(void **state)
 	    "  memory: {enabled: false, min_alloc_size: 1024}\n  target_pid: 0\n"
 	    "  target_pids: []\n  target_labels: {}\n  target_namespaces: [default]\n"
 	    "  output_format: pprof\n  aggregate_stacks: true\n"
-	    "  log_export:\n    compression: \"\"\n    headers:\n      X-Scope-OrgID: a\n");
+	    "  log_export:\n    flush_interval: 5s\n    compression: \"\"\n    headers:\n      X-Scope-OrgID: a\n");
 	assert_non_null(
 	    strstr(warnings.at, ": left alone, for telegen only profiles: agent, ebpf, logs, "
 				"channel_buffer_len\n"));
 	assert_non_null(strstr(warnings.at,
 	    "\nconfig: accepted but without effect in this version: profiling.target_namespaces, "
-	    "profiling.log_export.headers, profiling.log_export.compression"));
+	    "profiling.log_export.flush_interval"));
+	assert_int_equal(c->profiling_log_export_compression, CONFIG_NO_COMPRESSION);
 	assert_string_equal(c->profiling_log_export_headers.items[0], "X-Scope-OrgID=a");
 	config_free(c);
 }

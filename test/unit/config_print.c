@@ -122,6 +122,33 @@ static void values_of_headers_are_not_printed(void **state)
 	text_free(&yaml);
 }
 
+static void passwords_in_urls_are_not_printed(void **state)
+{
+	(void)state;
+	struct config *c = load_fine("profile_export: {otlp: {endpoint: \"http://me:s3same@h:1/a:b@c\", proxy: "
+				     "\"http://you:s3same@p:2\"}, parca: {endpoint: \"me:s3@same@h\"}, "
+				     "pyroscope: {endpoint: \"http://h:1/a@b\"}}");
+	struct text yaml = TEXT(ACCOUNT_CONFIG);
+	assert_int_equal(config_print(c, &yaml), 0);
+	assert_null(strstr(yaml.at, "same"));
+	assert_non_null(strstr(yaml.at, "endpoint: \"http://me@h:1/a:b@c\" # its password is not shown\n"));
+	assert_non_null(strstr(yaml.at, "proxy: \"http://you@p:2\" # its"));
+	assert_non_null(strstr(yaml.at, "endpoint: \"me@h\" # its"));
+	assert_non_null(strstr(yaml.at, "endpoint: \"http://h:1/a@b\"\n"));
+	struct config *back = load_fine(yaml.at);
+	config_free(c);
+	config_free(back);
+	text_free(&yaml);
+	// Nor are values told that are wrong.
+	struct text reason = TEXT(ACCOUNT_CONFIG);
+	c = config_standard();
+	assert_int_equal(
+	    option_set(option_find("profile_export.otlp.headers"), c, "s3same", &reason), -EINVAL);
+	assert_string_equal(reason.at, "an item, which is not shown, is not NAME=VALUE");
+	config_free(c);
+	text_free(&reason);
+}
+
 static void the_example_is_the_defaults(void **state)
 {
 	(void)state;
@@ -215,6 +242,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(what_is_printed_reads_back),
 	    TEST(values_of_headers_are_not_printed),
+	    TEST(passwords_in_urls_are_not_printed),
 	    TEST(the_example_is_the_defaults),
 	    TEST(help_and_man_name_every_option),
 	    TEST(numbers_with_units),

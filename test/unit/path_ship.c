@@ -17,6 +17,34 @@ static struct directory *directory_open(void)
 	return d;
 }
 
+// Receivers: what they were given, taken in several steps.
+struct deliver {
+	const struct profile *p;
+	int steps, profiles;
+	int64_t samples;
+};
+static struct deliver receivers;
+
+void deliver_put(struct deliver *d, const struct profile *p)
+{
+	assert_null(d->p);
+	d->p = p;
+	d->steps = 3;
+}
+
+int deliver_step(struct deliver *d, uint64_t budget_ns)
+{
+	int64_t totals[PROFILE_VALUES_MAX];
+	(void)budget_ns;
+	profile_totals(d->p, totals); // it is still there
+	if (--d->steps)
+		return 1;
+	d->samples += totals[0];
+	d->profiles++;
+	d->p = NULL;
+	return 0;
+}
+
 struct written {
 	int files;
 	int64_t samples, nanoseconds;
@@ -53,6 +81,7 @@ static struct written written(void)
 
 static int setup(void **state)
 {
+	receivers = (struct deliver){.p = NULL};
 	strcpy(directory, "/tmp/telegen-out-XXXXXX");
 	assert_non_null(mkdtemp(directory));
 	return sim_setup(state);
@@ -120,6 +149,32 @@ static void windows_of_an_interval_become_one_file(void **state)
 	assert_true(w.durations >= 10 * WINDOW && w.durations < 10 * WINDOW + NS_PER_S);
 	totals_match();
 	close_all(d);
+}
+
+static void receivers_get_what_the_directory_gets(void **state)
+{
+	(void)state;
+	for (int both = 0; both < 2; both++) {
+		struct directory *d = sim.options.directory = both ? directory_open() : NULL;
+		receivers = (struct deliver){.p = NULL};
+		sim.options.deliver = &receivers;
+		sim.options.upload_ns = 3 * WINDOW;
+		assert_true(sim_open());
+		for (int window = 1; window <= 10; window++) {
+			feed(20 + window);
+			sim_ship();
+			assert_int_equal(receivers.profiles, window / 3);
+			assert_null(receivers.p);
+		}
+		feed(5);
+		finish();
+		assert_int_equal(receivers.profiles, 4);
+		assert_int_equal(receivers.samples, sim.fed);
+		if (both)
+			assert_int_equal(written().samples, sim.fed);
+		totals_match();
+		close_all(d);
+	}
 }
 
 static void a_clock_set_back_changes_no_duration(void **state)
@@ -217,10 +272,12 @@ static void memory_asked_back_ships_early(void **state)
 static void every_phase_can_be_the_last(void **state)
 {
 	(void)state;
-	for (int turns = 0; turns < 12; turns++) {
+	for (int turns = 0; turns < 16; turns++) {
 		for (int way = 0; way < 2; way++) {
 			struct directory *d = sim.options.directory = directory_open();
 			struct history *h = sim.options.history = history_new(1 << 20);
+			receivers = (struct deliver){.p = NULL};
+			sim.options.deliver = &receivers;
 			sim.options.upload_ns = WINDOW;
 			assert_true(sim_open());
 			for (int round = 0; round < 2; round++) {
@@ -235,6 +292,7 @@ static void every_phase_can_be_the_last(void **state)
 				finish();
 				totals_match();
 				assert_int_equal(written().samples, sim.fed);
+				assert_int_equal(receivers.samples, sim.fed);
 			}
 			path_free_jobs(sim.path);
 			int64_t kept = 0;
@@ -275,6 +333,8 @@ static void any_allocation_may_fail(void **state)
 	for (uint64_t nth = 1; nth < 5000 && !over; nth++) {
 		struct directory *d = sim.options.directory = directory_open();
 		struct history *h = sim.options.history = history_new(1 << 20);
+		receivers = (struct deliver){.p = NULL};
+		sim.options.deliver = &receivers;
 		sim.options.upload_ns = 2 * WINDOW;
 		uint64_t failed = count_get(COUNT_FILES_FAILED);
 		mem_fail_at(nth);
@@ -295,6 +355,7 @@ static void any_allocation_may_fail(void **state)
 		mem_fail_at(0);
 		if (opened) {
 			totals_match();
+			assert_int_equal(receivers.samples, sim.fed);
 			if (count_get(COUNT_FILES_FAILED) == failed)
 				assert_int_equal(written().samples, sim.fed);
 		}
@@ -313,6 +374,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(
 		windows_of_an_interval_become_one_file, setup, teardown),
+	    cmocka_unit_test_setup_teardown(receivers_get_what_the_directory_gets, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_clock_set_back_changes_no_duration, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_late_window_goes_on, setup, teardown),
 	    cmocka_unit_test_setup_teardown(

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../../modules/tape/crc.c"
+#include "../../modules/base/crc.c"
 #include "../../modules/tape/writer.c"
 #include "../../modules/tape/reader.c"
 #include <fcntl.h>

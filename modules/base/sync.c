@@ -3,7 +3,7 @@
 // Where it is not to be had, fdatasync(2) does it at once.
 #include "sync.h"
 
-#include "../base/base.h"
+#include "clock.h"
 
 #include <errno.h>
 #include <linux/aio_abi.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // fdatasync that does not hold the loop: the kernel's own asynchronous I/O does it, a step waits
-// for it no longer than it may; private to this room.
+// for it no longer than it may.
 #pragma once
 #include <stdint.h>
 

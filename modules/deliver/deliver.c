@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MEMORY_SHARE 8 // of memory_limit, for all receivers
+#define DISK_SHARE 2   // of output.max_size; the other half is the directory's
+#define SHRINK_RANK 5
+
+static uint64_t share_of(const struct deliver *d, uint32_t receivers)
+{
+	const struct config *c = d->options.config;
+	uint64_t all = *c->output_directory ? c->output_max_size / DISK_SHARE
+					    : budget_limit(d->options.budget) / MEMORY_SHARE;
+	return all / receivers;
+}
+
+static int open_destination(
+    struct deliver *d, const struct receiver *r, uint64_t share, char *why, size_t size)
+{
+	struct destination *new = &d->destinations[d->count++];
+	*new = (struct destination){.deliver = d, .receiver = *r, .spool_max = share};
+	snprintf(why, size, "%s: not enough memory", r->key);
+	int error = receiver_open(&new->receiver, why, size);
+	if (!error)
+		error = destination_open(new, why, size);
+	if (error)
+		return error;
+	if (!new->in_files)
+		budget_add(d->options.budget, SHRINK_RANK, "spool", spool_shrink, new->spool);
+	log_info("%s: profiles go to %s", new->receiver.name, new->receiver.shown.at);
+	return 0;
+}
+
+static int open_all(struct deliver *d, char *why, size_t size)
+{
+	struct receiver receivers[RECEIVER_COUNT];
+	uint32_t enabled = 0;
+	for (int i = 0; i < RECEIVER_COUNT; i++) {
+		receiver_of(&receivers[enabled], d->options.config, (enum receiver_id)i);
+		enabled += receivers[enabled].enabled;
+	}
+	if (!enabled)
+		return 0;
+	snprintf(why, size, "profile_export: not enough memory");
+	d->destinations = mem_alloc(ACCOUNT_DELIVER, enabled * sizeof(*d->destinations));
+	int error = d->destinations ? node_open(&d->node, d->options.config) : -ENOMEM;
+	for (uint32_t i = 0; i < enabled && !error; i++)
+		error = open_destination(d, &receivers[i], share_of(d, enabled), why, size);
+	return error;
+}
+
+struct deliver *deliver_new(const struct deliver_options *options, char *why, size_t why_size)
+{
+	struct deliver *d = mem_alloc(ACCOUNT_DELIVER, sizeof(*d));
+	int error = d ? 0 : -ENOMEM;
+	if (!d)
+		snprintf(why, why_size, "profile_export: not enough memory");
+	if (!error) {
+		d->options = *options;
+		snprintf(d->agent, sizeof(d->agent), "telegen/%s",
+		    options->version ? options->version : "0");
+		error = open_all(d, why, why_size);
+	}
+	if (!error && d->count)
+		return d;
+	deliver_free(d);
+	return errno = -error, NULL;
+}
+
+void deliver_free(struct deliver *d)
+{
+	if (!d)
+		return;
+	timer_free(d->end);
+	for (uint32_t i = 0; i < d->count; i++) {
+		if (d->destinations[i].spool)
+			budget_remove(d->options.budget, d->destinations[i].spool);
+		destination_close(&d->destinations[i]);
+	}
+	mem_free(d->destinations);
+	node_close(&d->node);
+	mem_free(d);
+}
+
+// As the encoders count: the first value of a sample that is a count, or 1 for each that is not
+// zero.
+static uint64_t samples_of(const struct profile *p)
+{
+	const struct profile_header *h = profile_header_of(p);
+	uint32_t count = 0;
+	uint64_t samples = 0;
+	while (count < h->value_count && strcmp(profile_name(p, h->value_units[count]), "count"))
+		count++;
+	for (uint32_t i = 0; i < profile_sample_count(p); i++) {
+		const struct profile_sample *s = profile_sample(p, i);
+		bool zero = true;
+		for (uint32_t v = 0; v < h->value_count; v++)
+			zero = zero && !s->values[v];
+		samples += count < h->value_count ? (uint64_t)s->values[count] : !zero;
+	}
+	return samples;
+}
+
+void deliver_put(struct deliver *d, const struct profile *p)
+{
+	d->p = p;
+	d->samples = samples_of(p);
+	d->at = 0;
+}
+
+int deliver_step(struct deliver *d, uint64_t budget_ns)
+{
+	uint64_t end = clock_now() + budget_ns;
+	while (d->at < d->count) {
+		uint64_t now = clock_now();
+		if (destination_encode(&d->destinations[d->at], d->p, now < end ? end - now : 0))
+			return 1;
+		d->at++;
+		if (d->at < d->count && clock_now() >= end)
+			return 1;
+	}
+	d->p = NULL;
+	return 0;
+}
+
+static void on_end(void *arg)
+{
+	struct deliver *d = arg;
+	void (*done)(void *arg) = d->done;
+	if (!done)
+		return;
+	d->done = NULL;
+	for (uint32_t i = 0; i < d->count; i++)
+		destination_leave(&d->destinations[i]);
+	done(d->arg);
+}
+
+void deliver_look(struct deliver *d)
+{
+	if (!d->finishing || !d->done || !d->end)
+		return;
+	for (uint32_t i = 0; i < d->count; i++)
+		if (!destination_is_over(&d->destinations[i]))
+			return;
+	timer_set(d->end, 1, 0);
+}
+
+void deliver_finish(struct deliver *d, uint64_t timeout_ns, void (*done)(void *arg), void *arg)
+{
+	d->finishing = true;
+	d->deadline = clock_now() + timeout_ns;
+	d->done = done;
+	d->arg = arg;
+	d->end = loop_timer(d->options.loop, timeout_ns, 0, on_end, d);
+	if (!d->end) { // no memory to wait
+		on_end(d);
+		return;
+	}
+	for (uint32_t i = 0; i < d->count; i++)
+		destination_finish(&d->destinations[i]);
+	deliver_look(d);
+}

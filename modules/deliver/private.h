@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of this room share.
+#pragma once
+#include "deliver.h"
+#include "../base/base.h"
+#include "../budget/budget.h"
+#include "../config/config.h"
+#include "../export/export.h"
+#include "../loop/loop.h"
+#include "../net/net.h"
+#include "../spool/spool.h"
+
+// Why samples were dropped: id, label, help.
+#define CAUSES(X)                                                                                  \
+	X(SPOOL_FULL, "spool_full", "the oldest went to make room")                                \
+	X(TOO_LARGE, "too_large", "no request, or not the receiver, had room for them")            \
+	X(REFUSED, "refused", "the receiver refused them for good")                                \
+	X(MEMORY, "memory", "there was no memory for them")                                        \
+	X(DISK, "disk", "they could not be written or read")                                       \
+	X(DAMAGED, "damaged", "the file was not as it was written")                                \
+	X(ENCODING, "encoding", "they could not be encoded")                                       \
+	X(SHUTDOWN, "shutdown", "the agent ended before they were sent")
+enum cause {
+#define X(id, label, help) CAUSE_##id,
+	CAUSES(X)
+#undef X
+	    CAUSE_COUNT
+};
+
+// node.c: who we are, to every receiver.
+struct node {
+	char host[65];
+	char *service;
+	char **resource; // "key", "value", ..., NULL; NULL: none
+	uint32_t count;	 // of strings
+};
+int node_open(struct node *n, const struct config *c); // 0 or -ENOMEM
+void node_close(struct node *n);
+
+// receiver.c: what the configuration says of one receiver.
+enum receiver_id {
+	RECEIVER_OTLP,
+	RECEIVER_PYROSCOPE,
+	RECEIVER_PARCA,
+	RECEIVER_LOGS,
+	RECEIVER_METRICS,
+	RECEIVER_COUNT
+};
+struct receiver {	  // strings without a word are the configuration's
+	const char *name; // "otlp"
+	const char *key;  // "profile_export.otlp"
+	enum requests_kind kind;
+	bool enabled, grpc, gzip, tls, tls_insecure;
+	const char *endpoint, *standard; // standard: where the endpoint is empty
+	const char *path;		 // where the endpoint has none
+	bool below;			 // PATH goes below that of the endpoint
+	const struct config_list *headers;
+	const char *tenant; // or NULL
+	const char *token_file, *user, *password_file;
+	const char *tls_ca_file, *tls_cert_file, *tls_key_file, *tls_server_name, *proxy;
+	uint64_t timeout_ns;
+	struct text url;   // ours
+	struct text shown; // ours; for messages: without a user
+	uint64_t token;	   // hash of the last one that was read
+};
+void receiver_of(struct receiver *r, const struct config *c, enum receiver_id id);
+// Checks all that can be checked without the net: 0, -EINVAL with WHY, -ENOMEM.
+int receiver_open(struct receiver *r, char *why, size_t why_size);
+void receiver_close(struct receiver *r);
+// Its secrets are read now. NULL + errno with WHY.
+struct http_client *receiver_connect(
+    struct receiver *r, struct loop *loop, const char *agent, char *why, size_t why_size);
+
+// secret.c: values with ${env:NAME} and ${file:/path}, and files that hold one line. 0, -EINVAL
+// with a reason added to WHY, or -ENOMEM.
+int secret_expand(const char *value, struct text *to, struct text *why);
+int secret_read(const char *path, struct text *to, struct text *why);
+void secret_base64(struct text *to, const char *bytes, size_t n);
+void secret_free(struct text *t); // and its bytes are overwritten
+
+// answer.c: what an answer means.
+enum verdict { VERDICT_SENT, VERDICT_AGAIN, VERDICT_TOO_LARGE, VERDICT_REFUSED };
+enum verdict answer_judge(bool grpc, const struct http_result *r);
+// What the receiver says in it, one printable line.
+void answer_text(enum requests_kind kind, const struct http_result *r, char *text, size_t size);
+// Of SAMPLES that were taken, those in a request of which it says it rejected some; TEXT gets why ("": all is
+// well).
+uint64_t answer_rejected(enum requests_kind kind, const struct http_result *r, uint64_t samples,
+    char *text, size_t size);
+// How long to wait before try N (from 1), RANDOM is any number.
+uint64_t answer_backoff(uint32_t n, uint64_t retry_after_ns, uint64_t random);
+
+// destination.c: one receiver, its spool, and what became of it all.
+struct figures { // samples: taken = sent + rejected + all dropped + what waits in the spool
+	uint64_t taken, sent, rejected, dropped[CAUSE_COUNT];
+	uint64_t requests, retries, sent_bytes;
+};
+struct destination {
+	struct deliver *deliver;
+	struct receiver receiver;
+	struct requests *requests;
+	double *seconds, *bytes; // bounds of histograms
+	struct spool *spool;
+	uint64_t spool_max;
+	bool in_files;
+	struct figures figures;
+	// Encoding: of the profile at hand
+	bool encoding, lost; // the body that is open finds no place
+	enum cause lost_by;
+	uint64_t samples, placed; // in it; in bodies so far
+	// Sending
+	struct http_client *client, *fresh; // fresh: takes its place, with another token
+	struct timer *timer;		    // the next try
+	bool sending, armed, gave_up, left;
+	int read_error;
+	uint32_t tries; // of the oldest that have failed
+	struct log_site full, lost_site, refused, again, partial;
+};
+struct deliver {
+	struct deliver_options options;
+	char agent[128]; // User-Agent
+	struct node node;
+	struct destination *destinations;
+	uint32_t count, at; // at: which encodes
+	const struct profile *p;
+	uint64_t samples; // of P
+	bool finishing;
+	uint64_t deadline;
+	struct timer *end;
+	void (*done)(void *arg);
+	void *arg;
+};
+// Tells once a minute and site.
+#define TELL(d, site, level, ...)                                                                  \
+	do {                                                                                       \
+		if (log_site_open(&(d)->site, level))                                              \
+			log_line(level, __VA_ARGS__);                                              \
+	} while (0)
+static inline void drop(struct destination *d, enum cause cause, uint64_t samples)
+{
+	d->figures.dropped[cause] += samples;
+}
+int destination_open(
+    struct destination *d, char *why, size_t why_size); // 0 or -errno; RECEIVER is open
+void destination_close(struct destination *d);
+void destination_finish(struct destination *d); // no more comes: what waits is tried now
+bool destination_is_over(const struct destination *d);
+void destination_leave(struct destination *d); // tells what is left; once
+void destination_send(struct destination *d);  // the oldest that waits, unless one is under way
+// options.c
+int destination_requests(
+    struct destination *d, char *why, size_t why_size); // makes its encoder; 0 or -errno
+// encode.c
+int destination_encode(
+    struct destination *d, const struct profile *p, uint64_t budget_ns); // 1 more, 0 done
+struct requests_out destination_out(struct destination *d);
+enum cause cause_of(int error);	      // of the spool
+void deliver_look(struct deliver *d); // a destination may be over
