@@ -26,6 +26,8 @@ const volatile u32 off_every = 0; /* tests: the gate takes one of so many; 0: as
 
 #define LOADING_LOOKS 5	   /* so many looks at one stack whose rows are being loaded */
 #define EXPECT_MOST 200000 /* us: then a look sees the block surely */
+#define CLOCK_NS 1000000   /* see switch_time */
+#define CLOCK_DRIFT 2000   /* a clock that is being set right runs one in so many off at most */
 
 /*
  * A thread. Only the scheduler's own order (off, on, off ...) changes what follows, but for what is
@@ -40,15 +42,16 @@ struct off {
 	u64 short_ns;	 /* of blocks shorter than off_min_ns */
 	u64 owed_told_ns, owed_run_told_ns, short_told_ns; /* look: of these */
 	u32 owed_count, short_count, owed_count_told, short_count_told;
-	u32 block;	    /* counts up as each begins; never 0 */
-	u32 stack_block;    /* look: the block that a stack was taken of last */
-	u32 gate_us, of_us; /* the gate took so many of so many like it; 0 of 0: none */
-	u32 expect_us;	    /* how long its next block will be: as the last ones were */
-	u8 runnable;	    /* the current block is no wait but for a CPU */
-	u8 reason;	    /* of the block that has a stack */
-	u8 again;	    /* the stack wants rows that were not there: a look takes it again */
-	u8 state; /* of the task as it went off; that of one that is woken tells nothing */
+	u32 block;	 /* counts up as each begins; never 0 */
+	u32 stack_block; /* look: the block that a stack was taken of last */
+	u32 gate;	 /* how likely the gate took its stack, in 1/2^32; GATE_SURE: it did */
+	u32 expect_us;	 /* how long its next block will be: as the last ones were */
+	u8 runnable;	 /* the current block is no wait but for a CPU */
+	u8 reason;	 /* of the block that has a stack */
+	u8 again;	 /* the stack wants rows that were not there: a look takes it again */
+	u8 state;	 /* of the task as it went off; that of one that is woken tells nothing */
 };
+#define GATE_SURE ((u32)-1)
 /* With what the kernel puts before it, just what its allocator has a size for (192). */
 _Static_assert(sizeof(struct off) == 112, "memory of each thread");
 
@@ -133,8 +136,7 @@ static __always_inline u64 some(u64 sum, u64 told)
 /* 1/ONE: how likely a stack was taken of a block that was WHOLE_NS long. */
 static __always_inline u64 likelihood(const struct off *o, u64 whole_ns)
 {
-	u64 gate =
-	    o->of_us <= o->gate_us ? (o->gate_us ? ONE : 0) : (u64)o->gate_us * ONE / o->of_us;
+	u64 gate = o->gate == GATE_SURE ? ONE : o->gate / (GATE_SURE / ONE + 1);
 	u64 look = 0;
 	if (off_look_ns)
 		look = whole_ns >= off_look_ns ? ONE : whole_ns * ONE / off_look_ns;
@@ -204,7 +206,7 @@ static __always_inline u64 off_since(
 		since = task->start_time;
 	o->out_ns = since;
 	o->delay_ns = delay_of(task);
-	o->gate_us = o->of_us = 0;
+	o->gate = 0;
 	o->block = 1;
 	return since;
 }
@@ -246,6 +248,24 @@ static __always_inline void off_arrives(struct task_struct *next, u64 now)
 		off_ends(o, next, now, true);
 }
 
+/* The gate takes a stack of one in so many blocks that are expected to be so long: US of them. */
+static __always_inline void gate_set(struct scratch *x, u32 us)
+{
+	x->gate_us = us;
+	x->gate_likely = us ? (1ull << 32) / us : 1ull << 32;
+}
+
+/* The gate begins to count anew. */
+static __always_inline void gate_turn(struct scratch *x, u64 now)
+{
+	/* After a pause what was before says nothing. */
+	gate_set(x, now < x->gate_ns + GATE_NS ? x->gate_sum / gate_stacks : 0);
+	x->gate_ns = now + GATE_NS;
+	x->gate_sum = 0;
+	count(KERNEL_SWITCHES, x->switches);
+	x->switches = 0;
+}
+
 /*
  * Does the gate take this block's stack? The longer the block is expected to be, the likelier, so
  * that all stacks stand for about as much time, and that all together keep within the gate's aim.
@@ -256,20 +276,19 @@ static __always_inline bool gate(struct scratch *x, struct off *o, u64 now)
 	/* Most that are expected to be too short are. */
 	if (us < off_least_us)
 		us = (u32)((u64)us * us >> off_least_shift) + 1;
-	if (now >= x->gate_ns) {
-		/* After a pause what was before says nothing. */
-		x->gate_us = now < x->gate_ns + GATE_NS ? x->gate_sum / gate_stacks : 0;
-		x->gate_ns = now + GATE_NS;
-		x->gate_sum = 0;
-	}
+	x->switches++;
+	if (now >= x->gate_ns)
+		gate_turn(x, now);
 	x->gate_sum += us;
 	if (x->gate_us && x->gate_sum > 2ull * gate_stacks * x->gate_us)
-		x->gate_us *= 2;
+		gate_set(x, x->gate_us * 2);
 	else if (!x->gate_us && x->gate_sum > gate_stacks * us)
-		x->gate_us = us;
-	o->gate_us = off_every ? 1 : us;
-	o->of_us = off_every ? off_every : x->gate_us;
-	return o->of_us <= o->gate_us || (u64)bpf_get_prandom_u32() * o->of_us >> 32 < o->gate_us;
+		gate_set(x, us);
+	u64 likely = off_every ? GATE_SURE / off_every : us * x->gate_likely;
+	o->gate = likely < GATE_SURE ? (u32)likely : GATE_SURE;
+	/* Knuth's MMIX; a helper would cost more than all of this. */
+	x->random = (x->random ^ now) * 6364136223846793005ull + 1442695040888963407ull;
+	return o->gate == GATE_SURE || x->random >> 32 < o->gate;
 }
 
 static __always_inline void off_stack(void *ctx, struct off *o, struct task_struct *task)
@@ -290,14 +309,14 @@ static __always_inline void off_stack(void *ctx, struct off *o, struct task_stru
 	}
 }
 
-static __always_inline void off_begins(void *ctx, bool preempt, struct task_struct *prev, u64 now)
+static __always_inline void off_begins(
+    void *ctx, struct scratch *x, bool preempt, struct task_struct *prev, u64 now)
 {
 	struct off *o = bpf_task_storage_get(&offs, prev, 0, 0);
 	if (!o && off_may_create())
 		o = off_new(prev);
 	if (!o)
 		return;
-	count(KERNEL_SWITCHES, 1);
 	if (o->told_ns)
 		off_ends(o, prev, now - since_arrival(prev), false);
 	o->block = o->block == (u32)-1 ? 1 : o->block + 1;
@@ -307,21 +326,49 @@ static __always_inline void off_begins(void *ctx, bool preempt, struct task_stru
 	o->state = (u8)state;
 	o->runnable = preempt || !state;
 	NOW_OF(o->told_ns) = now;
-	struct scratch *x = scratch_of_cpu();
 	if (!x)
-		o->gate_us = o->of_us = 0;
+		o->gate = 0;
 	else if (gate(x, o, now))
 		off_stack(ctx, o, prev);
+}
+
+/*
+ * CLOCK_MONOTONIC of a switch. The run queue of TASK has the time of it on the scheduler's clock,
+ * which costs no helper; how far the two are apart is found anew each CLOCK_NS. The run queue's may
+ * lie somewhat in the past, never in the future: what seems to be further apart than they can have
+ * drifted is not believed.
+ */
+static __always_inline u64 switch_time(struct scratch *x, struct task_struct *task)
+{
+	if (!x || !bpf_core_field_exists(task->se.cfs_rq->rq))
+		return bpf_ktime_get_ns();
+	u64 clock = task->se.cfs_rq->rq->clock, since = clock - x->clock_ns;
+	if (since >= CLOCK_NS) {
+		u64 apart = bpf_ktime_get_ns() - clock;
+		u64 most = x->clock_apart + since / CLOCK_DRIFT;
+		x->clock_apart = x->clock_ns && (s64)(apart - most) > 0 ? most : apart;
+		x->clock_ns = clock;
+	}
+	return clock + x->clock_apart;
+}
+
+static __always_inline bool is_followed(struct task_struct *task)
+{
+	return !(task->flags & PF_KTHREAD) && task->pid;
 }
 
 SEC("tp_btf/sched_switch")
 int BPF_PROG(off_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-	u64 now = bpf_ktime_get_ns();
-	if (next->pid && !(next->flags & PF_KTHREAD))
+	bool comes = is_followed(next), goes = is_followed(prev);
+	if (!comes && !goes)
+		return 0;
+	struct scratch *x = scratch_of_cpu();
+	u64 now = switch_time(x, prev);
+	if (comes)
 		off_arrives(next, now);
-	if (prev->pid && !(prev->flags & PF_KTHREAD))
-		off_begins(ctx, preempt, prev, now);
+	if (goes)
+		off_begins(ctx, x, preempt, prev, now);
 	return 0;
 }
 

@@ -75,8 +75,11 @@ struct scratch {
 	u32 busy;    /* a sample is being taken; guards against one that interrupts it */
 	u32 walking; /* its user stack is to be walked */
 	u64 wake_ns; /* from then on a sample may wake user space again */
-	u64 gate_ns; /* see off.bpf.h */
+	/* see off.bpf.h */
+	u64 gate_ns, gate_likely;
 	u32 gate_us, gate_sum;
+	u64 switches, random;
+	u64 clock_ns, clock_apart;
 	struct walk walk;
 	u64 words[]; /* a record_sample with its frames */
 };
