@@ -339,7 +339,8 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	    .lock_min_ns = c->profiling_mutex_contention_threshold_ns,
 	    .pids = options->pids,
 	    .pid_count = options->pid_count,
-	    .resources = options->keeps ? 1u | (uint32_t)c->profiling_command_lines << 1 : 0,
+	    // Only receivers ask; to read one takes a hundred system calls.
+	    .resources = h->deliver ? 1u | (uint32_t)c->profiling_command_lines << 1 : 0,
 	    .offline = options->source != NULL,
 	    .on_window = options->on_window,
 	    .arg = options->arg,
