@@ -116,8 +116,8 @@ first() {
 	for i in 1 2 3; do
 		t0=${EPOCHREALTIME/./}000
 		case $1 in
-		telegen)
-			start telegen
+		telegen*)
+			start "$1"
 			until counted 2>/dev/null || [ $((${EPOCHREALTIME/./} - t0 / 1000)) -gt 30000000 ]; do read -r -t 0.002 -u "$never"; done
 			t1=${EPOCHREALTIME/./}000
 			stop
@@ -164,7 +164,7 @@ measure() {
 		| (map(.run_time_ns) | add // 0) as $t | (map(.run_cnt) | add // 0) as $n | "\($t) \(if $n > 0 then $t / $n / 1000 else 0 end)"')
 	row[$name,bpf]=$(percent "$run" $((t1 - t0))) row[$name,per]=$(printf '%.2f' "$per")
 	case $tool in
-	telegen) row[$name,samples]="$(metric 'telegen_kernel_total{event="taken"}'); $(metrics | awk -F'"' '/^telegen_kernel_total/ && $2 ~ /^(ring full|nested|cpu not known)$/ { n += substr($3, 2) } END { printf "%d", n }')"; stop ;;
+	telegen*) row[$name,samples]="$(metric 'telegen_kernel_total{event="taken"}'); $(metrics | awk -F'"' '/^telegen_kernel_total/ && $2 ~ /^(ring full|nested|cpu not known)$/ { n += substr($3, 2) } END { printf "%d", n }')"; stop ;;
 	perf) stop; row[$name,samples]="$(perf script -i "$tmp/perf.data" -F time 2>/dev/null | grep -c .); $(perf report -i "$tmp/perf.data" --stats 2>/dev/null | awk '/LOST events/ { n += $NF } END { printf "%d", n }')"
 		[ "${row[$name,samples]%%;*}" != 0 ] || { echo "bench: what perf recorded cannot be read: $(tail -n 1 "$tmp/perf.log")" >&2; row[$name,samples]=-; } ;;
 	bpftrace) stop; row[$name,samples]="$(awk '/^\]?:? *[0-9]+$|\]: [0-9]+$/ { n += $NF } END { printf "%d", n }' "$tmp/bpftrace.log"); $(grep -ci lost "$tmp/bpftrace.log")" ;;
@@ -209,5 +209,5 @@ unwinding() {
 	row[walk,memory]=$(mb "$(value unwind_bytes)")
 	row[walk,build]=$(awk -v t="$(value unwind_build_nanoseconds_total)" -v n="$(value unwind_built_rows_total)" 'BEGIN { printf "%.1f", n ? t / n / 10 : 0 }')
 }
-binary() { case $1 in telegen) echo "$telegen" ;; perf) ls /usr/bin/perf_* 2>/dev/null | tail -n 1 | grep . || command -v perf ;; *) command -v "$1" ;; esac; }
+binary() { case $1 in telegen*) echo "$telegen" ;; perf) ls /usr/bin/perf_* 2>/dev/null | tail -n 1 | grep . || command -v perf ;; *) command -v "$1" ;; esac; }
 with_libraries() { { echo "$1"; ldd "$1" 2>/dev/null | awk '$3 ~ /^\// { print $3 }'; } | xargs stat -Lc %s | awk '{ n += $1 } END { print n }'; }
