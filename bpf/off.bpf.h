@@ -26,7 +26,7 @@ const volatile u32 off_every = 0; /* tests: the gate takes one of so many; 0: as
 
 #define LOADING_LOOKS 5	   /* so many looks at one stack whose rows are being loaded */
 #define EXPECT_MOST 200000 /* us: then a look sees the block surely */
-#define CLOCK_NS 1000000   /* see switch_time */
+#define CLOCK_NS 1000000   /* see switch_moment */
 #define CLOCK_DRIFT 2000   /* a clock that is being set right runs one in so many off at most */
 
 /*
@@ -103,27 +103,32 @@ static __always_inline u64 delay_of(struct task_struct *task)
 	return bpf_core_field_exists(task->sched_info) ? task->sched_info.run_delay : 0;
 }
 
-/* How long TASK, which is being put on its CPU, has waited for one since DELAY_NS. */
-static __always_inline u64 waited(struct task_struct *task, u64 delay_ns)
+/* A switch: on CLOCK_MONOTONIC, and on the scheduler's clock (0: it is not to be had). */
+struct moment {
+	u64 now, clock;
+};
+
+/* How long TASK, which is being put on its CPU AT, has waited for one since DELAY_NS. */
+static __always_inline u64 waited(struct task_struct *task, struct moment at, u64 delay_ns)
 {
-	if (!bpf_core_field_exists(task->sched_info) || !bpf_core_field_exists(task->se.cfs_rq->rq))
+	if (!bpf_core_field_exists(task->sched_info) || !at.clock)
 		return 0;
-	u64 queued = task->sched_info.last_queued, clock = task->se.cfs_rq->rq->clock;
+	u64 queued = task->sched_info.last_queued;
 	return task->sched_info.run_delay - delay_ns +
-	       (queued && clock > queued ? clock - queued : 0);
+	       (queued && at.clock > queued ? at.clock - queued : 0);
 }
 
 /*
- * How long TASK, which is leaving its CPU, was on it. The switch that put it there is not seen
+ * How long TASK, which is leaving its CPU AT, was on it. The switch that put it there is not seen
  * where the kernel did not run the program, as it may (it never nests one on a CPU, and a guard may
  * keep BPF from some tasks).
  */
-static __always_inline u64 since_arrival(struct task_struct *task)
+static __always_inline u64 since_arrival(struct task_struct *task, struct moment at)
 {
-	if (!bpf_core_field_exists(task->sched_info) || !bpf_core_field_exists(task->se.cfs_rq->rq))
+	if (!bpf_core_field_exists(task->sched_info))
 		return 0;
-	u64 arrived = task->sched_info.last_arrival, clock = task->se.cfs_rq->rq->clock;
-	return clock > arrived ? clock - arrived : 0;
+	u64 arrived = task->sched_info.last_arrival;
+	return at.clock > arrived ? at.clock - arrived : 0;
 }
 
 static __always_inline u64 some(u64 sum, u64 told)
@@ -171,8 +176,10 @@ static __always_inline void off_tell(
 }
 
 /* SEEN: by the switch that ends it; else its stack stays without its rest, to verify less twice. */
-static __always_inline void off_ends(struct off *o, struct task_struct *task, u64 now, bool seen)
+static __always_inline void off_ends(
+    struct off *o, struct task_struct *task, struct moment at, bool seen)
 {
+	u64 now = at.now;
 	u64 told = __sync_lock_test_and_set(&o->told_ns, 0);
 	if (!told)
 		return;
@@ -185,7 +192,7 @@ static __always_inline void off_ends(struct off *o, struct task_struct *task, u6
 		return;
 	}
 	count(KERNEL_BLOCKS, 1);
-	u64 run = o->runnable ? off : waited(task, o->delay_ns);
+	u64 run = o->runnable ? off : waited(task, at, o->delay_ns);
 	if (run > off)
 		run = off;
 	if (seen && NOW_OF(o->stack_block) == o->block) {
@@ -236,16 +243,16 @@ static __always_inline void off_comes(struct off *o, struct task_struct *task, u
 	NOW_OF(o->told_ns) = since;
 }
 
-static __always_inline void off_arrives(struct task_struct *next, u64 now)
+static __always_inline void off_arrives(struct task_struct *next, struct moment at)
 {
 	struct off *o = bpf_task_storage_get(&offs, next, 0, 0);
 	if (!o && off_may_create()) {
 		o = off_new(next);
 		if (o)
-			off_comes(o, next, now);
+			off_comes(o, next, at.now);
 	}
 	if (o)
-		off_ends(o, next, now, true);
+		off_ends(o, next, at, true);
 }
 
 /* The gate takes a stack of one in so many blocks that are expected to be so long: US of them. */
@@ -310,15 +317,18 @@ static __always_inline void off_stack(void *ctx, struct off *o, struct task_stru
 }
 
 static __always_inline void off_begins(
-    void *ctx, struct scratch *x, bool preempt, struct task_struct *prev, u64 now)
+    void *ctx, struct scratch *x, bool preempt, struct task_struct *prev, struct moment at)
 {
+	u64 now = at.now;
 	struct off *o = bpf_task_storage_get(&offs, prev, 0, 0);
 	if (!o && off_may_create())
 		o = off_new(prev);
 	if (!o)
 		return;
-	if (o->told_ns)
-		off_ends(o, prev, now - since_arrival(prev), false);
+	if (o->told_ns) {
+		u64 ran = since_arrival(prev, at);
+		off_ends(o, prev, (struct moment){now - ran, at.clock}, false);
+	}
 	o->block = o->block == (u32)-1 ? 1 : o->block + 1;
 	o->out_ns = now;
 	o->delay_ns = delay_of(prev);
@@ -338,18 +348,21 @@ static __always_inline void off_begins(
  * lie somewhat in the past, never in the future: what seems to be further apart than they can have
  * drifted is not believed.
  */
-static __always_inline u64 switch_time(struct scratch *x, struct task_struct *task)
+static __always_inline struct moment switch_moment(struct scratch *x, struct task_struct *task)
 {
-	if (!x || !bpf_core_field_exists(task->se.cfs_rq->rq))
-		return bpf_ktime_get_ns();
-	u64 clock = task->se.cfs_rq->rq->clock, since = clock - x->clock_ns;
+	if (!bpf_core_field_exists(task->se.cfs_rq->rq))
+		return (struct moment){bpf_ktime_get_ns(), 0};
+	u64 clock = task->se.cfs_rq->rq->clock;
+	if (!x)
+		return (struct moment){bpf_ktime_get_ns(), clock};
+	u64 since = clock - x->clock_ns;
 	if (since >= CLOCK_NS) {
 		u64 apart = bpf_ktime_get_ns() - clock;
 		u64 most = x->clock_apart + since / CLOCK_DRIFT;
 		x->clock_apart = x->clock_ns && (s64)(apart - most) > 0 ? most : apart;
 		x->clock_ns = clock;
 	}
-	return clock + x->clock_apart;
+	return (struct moment){clock + x->clock_apart, clock};
 }
 
 static __always_inline bool is_followed(struct task_struct *task)
@@ -364,11 +377,11 @@ int BPF_PROG(off_switch, bool preempt, struct task_struct *prev, struct task_str
 	if (!comes && !goes)
 		return 0;
 	struct scratch *x = scratch_of_cpu();
-	u64 now = switch_time(x, prev);
+	struct moment at = switch_moment(x, prev);
 	if (comes)
-		off_arrives(next, now);
+		off_arrives(next, at);
 	if (goes)
-		off_begins(ctx, x, preempt, prev, now);
+		off_begins(ctx, x, preempt, prev, at);
 	return 0;
 }
 

@@ -160,18 +160,22 @@ static __always_inline void fill_task(
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	s->pid = (u32)BPF_CORE_READ(task, tgid);
-	s->tid = (u32)BPF_CORE_READ(task, pid);
-	s->kernel_thread = !!(BPF_CORE_READ(task, flags) & PF_KTHREAD);
 	s->start_ns = start_of(leader);
 	s->ppid = BPF_CORE_READ(leader, real_parent, tgid);
 	s->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
 	s->exec_pages = (u32)BPF_CORE_READ(mm, exec_vm);
 	s->mm_id = fold((u64)mm);
 	if (current) {
+		u64 id = bpf_get_current_pid_tgid();
+		s->pid = (u32)(id >> 32);
+		s->tid = (u32)id;
+		s->kernel_thread = !!(OF_TASK(current_task(), flags, flags) & PF_KTHREAD);
 		s->cgroup = bpf_get_current_cgroup_id();
 		bpf_get_current_comm(s->comm, sizeof(s->comm));
 	} else {
+		s->pid = (u32)BPF_CORE_READ(task, tgid);
+		s->tid = (u32)BPF_CORE_READ(task, pid);
+		s->kernel_thread = !!(BPF_CORE_READ(task, flags) & PF_KTHREAD);
 		s->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 		bpf_probe_read_kernel(s->comm, sizeof(s->comm), task->comm);
 	}

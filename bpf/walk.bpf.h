@@ -12,7 +12,7 @@
  *   struct process_slot *walk_process(W, &place)   of W->pid, W->mm_id; NULL: none
  *   struct window *walk_window(W, index)           NULL: none
  *   struct block *walk_page(W, kind, page)         NULL: not there (any more)
- *   struct recent_row *walk_recent(W, slot)        NULL: none
+ *   struct recent_row *walk_recent(W, slot)        of RECENT_ROWS
  *
  * The verifier follows every path of a program for all values that a register may have, unless that
  * no longer matters. So what is carried from one turn of a loop to the next lies in memory, of
@@ -49,7 +49,8 @@
 #define SEARCH_PAGES(kind) ((kind) == PAGE_ROWS ? 8 : 10)
 #define SEARCH_BLOCKS(kind) ((kind) == PAGE_ROWS ? 5 : 3)
 #define ROWS_PER_BLOCK 30
-#define SAVED_BYTES 128 /* from a saved frame pointer to the return address, read at once */
+#define PIECE_BYTES (8 * WALK_PIECE_WORDS)
+#define PIECE_ALIGN 4096u /* no page is smaller */
 /* Registers that a frame has whose code was interrupted, a bit each. */
 #define WALK_KNOWN (WALK_ARM64 ? 0xffffffffull : 0xffffull)
 #define MAPPING_PAGE_MASK ((1ull << 45) - 1)
@@ -123,6 +124,7 @@ WALK void walk_begin(struct walk *w, bool tables)
 	w->mapping.pages = w->mapping.file_page = 0;
 	w->n = w->by_fp = w->switches = w->zero = 0;
 	w->need = w->guess = w->guessed = w->loading = 0;
+	w->piece_bytes = 0;
 	w->need_at = 0;
 	w->end = WALK_END_NONE;
 	w->place = 0;
@@ -133,26 +135,7 @@ WALK void walk_begin(struct walk *w, bool tables)
 	}
 }
 
-/* The last of blocks [LOW, HIGH) of PAGE whose first word under MASK is not above KEY; NULL: none.
- */
-WALK const struct block *search(struct walk *w, enum page_kind kind, const struct block *page,
-    u32 low, u32 high, u64 mask, u64 key)
-{
-	low += UNKNOWN(w);
-	high += UNKNOWN(w);
-	u32 bottom = low;
-	for (int i = 0; i < SEARCH_BLOCKS(kind) && low < high; i++) {
-		u32 middle = (low + high) / 2 + UNKNOWN(w);
-		if (middle >= PAGE_BLOCKS(kind))
-			return 0;
-		if ((page[middle].words[0] & mask) <= key)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	u32 last = low - 1 + UNKNOWN(w);
-	return low > bottom && last < PAGE_BLOCKS(kind) ? page + last : 0;
-}
+#include "rows.bpf.h"
 
 /* The last block of mappings of which one begins at or before PAGE; NULL: none. */
 WALK const struct block *find_mappings(struct walk *w, u64 page)
@@ -204,99 +187,6 @@ WALK int find_mapping(struct walk *w, u64 address)
 	return walk_process(w, &now) && now == w->place ? found : CHANGED;
 }
 
-/*
- * The number of the rule that a block of rows has for OFFSET (from the block's base), RULES_MAX or
- * more: none. `at` stays within the block whatever is written in it; 0: behind its end.
- */
-WALK u32 row_in(struct walk *w, const struct block *b, u32 offset)
-{
-	u32 at = (ROWS_STREAM + UNKNOWN(w)) % BLOCK_BYTES, delta = 0, rule = RULES_MAX;
-	for (int i = 0; i < ROWS_PER_BLOCK && delta <= offset; i++) {
-		offset -= delta;
-		rule = b->bytes[at];
-		at = (at + 1) % BLOCK_BYTES;
-		if (rule == ESCAPE) {
-			rule = b->bytes[at] | (u32)b->bytes[(at + 1) % BLOCK_BYTES] << 8;
-			at = (at + 2) % BLOCK_BYTES;
-		}
-		delta = b->bytes[at];
-		if (!at || !delta)
-			break;
-		at = (at + 1) % BLOCK_BYTES;
-		if (delta == ESCAPE) {
-			delta = b->bytes[at] | (u32)b->bytes[(at + 1) % BLOCK_BYTES] << 8;
-			at = (at + 2) % BLOCK_BYTES;
-		}
-	}
-	return rule;
-}
-
-/* By the index in page ROOT: the last of the rows' COUNT pages that has a row for OFFSET. */
-WALK u32 page_of_row(struct walk *w, const struct block *root, u32 count, u32 offset)
-{
-	u32 low = UNKNOWN(w), high = count - 1 + UNKNOWN(w);
-	for (int i = 0; i < SEARCH_PAGES(PAGE_ROWS) && low < high; i++) {
-		u32 middle = (low + high + 1) / 2 + UNKNOWN(w), at = middle - 1;
-		if (at >= ROW_PAGE_BLOCKS * BASES_PER_BLOCK)
-			return 0;
-		if (root[at / BASES_PER_BLOCK].bases[at % BASES_PER_BLOCK] <= offset)
-			low = middle + UNKNOWN(w);
-		else
-			high = at + UNKNOWN(w);
-	}
-	return low;
-}
-
-/* The rule that the rows at PLACE have for OFFSET in their window, as a word. */
-WALK u64 find_row(struct walk *w, u64 place, u32 offset)
-{
-	u32 first = PLACE_PAGE(place), index = PLACE_INDEX(place), rules = PLACE_RULES(place);
-	u32 from = index + rules, end = from + PLACE_ROWS(place);
-	const struct block *root = walk_page(w, PAGE_ROWS, first), *b = root;
-	if (!root)
-		return 0;
-	u32 page = page_of_row(w, root, PAGE_OF_BLOCK(PAGE_ROWS, end - 1) + 1, offset);
-	u32 start = page * ROW_PAGE_BLOCKS;
-	if (page)
-		b = walk_page(w, PAGE_ROWS, first + page);
-	if (b)
-		b = search(w, PAGE_ROWS, b, from > start ? from - start : 0,
-		    end - start < ROW_PAGE_BLOCKS ? end - start : ROW_PAGE_BLOCKS, 0xffffffff,
-		    offset);
-	if (!b)
-		return 0;
-	*(volatile u16 *)&w->rule = (u16)row_in(w, b, offset - (u32)b->words[0]);
-	u32 rule = *(volatile u16 *)&w->rule, at = rule / RULES_PER_BLOCK;
-	if (at >= rules)
-		return 0;
-	at += index;
-	page = PAGE_OF_BLOCK(PAGE_ROWS, at);
-	at -= page * ROW_PAGE_BLOCKS;
-	b = page ? walk_page(w, PAGE_ROWS, first + page) : root;
-	return b && at < ROW_PAGE_BLOCKS ? b[at].words[rule % RULES_PER_BLOCK] : 0;
-}
-
-/* The rule for OFFSET in WINDOW, whose number is INDEX, as a word. False: the rows were replaced meanwhile. */
-WALK bool rule_of_window(
-    struct walk *w, const struct window *window, u32 index, u32 offset, u64 place, u64 *word)
-{
-	u64 hash = recent_hash(index, offset, *(const volatile u32 *)&window->generation);
-	struct recent_row *recent = walk_recent(w, RECENT_SLOT(hash));
-	u64 rule = recent ? *(volatile u64 *)&recent->rule : 0;
-	if (recent && (*(volatile u64 *)&recent->check ^ rule) == hash) {
-		*word = rule;
-		return true;
-	}
-	*word = find_row(w, place, offset);
-	if (*(const volatile u64 *)&window->place != place)
-		return false;
-	if (recent) {
-		*(volatile u64 *)&recent->check = hash ^ *word;
-		*(volatile u64 *)&recent->rule = *word;
-	}
-	return true;
-}
-
 /* False: what the rows were read from was replaced meanwhile, and the walk has ended. */
 WALK bool rule_of_file(struct walk *w, u64 address, struct rule *rule)
 {
@@ -325,6 +215,30 @@ WALK bool rule_of_file(struct walk *w, u64 address, struct rule *rule)
 	return true;
 }
 
+/*
+ * A word of the stack. A call that reads user memory costs more than its bytes: it reads a piece, as far as the page
+ * goes, and frames above have theirs from it. The copy of another task's stack is piece enough.
+ */
+WALK bool stack_word(struct walk *w, u64 *to, u64 at)
+{
+	u64 offset = at - w->piece_at;
+	if (w->copy || at & 7)
+		return walk_read(w, to, 8, at);
+	if (offset >= w->piece_bytes) {
+		u32 bytes = PIECE_ALIGN - (u32)at % PIECE_ALIGN;
+		if (bytes > PIECE_BYTES)
+			bytes = PIECE_BYTES;
+		w->piece_bytes = 0;
+		if (!walk_read(w, w->piece, bytes, at))
+			return walk_read(w, to, 8, at);
+		w->piece_at = at;
+		w->piece_bytes = bytes;
+		offset = 0;
+	}
+	*to = w->piece[offset / 8 % WALK_PIECE_WORDS];
+	return true;
+}
+
 /* The CFA that RULE gives. False: it cannot be had, and the walk has ended. */
 WALK bool find_cfa(struct walk *w, struct rule rule, u64 *cfa)
 {
@@ -346,7 +260,7 @@ WALK bool find_cfa(struct walk *w, struct rule rule, u64 *cfa)
 		return !failed(w, WALK_END_UNSUPPORTED);
 	}
 	if (deref) {
-		if (!walk_read(w, w->raw, 8, base + (u64)(offset >> 8)))
+		if (!stack_word(w, w->raw, base + (u64)(offset >> 8)))
 			return !lost(w, WALK_END_UNREADABLE);
 		base = w->raw[0];
 		offset = (s8)rule.cfa * 8;
@@ -363,40 +277,30 @@ WALK bool ra_in_register(struct walk *w, struct rule rule)
 }
 
 /*
- * The caller's frame pointer into w->fp, where RULE says that it was saved, and the return address
- * into raw[1]. They mostly lie close together and are read at once: the calls cost more than the
- * bytes. Without the frame pointer the walk goes on: many a caller has no need of it, and where gcc
- * leaves a realigned stack its rows still tell of one after it was restored.
+ * The caller's frame pointer into w->fp, where RULE says that it was saved, and the return address into raw[1].
+ * Without the frame pointer the walk goes on: many a caller has no need of it, and where gcc leaves a realigned stack
+ * its rows still tell of one after it was restored.
  */
 WALK bool find_saved(struct walk *w, struct rule rule, u64 cfa)
 {
 	u32 how_fp = rule.how & 15, how_ra = rule.how & 0xf0;
 	bool saved = how_fp == HOW_FP_AT_CFA || how_fp == HOW_FP_AT_FP;
-	bool in_register = ra_in_register(w, rule);
 	if (how_fp == HOW_FP_AT_FP && !w->fp_known)
 		return !failed(w, WALK_END_FP_LOST);
 	u64 at = (how_fp == HOW_FP_AT_FP ? w->fp : cfa) + (u64)((s64)rule.fp * 8);
 	u64 ra_at = !WALK_ARM64 ? cfa - 8 : how_ra == HOW_RA_PAIR ? at + 8 : at;
-	u64 size = ra_at + 8 - at;
 	if (how_fp != HOW_FP_SAME)
 		w->fp_known = 0;
-	if (saved && !in_register && size >= 16 && size <= SAVED_BYTES && !(size & 7) &&
-	    walk_read(w, w->raw, (u32)size, at)) {
-		w->raw[1] = w->raw[size / 8 - 1];
-		w->fp = w->raw[0];
-		w->fp_known = 1;
-		return true;
-	}
-	if (saved && walk_read(w, w->raw, 8, at)) {
+	if (saved && stack_word(w, w->raw, at)) {
 		w->fp = w->raw[0];
 		w->fp_known = 1;
 	}
-	if (in_register) {
+	if (ra_in_register(w, rule)) {
 		u32 ra = WALK_ARM64 ? ARM64_LR : HOW_RA_REGISTER(rule.how);
 		if (!(w->known >> ra & 1))
 			return !failed(w, WALK_END_REGISTER);
 		w->raw[1] = w->reg[ra];
-	} else if (!walk_read(w, w->raw + 1, 8, ra_at)) {
+	} else if (!stack_word(w, w->raw + 1, ra_at)) {
 		return !lost(w, WALK_END_UNREADABLE);
 	}
 	return true;

@@ -41,10 +41,13 @@ enum {
 	X(15, 0, 7, ##__VA_ARGS__)                                                                 \
 	X(16, 16, 16, ##__VA_ARGS__)
 
+#define WALK_PIECE_WORDS 64
 struct walk {
 	u64 reg[WALK_REGISTERS]; /* of the innermost frame, or of one that a signal interrupted */
 	u64 known;		 /* bit per register: the frame being left still has it */
 	u64 raw[WALK_REGISTERS + 1]; /* what was read last: registers, a saved pair */
+	u64 piece[WALK_PIECE_WORDS]; /* of the stack, from piece_at on */
+	u64 piece_at, piece_bytes;
 	u64 pc, sp, fp;		     /* of the frame being left */
 	u64 frame;		     /* the last one found, as the record has it */
 	u64 place;		     /* of the process; 0: not in the table */

@@ -400,6 +400,57 @@ static void made_at_run_time(void **state)
 	needs(0, 0);
 }
 
+// The stack is read in pieces that end with a page; a frame never has what lies elsewhere.
+static void pieces(void **state)
+{
+	uint64_t want[DEPTH];
+	(void)state;
+	for (uint32_t i = 0; i < 40; i++) {
+		want[i] = CODE(SP16) + i; // no two alike
+		put(S(1 + 2 * i), i < 39 ? want[i] + 1 : CODE(STOP));
+	}
+	want[40] = CODE(STOP);
+	registers(want[0], S(0), 0);
+	stack_reads = 0;
+	expect(WALK_END_COMPLETE, 41, want);
+	assert_int_equal(stack_reads, 2); // words 1 to 64, and from 65 on
+	// Across the end of a page, from a word that is its last.
+	for (uint32_t first = 505; first < 513; first++) {
+		memset(words, 0, sizeof(words));
+		for (uint32_t i = 0; i < 40; i++)
+			put(S(first + 1 + 2 * i), want[i + 1]);
+		registers(want[0], S(first), 0);
+		stack_reads = 0;
+		expect(WALK_END_COMPLETE, 41, want);
+		assert_in_range(stack_reads, 2, 3);
+	}
+	// What cannot be read is in a piece of which words can.
+	gap = S(600);
+	registers(CODE(SP16), S(512), 0);
+	for (uint32_t i = 0; i < 44; i++)
+		put(S(513 + 2 * i), CODE(SP16));
+	for (uint32_t i = 0; i < 45; i++)
+		want[i] = CODE(SP16);
+	put(S(599), CODE(SP16_FP));
+	want[44] = CODE(SP16_FP);
+	gap = S(601);
+	expect(WALK_END_UNREADABLE, 45, want);
+	gap = 0;
+	// A stack pointer that no compiler leaves.
+	uint64_t odd[2] = {CODE(SP16), CODE(STOP)};
+	memcpy((char *)words + 8 * 8 + 3 + 8, &odd[1], 8);
+	registers(CODE(SP16), S(8) + 3, 0);
+	expect(WALK_END_COMPLETE, 2, odd);
+	// Of another walk nothing is left.
+	put(S(9), CODE(STOP));
+	registers(CODE(SP16), S(8), 0);
+	EXPECT(COMPLETE, CODE(SP16), CODE(STOP));
+	put(S(9), CODE(SP16_FP));
+	put(S(10), 7);
+	put(S(11), CODE(STOP));
+	EXPECT(COMPLETE, CODE(SP16), CODE(SP16_FP), CODE(STOP));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -417,6 +468,7 @@ int main(void)
 	    X86(no_rows),
 	    X86(made_at_run_time),
 	    X86(unreadable),
+	    X86(pieces),
 	    X86(deep),
 	    ARM64(arm64_leaf),
 	    ARM64(arm64_frame_pointers),

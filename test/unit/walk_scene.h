@@ -34,7 +34,7 @@ static uint64_t gap; // what cannot be read
 static uint64_t text[2];
 static uint32_t replace_in,
     replace_process_in; // reads of pages until what they belong to is replaced
-static unsigned page_reads;
+static unsigned page_reads, stack_reads;
 
 static inline bool walk_read(struct walk *walk, void *to, uint32_t size, uint64_t from)
 {
@@ -46,9 +46,10 @@ static inline bool walk_read(struct walk *walk, void *to, uint32_t size, uint64_
 			memcpy(to, arm64 ? "\0\0\0\0\0\0\0\x94" : "\0\0\0\xe8\0\0\0", 8);
 		return true;
 	}
-	if (from < STACK || from + size > STACK + sizeof(words))
+	if (from < STACK || from - STACK > sizeof(words) - size)
 		return false;
 	memcpy(to, (const char *)words + (from - STACK), size);
+	stack_reads++;
 	return true;
 }
 static inline bool walk_put(struct walk *walk, uint32_t n, uint64_t frame)
@@ -72,7 +73,13 @@ static inline struct block *walk_page(struct walk *walk, enum page_kind kind, ui
 	return tables_page(store, kind, page);
 }
 static bool remembers; // the rules found last
-#define walk_recent(w, slot) (remembers ? &store->recent[slot] : NULL)
+static inline struct recent_row *walk_recent(struct walk *walk, uint32_t slot)
+{
+	(void)walk;
+	if (!remembers)
+		store->recent[slot] = (struct recent_row){0};
+	return &store->recent[slot];
+}
 #define WALK_ARM64 arm64
 #include "../../bpf/walk.bpf.h"
 
@@ -163,6 +170,7 @@ static inline int setup(void **state)
 	memset(words, 0, sizeof(words));
 	memset(&it, 0xa5, sizeof(it)); // as a walk before it left it
 	memset(it.reg, 0, sizeof(it.reg));
+	it.copy = 0;
 	it.pid = PID;
 	it.mm_id = MM_ID;
 	it.frames_max = DEPTH;
