@@ -5,7 +5,8 @@
  *
  *   cpu_tick         bpf_loop(walk_step)
  *
- * and elsewhere as many steps as it follows, in program after program:
+ * and elsewhere as many steps as it follows, in program after program, and no function that is checked by itself
+ * (with a pointer for an argument: 5.12):
  *
  *   cpu_tick_steps   8 steps --tail call--> cpu_more_steps   8 steps --tail call--> ... 32 times
  */
@@ -56,7 +57,8 @@ static __always_inline void cpu_steps(void *ctx, struct scratch *x)
 SEC("perf_event")
 int cpu_tick_steps(void *ctx)
 {
-	struct scratch *x = take_begin(ctx, ctx, SOURCE_CPU, cpu_period_ns, !no_kernel_frames);
+	struct scratch *x = take_begin_so(
+	    ctx, ctx, SOURCE_CPU, cpu_period_ns, !no_kernel_frames, false);
 	if (x)
 		cpu_steps(ctx, x);
 	return 0;

@@ -302,13 +302,11 @@ static __always_inline struct scratch *scratch_take(u32 pid, u8 source, u64 valu
 }
 
 /*
- * The verifier checks it by itself, as walk_frame, and all is read by helpers: a pointer that a program follows out
- * of a task costs the verifier a search through all types of the kernel, 0.7 ms, on every path that leads there.
+ * All is read by helpers: a pointer that a program follows out of a task costs the verifier a search through all
+ * types of the kernel, 0.7 ms, on every path that leads there.
  */
-__attribute__((noinline)) int fill_head(struct record_sample *s, u8 source, u64 value, bool current)
+static __always_inline void put_head(struct record_sample *s, u8 source, u64 value, bool current)
 {
-	if (!s)
-		return 0;
 	struct task_struct *task = current ? (void *)bpf_get_current_task() : (void *)s->object;
 	s->head.kind = RECORD_SAMPLE;
 	s->head.size = sizeof(*s);
@@ -327,6 +325,13 @@ __attribute__((noinline)) int fill_head(struct record_sample *s, u8 source, u64 
 	s->walk_end = WALK_END_NONE;
 	s->need = 0;
 	s->need_at = 0;
+}
+
+/* As walk_frame: checked by itself. */
+__attribute__((noinline)) int fill_head(struct record_sample *s, u8 source, u64 value, bool current)
+{
+	if (s)
+		put_head(s, source, value, current);
 	return 0;
 }
 
@@ -367,10 +372,10 @@ static __always_inline void take_user(
 /*
  * VALUE is the weight in the unit of SOURCE. REGS: of the sample, as in the user ABI; NULL: the
  * source has none. KERNEL: with kernel frames. The result is NULL, or to be given to take_end,
- * after the walk where `walking`.
+ * after the walk where `walking`. APART: functions that are checked by themselves may be called.
  */
-static __always_inline struct scratch *take_begin(
-    void *ctx, const u64 *regs, u8 source, u64 value, bool kernel)
+static __always_inline struct scratch *take_begin_so(
+    void *ctx, const u64 *regs, u8 source, u64 value, bool kernel, bool apart)
 {
 	struct scratch *x = scratch_take((u32)(bpf_get_current_pid_tgid() >> 32), source, value);
 	if (!x)
@@ -378,12 +383,21 @@ static __always_inline struct scratch *take_begin(
 	struct record_sample *s = (struct record_sample *)x->words;
 	struct task_struct *task = current_task();
 	bool in_user = regs && mode_of(OF_SAMPLE(regs, REGS_MODE)) != MODE_KERNEL;
-	take_head(s, source, value);
+	if (apart)
+		take_head(s, source, value);
+	else
+		put_head(s, source, value, true);
 	s->in_user = in_user;
 	if (kernel && !in_user)
 		walk_kernel(ctx, s);
 	take_user(x, regs, in_user, task);
 	return x;
+}
+
+static __always_inline struct scratch *take_begin(
+    void *ctx, const u64 *regs, u8 source, u64 value, bool kernel)
+{
+	return take_begin_so(ctx, regs, source, value, kernel, true);
 }
 
 static long walk_one(u32 index, struct scratch **x)
