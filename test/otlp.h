@@ -270,6 +270,7 @@ struct otlp_receiver {
 	struct otlp_reader reader;
 	struct text body;
 	uint64_t samples, largest, last;
+	uint64_t untold; // of what was left out
 	uint32_t wait; // `end` says 1 that often
 	uint32_t waited;
 	int refuse; // what writes say after a few bytes
@@ -315,6 +316,7 @@ static inline int otlp_send(struct otlp_receiver *x, const struct requests_optio
 	for (result = result ? result : 1; result == 1;)
 		result = requests_step(r, budget);
 	*left_out = requests_left_out(r);
+	x->untold = requests_untold(r);
 	requests_free(r);
 	return result;
 }

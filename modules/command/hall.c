@@ -251,6 +251,8 @@ static int open_keepers(struct hall *h, char *why, size_t size)
 	h->deliver = deliver_new(&wanted, why, size);
 	if (!h->deliver && errno)
 		return errno == EINVAL ? EXIT_USAGE : EXIT_FAILED;
+	deliver_go_on(h->deliver, h->retired);
+	h->retired = NULL;
 	// Where there are receivers, half of the space is for what waits for them.
 	uint64_t most = h->deliver ? c->output_max_size / 2 : c->output_max_size;
 	if (*c->output_directory) {
@@ -299,7 +301,10 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 {
 	const struct config *c = options->config;
 	int status;
-	*h = (struct hall){.options = *options, .history = options->history, .tape = options->tape};
+	*h = (struct hall){.options = *options,
+	    .history = options->history,
+	    .retired = options->deliver,
+	    .tape = options->tape};
 	h->types = options->types ? options->types : types_of(c);
 	if (allocs_wanted(options))
 		h->types |= 1u << PATH_ALLOCS | 1u << PATH_HEAP;
@@ -463,6 +468,14 @@ struct history *hall_take_history(struct hall *h)
 	return history;
 }
 
+struct deliver *hall_take_deliver(struct hall *h)
+{
+	path_free_jobs(h->path); // it may be at an upload
+	struct deliver *before = h->deliver ? deliver_retire(h->deliver) : h->retired;
+	h->deliver = h->retired = NULL;
+	return before;
+}
+
 void hall_close(struct hall *h)
 {
 	timer_free(h->look);
@@ -480,6 +493,7 @@ void hall_close(struct hall *h)
 	path_free_jobs(h->path);
 	directory_free(h->directory);
 	deliver_free(h->deliver); // it may be at the path's upload
+	deliver_free(h->retired);
 	symbol_free(h->symbol);
 	heap_free(h->heap);
 	unwind_free(h->unwind); // it looks at the path's processes and at the kernel's tables

@@ -36,6 +36,7 @@ struct hall_options {
 	uint64_t window_ns;	  // 0: profiling.collection_interval
 	bool keeps;		  // history, directory, receivers and endpoint, as `run` has them
 	struct history *history;  // to go on with (taken over), or NULL
+	struct deliver *deliver;  // retired, to go on with (taken over), or NULL
 	void (*on_window)(void *arg, enum path_type type, const struct profile *p);
 	void *arg;
 };
@@ -54,6 +55,7 @@ struct hall {
 	struct history *history;
 	struct directory *directory;
 	struct deliver *deliver; // NULL: no receiver is configured
+	struct deliver *retired; // of the life before, until this one goes on with it
 	struct path *path;
 	struct serve *serve;
 	struct tape_writer *tape;
@@ -79,3 +81,5 @@ bool hall_matched(const struct hall *h);
 void hall_say_unmatched(const struct hall *h, const char *verb);
 // Takes the history out, before hall_close; the caller's.
 struct history *hall_take_history(struct hall *h);
+// And, retired, what waits for receivers, or NULL: for hall_options.deliver of another life.
+struct deliver *hall_take_deliver(struct hall *h);

@@ -12,10 +12,12 @@ struct run {
 	struct hall hall;
 	const struct arguments *arguments;
 	struct config *config, *fresh; // in force; read by SIGHUP and about to be
+	struct deliver *waiting;       // for receivers, in memory, between two lives of the rooms
 	bool ending;
 };
 
 #define DELIVER_NS (5 * NS_PER_S)
+#define REST_NS NS_PER_S // nothing is sampled meanwhile
 
 static void on_delivered(void *arg)
 {
@@ -23,13 +25,27 @@ static void on_delivered(void *arg)
 	loop_stop(r->hall.loop);
 }
 
+static void on_rested(void *arg);
+
+// The next life sends what this one has not; where there is none it is now or never.
 static void on_finished(void *arg)
 {
 	struct run *r = arg;
-	if (r->hall.deliver)
+	if (r->hall.deliver && r->fresh)
+		deliver_rest(r->hall.deliver, REST_NS, on_rested, r);
+	else if (r->hall.deliver)
 		deliver_finish(r->hall.deliver, DELIVER_NS, on_delivered, r);
 	else
 		loop_stop(r->hall.loop);
+}
+
+static void on_rested(void *arg)
+{
+	struct run *r = arg;
+	if (r->fresh)
+		on_delivered(r);
+	else // we were told to end meanwhile
+		on_finished(r);
 }
 
 static void end(struct run *r)
@@ -58,7 +74,7 @@ static void on_end(void *arg, int signo)
 }
 
 // A new configuration takes effect as a whole: what was sampled is shipped, then the rooms are
-// built again. The windows in memory stay.
+// built again. The windows in memory stay, and what waits for receivers.
 static void on_reload(void *arg, int signo)
 {
 	struct run *r = arg;
@@ -147,8 +163,10 @@ static int open_with(struct run *r, const struct config *config, struct history 
 	    .source = r->arguments->source,
 	    .keeps = true,
 	    .history = history,
+	    .deliver = r->waiting,
 	    .on_window = on_window,
 	    .arg = r};
+	r->waiting = NULL;
 	int status = hall_open(&r->hall, &ho, why, sizeof(why));
 	if (status)
 		log_error("%s", why);
@@ -166,6 +184,8 @@ static int live(struct run *r, struct history **history)
 		history_free(*history);
 		*history = NULL;
 	}
+	if (r->fresh || status) // another life follows
+		r->waiting = hall_take_deliver(&r->hall);
 	hall_close(&r->hall);
 	r->ending = false;
 	return status;
@@ -196,6 +216,7 @@ static int run(struct run *r)
 		}
 		break;
 	} while (true);
+	deliver_free(r->waiting);
 	config_free(before);
 	history_free(history);
 	return status;

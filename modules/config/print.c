@@ -66,13 +66,13 @@ static void print_text(const char *s, struct text *t)
 		print_string(s, strlen(s), t);
 }
 
-// A URL, "http://user:password@host": the password is left out.
+// A URL, "http://user:password@host": the password is left out, also one that has a "/" which
+// should have been %2F in it.
 static void print_url(const char *s, struct text *t)
 {
 	struct text shown = TEXT(t->account);
 	const char *scheme = strstr(s, "://"), *at = scheme ? scheme + 3 : s;
-	size_t authority = strcspn(at, "/?#");
-	const char *end = memrchr(at, '@', authority);
+	const char *end = strrchr(at, '@');
 	const char *colon = end ? memchr(at, ':', (size_t)(end - at)) : NULL;
 	if (!colon) {
 		print_text(s, t);

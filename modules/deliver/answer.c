@@ -68,8 +68,10 @@ static void copy_line(char *text, size_t size, const void *bytes, size_t n)
 		unsigned char b = ((const unsigned char *)bytes)[i];
 		text[at++] = b < 32 || b == 127 || (b > 127 && !utf8) ? ' ' : (char)b;
 	}
-	while (at && (text[at - 1] == ' ' || (utf8 && at + 1 == size && text[at - 1] & 0x80)))
-		at--; // no blanks, and no half of a letter at its end
+	while (utf8 && !text_utf8_valid(text, at))
+		at--; // no half of a letter at its end
+	while (at && text[at - 1] == ' ')
+		at--;
 	text[at] = 0;
 }
 

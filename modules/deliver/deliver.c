@@ -17,6 +17,18 @@ static uint64_t share_of(const struct deliver *d, uint32_t receivers)
 	return all / receivers;
 }
 
+static void offer_spool(struct deliver *d, struct destination *at)
+{
+	if (!at->in_files)
+		budget_add(d->options.budget, SHRINK_RANK, "spool", spool_shrink, at->spool);
+}
+
+static void forget_spool(struct deliver *d, struct destination *at)
+{
+	if (d->options.budget && at->spool)
+		budget_remove(d->options.budget, at->spool);
+}
+
 static int open_destination(
     struct deliver *d, const struct receiver *r, uint64_t share, char *why, size_t size)
 {
@@ -28,8 +40,7 @@ static int open_destination(
 		error = destination_open(new, why, size);
 	if (error)
 		return error;
-	if (!new->in_files)
-		budget_add(d->options.budget, SHRINK_RANK, "spool", spool_shrink, new->spool);
+	offer_spool(d, new);
 	log_info("%s: profiles go to %s", new->receiver.name, new->receiver.shown.at);
 	return 0;
 }
@@ -76,8 +87,7 @@ void deliver_free(struct deliver *d)
 		return;
 	timer_free(d->end);
 	for (uint32_t i = 0; i < d->count; i++) {
-		if (d->destinations[i].spool)
-			budget_remove(d->options.budget, d->destinations[i].spool);
+		forget_spool(d, &d->destinations[i]);
 		destination_close(&d->destinations[i]);
 	}
 	mem_free(d->destinations);
@@ -133,33 +143,86 @@ static void on_end(void *arg)
 	if (!done)
 		return;
 	d->done = NULL;
-	for (uint32_t i = 0; i < d->count; i++)
+	for (uint32_t i = 0; i < d->count && d->finishing; i++)
 		destination_leave(&d->destinations[i]);
 	done(d->arg);
 }
 
 void deliver_look(struct deliver *d)
 {
-	if (!d->finishing || !d->done || !d->end)
+	if (!d->done || !d->end)
 		return;
 	for (uint32_t i = 0; i < d->count; i++)
-		if (!destination_is_over(&d->destinations[i]))
+		if (d->resting ? d->destinations[i].sending
+			       : !destination_is_over(&d->destinations[i]))
 			return;
 	timer_set(d->end, 1, 0);
+}
+
+static bool end_within(struct deliver *d, uint64_t timeout_ns, void (*done)(void *arg), void *arg)
+{
+	d->deadline = clock_now() + timeout_ns;
+	d->done = done;
+	d->arg = arg;
+	timer_free(d->end); // of deliver_rest
+	d->end = loop_timer(d->options.loop, timeout_ns, 0, on_end, d);
+	if (!d->end) // no memory to wait
+		on_end(d);
+	return d->end;
 }
 
 void deliver_finish(struct deliver *d, uint64_t timeout_ns, void (*done)(void *arg), void *arg)
 {
 	d->finishing = true;
-	d->deadline = clock_now() + timeout_ns;
-	d->done = done;
-	d->arg = arg;
-	d->end = loop_timer(d->options.loop, timeout_ns, 0, on_end, d);
-	if (!d->end) { // no memory to wait
-		on_end(d);
+	d->resting = false;
+	if (!end_within(d, timeout_ns, done, arg))
 		return;
-	}
 	for (uint32_t i = 0; i < d->count; i++)
 		destination_finish(&d->destinations[i]);
 	deliver_look(d);
+}
+
+void deliver_rest(struct deliver *d, uint64_t timeout_ns, void (*done)(void *arg), void *arg)
+{
+	d->resting = true;
+	if (end_within(d, timeout_ns, done, arg))
+		deliver_look(d);
+}
+
+struct deliver *deliver_retire(struct deliver *d)
+{
+	if (!d)
+		return NULL;
+	timer_free(d->end);
+	d->end = NULL;
+	for (uint32_t i = 0; i < d->count; i++) {
+		forget_spool(d, &d->destinations[i]);
+		destination_retire(&d->destinations[i]);
+	}
+	node_close(&d->node);
+	d->options = (struct deliver_options){NULL};
+	d->p = NULL;
+	return d;
+}
+
+static struct destination *find(struct deliver *d, const char *name)
+{
+	for (uint32_t i = 0; d && i < d->count; i++)
+		if (!strcmp(d->destinations[i].receiver.name, name))
+			return &d->destinations[i];
+	return NULL;
+}
+
+void deliver_go_on(struct deliver *d, struct deliver *before)
+{
+	for (uint32_t i = 0; before && i < before->count; i++) {
+		struct destination *old = &before->destinations[i],
+				   *new = find(d, old->receiver.name);
+		if (!new)
+			continue;
+		forget_spool(d, new);
+		destination_go_on(new, old);
+		offer_spool(d, new);
+	}
+	deliver_free(before);
 }

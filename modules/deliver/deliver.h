@@ -35,4 +35,13 @@ int deliver_step(struct deliver *d, uint64_t budget_ns); // 1 more, 0 encoded (o
 // Tries to send what waits for at most TIMEOUT_NS, then calls DONE once, from the loop. What is
 // left stays in files, or is counted as dropped, and told.
 void deliver_finish(struct deliver *d, uint64_t timeout_ns, void (*done)(void *arg), void *arg);
+// A new configuration takes over: no request begins any more. DONE is called once, from the loop, when
+// none is under way, or after TIMEOUT_NS. Then deliver_retire, or deliver_finish after all.
+void deliver_rest(struct deliver *d, uint64_t timeout_ns, void (*done)(void *arg), void *arg);
+// Lets go of the loop, the budget, the configuration and the files, and keeps what waits in memory and
+// the figures: D itself (NULL for NULL), for deliver_go_on or deliver_free alone.
+struct deliver *deliver_retire(struct deliver *d);
+// D, new and not run yet, goes on with what BEFORE, retired, has for its receivers, by their names.
+// The rest is dropped, and told. D and BEFORE may be NULL; BEFORE is freed.
+void deliver_go_on(struct deliver *d, struct deliver *before);
 void deliver_metrics(const struct deliver *d, struct text *out); // Prometheus text

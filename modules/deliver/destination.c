@@ -172,7 +172,7 @@ static int64_t read_body(void *arg, uint64_t at, void *bytes, size_t size)
 void destination_send(struct destination *d)
 {
 	uint8_t magic[2] = {0};
-	if (d->sending || d->armed || d->left)
+	if (d->sending || d->armed || d->left || d->deliver->resting)
 		return;
 	const struct spool_entry *e = spool_oldest(d->spool);
 	if (!e)
@@ -226,7 +226,8 @@ static int open_spool(struct destination *d, char *why, size_t size)
 	    .on_drop = on_drop,
 	    .arg = d};
 	if (d->in_files && mkdir(c->output_directory, 0750) < 0 && errno != EEXIST) {
-		snprintf(why, size, "output.directory: %s: %s; name a directory that can be written to",
+		snprintf(why, size,
+		    "output.directory: %s: %s; name a directory that can be written to",
 		    c->output_directory, strerror(errno));
 		text_free(&path);
 		return -EIO;
@@ -269,24 +270,71 @@ int destination_open(struct destination *d, char *why, size_t size)
 	return d->timer ? 0 : -ENOMEM;
 }
 
-void destination_close(struct destination *d)
+// All but the spool and the figures.
+static void let_go(struct destination *d)
 {
-	if (d->spool)
-		destination_leave(d);
 	timer_free(d->timer);
-	http_client_free(d->client);
+	http_client_free(d->client); // it may be reading
 	http_client_free(d->fresh);
 	requests_free(d->requests);
 	mem_free(d->seconds);
 	mem_free(d->bytes);
-	spool_free(d->spool);
 	receiver_close(&d->receiver);
+	d->timer = NULL;
+	d->client = d->fresh = NULL;
+	d->requests = NULL;
+	d->seconds = d->bytes = NULL;
+	d->sending = d->armed = false;
+}
+
+void destination_close(struct destination *d)
+{
+	if (d->spool)
+		destination_leave(d);
+	let_go(d);
+	spool_free(d->spool);
+}
+
+void destination_retire(struct destination *d)
+{
+	let_go(d);
+	spool_let_go(d->spool);
+	spool_abort(d->spool); // a body that was being written: its samples are not taken yet
+	if (!d->in_files)
+		return;
+	d->figures.taken -= spool_samples(d->spool); // who opens the files takes them again
+	spool_free(d->spool);
+	d->spool = NULL;
+}
+
+void destination_go_on(struct destination *d, struct destination *before)
+{
+	const struct spool_options options = {
+	    .bytes_max = d->spool_max, .on_drop = on_drop, .arg = d};
+	if (before->spool && !d->in_files) {
+		spool_free(d->spool); // nothing is in it yet
+		d->spool = before->spool;
+		before->spool = NULL;
+		spool_go_on(d->spool, &options);
+	} else if (before->spool) {
+		destination_leave(before);
+	}
+	d->figures.taken += before->figures.taken;
+	d->figures.sent += before->figures.sent;
+	d->figures.rejected += before->figures.rejected;
+	for (int cause = 0; cause < CAUSE_COUNT; cause++)
+		drop(d, cause, before->figures.dropped[cause]);
+	d->figures.requests += before->figures.requests;
+	d->figures.retries += before->figures.retries;
+	d->figures.sent_bytes += before->figures.sent_bytes;
 }
 
 void destination_finish(struct destination *d)
 {
 	if (d->armed)
 		timer_set(d->timer, SOON_NS, 0);
+	else
+		destination_send(d);
 }
 
 bool destination_is_over(const struct destination *d)
@@ -296,7 +344,6 @@ bool destination_is_over(const struct destination *d)
 
 void destination_leave(struct destination *d)
 {
-	const char *directory = d->deliver->options.config->output_directory;
 	uint32_t requests = spool_count(d->spool);
 	uint64_t samples = spool_samples(d->spool);
 	if (d->left)
@@ -304,7 +351,7 @@ void destination_leave(struct destination *d)
 	d->left = true;
 	if (d->in_files && requests)
 		log_info("%s: %u requests wait in %s/spool-%s for the next start", d->receiver.name,
-		    requests, directory, d->receiver.name);
+		    requests, d->deliver->options.config->output_directory, d->receiver.name);
 	if (d->in_files || !requests)
 		return;
 	http_client_free(d->client); // it may be reading
@@ -312,8 +359,9 @@ void destination_leave(struct destination *d)
 	drop(d, CAUSE_SHUTDOWN, samples);
 	while (spool_oldest(d->spool))
 		spool_remove(d->spool);
-	log_warn("%s: %u requests with %lu samples were not sent in time, and are dropped; with "
-		 "output.directory "
-		 "they would wait there",
-	    d->receiver.name, requests, samples);
+	log_warn("%s: %u requests with %lu samples %s", d->receiver.name, requests, samples,
+	    d->deliver->options.config // not retired
+		? "were not sent in time, and are dropped; with output.directory they would wait "
+		  "there"
+		: "are dropped: the new configuration does not send them from memory");
 }

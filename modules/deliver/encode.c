@@ -76,11 +76,13 @@ static int body_end(void *arg, const struct requests_facts *f)
 // The profile is through, or given up with ERROR: what came into no body is told.
 static void encoded(struct destination *d, int error)
 {
-	uint64_t left = requests_left_out(d->requests);
+	uint64_t left = requests_left_out(d->requests), untold = requests_untold(d->requests);
 	spool_abort(d->spool);
 	if (error && d->samples > d->placed + left)
 		left = d->samples - d->placed;
 	d->figures.taken += left;
+	drop(d, CAUSE_UNTOLD, untold);
+	left -= untold;
 	drop(d, error == -ENOMEM ? CAUSE_MEMORY : error ? CAUSE_ENCODING : CAUSE_TOO_LARGE, left);
 	if (left || error)
 		TELL(d, lost_site, LOG_LEVEL_WARN, "%s: %lu samples were dropped: %s",

@@ -14,6 +14,7 @@
 #define CAUSES(X)                                                                                  \
 	X(SPOOL_FULL, "spool_full", "the oldest went to make room")                                \
 	X(TOO_LARGE, "too_large", "no request, or not the receiver, had room for them")            \
+	X(UNTOLD, "untold", "the receiver's format has nothing to say of them")                    \
 	X(REFUSED, "refused", "the receiver refused them for good")                                \
 	X(MEMORY, "memory", "there was no memory for them")                                        \
 	X(DISK, "disk", "they could not be written or read")                                       \
@@ -124,7 +125,7 @@ struct deliver {
 	uint32_t count, at; // at: which encodes
 	const struct profile *p;
 	uint64_t samples; // of P
-	bool finishing;
+	bool finishing, resting; // resting: no request begins
 	uint64_t deadline;
 	struct timer *end;
 	void (*done)(void *arg);
@@ -146,6 +147,8 @@ void destination_close(struct destination *d);
 void destination_finish(struct destination *d); // no more comes: what waits is tried now
 bool destination_is_over(const struct destination *d);
 void destination_leave(struct destination *d); // tells what is left; once
+void destination_retire(struct destination *d);
+void destination_go_on(struct destination *d, struct destination *before); // BEFORE is retired
 void destination_send(struct destination *d);  // the oldest that waits, unless one is under way
 // options.c
 int destination_requests(

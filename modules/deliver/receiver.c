@@ -113,6 +113,10 @@ static int make_url(struct receiver *r, char *why, size_t size)
 {
 	const char *endpoint = *r->endpoint ? r->endpoint : r->standard;
 	struct parts p = parts_of(endpoint);
+	if (strchr(p.path, '@')) // all before it may be a password, and is not shown
+		return refuse(r, why, size, "endpoint",
+		    "\"/\", \"?\", \"#\" and \"@\" in user, password and path are written %%2F, "
+		    "%%3F, %%23 and %%40");
 	if (strpbrk(p.path, "?#") || p.host == p.path)
 		return refuse(r, why, size, "endpoint", "%.*s%s: not http://host:port/path",
 		    (int)p.scheme, p.scheme ? endpoint : "", p.scheme ? "://..." : p.host);

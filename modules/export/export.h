@@ -92,11 +92,13 @@ struct requests *requests_new(const struct requests_options *options, const stru
 void requests_free(struct requests *r);
 const char *requests_content_type(enum requests_kind kind);
 // Starts with P, which must stay until requests_step gave 0 or -errno. LEFT_OUT samples, counted as those of bodies,
-// found no place in one (too large), or the job failed before theirs ended: with those of all bodies that ended they
+// found no place in one (too large, or untold), or the job failed before theirs ended: with those of all bodies that ended they
 // are all of the profile. The caller counts them.
 int requests_put(struct requests *r, const struct profile *p);
 int requests_step(struct requests *r, uint64_t budget_ns); // 1 more, 0 done, -errno
 uint64_t requests_left_out(const struct requests *r);	   // of the profile that was put last
+// Of these, those of whose values the format tells none: OTLP has no count of waits that took no time. 0 where it failed.
+uint64_t requests_untold(const struct requests *r);
 
 // A bounded directory of windows: DIRECTORY/cpu-20261123T101500Z-60s.pb.gz, written under a temporary name
 // (".tmp-...", removed at start), synchronised, then renamed; the oldest go when MAX_SIZE (0: none) would be passed.

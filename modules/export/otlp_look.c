@@ -246,10 +246,12 @@ uint32_t otlp_count_samples(struct otlp_job *j)
 	const int64_t *values = otlp_sample_values(j, s, &weight);
 	if (!has_place(j, i))
 		return 1;
-	if (is_sent(j, values))
+	if (is_sent(j, values)) {
 		j->groups[j->group_of[s->subject]].count++;
-	else
-		j->r.left_out += weight; // of something, but of nothing that is told
+		return 1;
+	}
+	j->r.left_out += weight; // of something, but of nothing that is told
+	j->r.untold += weight;
 	return 1;
 }
 

@@ -110,6 +110,7 @@ static void stop(struct requests *r)
 		return;
 	if (r->result < 0) { // all that no body holds
 		r->left_out = 0 - r->sent;
+		r->untold = 0;
 		for (uint32_t i = 0; i < profile_sample_count(r->p); i++)
 			r->left_out += (uint64_t)request_weight(r, profile_sample(r->p, i));
 	}
@@ -132,7 +133,7 @@ int requests_put(struct requests *r, const struct profile *p)
 {
 	stop(r);
 	r->p = p;
-	r->sent = r->left_out = 0;
+	r->sent = r->left_out = r->untold = 0;
 	r->result = r->encoder->start(r);
 	if (r->result < 0) {
 		stop(r);
@@ -155,4 +156,9 @@ int requests_step(struct requests *r, uint64_t budget_ns)
 uint64_t requests_left_out(const struct requests *r)
 {
 	return r->left_out;
+}
+
+uint64_t requests_untold(const struct requests *r)
+{
+	return r->untold;
 }

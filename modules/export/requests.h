@@ -21,7 +21,7 @@ struct requests {
 	uint64_t bytes;		// written into it, before compression
 	struct requests_facts facts; // of the body that is open
 	uint64_t sent;	// samples in bodies that ended
-	uint64_t left_out;
+	uint64_t left_out, untold; // untold: of these
 	bool open, closing; // a body is; its end was asked for
 	int result;	    // of the last step
 };

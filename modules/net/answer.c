@@ -110,8 +110,9 @@ static int on_headers(http_parser *p)
 		return 0;
 	a->status = (int)p->status_code;
 	a->headed = true;
-	return a->connect && a->status < 300 ? 2
-					     : 0; // 2: neither a body nor another message follows
+	if (a->connect && a->status < 300)
+		return 2; // neither a body nor another message follows
+	return a->status == 204 || a->status == 304; // 1: no body, whatever its length (6.3)
 }
 
 static int on_body(http_parser *p, const char *at, size_t n)

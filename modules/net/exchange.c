@@ -223,7 +223,12 @@ void client_exchange(struct http_client *c)
 	if (c->answer.headed && c->answer.status >= 300 && !whole)
 		c->stopped = true;
 	// What came in may have given gRPC something to say.
-	bool more = !c->stopped && (sent == SENT_SOME || (c->grpc && next_piece(c) != 0));
+	int64_t next = !c->stopped && sent == SENT_ALL && c->grpc ? next_piece(c) : 0;
+	if (next < 0) {
+		no_body(c, (int)next);
+		return;
+	}
+	bool more = !c->stopped && (sent == SENT_SOME || next);
 	transport_wait(c->transport, LOOP_READ | (more ? LOOP_WRITE : 0), again);
 }
 

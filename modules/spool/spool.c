@@ -18,6 +18,12 @@ static void body_free(struct body *b)
 	mem_free(b);
 }
 
+static void shrink_to_fit(struct spool *s)
+{
+	while (s->room > s->options.bytes_max && spool_drop(s))
+		;
+}
+
 struct spool *spool_new(const struct spool_options *options, char *why, size_t why_size)
 {
 	struct spool *s = mem_alloc(ACCOUNT_SPOOL, sizeof(*s));
@@ -41,9 +47,15 @@ struct spool *spool_new(const struct spool_options *options, char *why, size_t w
 		spool_free(s);
 		return errno = -error, NULL;
 	}
-	while (s->room > s->options.bytes_max && spool_drop(s))
-		;
+	shrink_to_fit(s);
 	return s;
+}
+
+void spool_go_on(struct spool *s, const struct spool_options *options)
+{
+	assert(!in_files(s) && !options->directory && !s->writing);
+	s->options = *options;
+	shrink_to_fit(s);
 }
 
 void spool_free(struct spool *s)

@@ -29,6 +29,8 @@ struct spool_options {
 // over, in their order; what is beyond BYTES_MAX of them is dropped already here.
 struct spool *spool_new(const struct spool_options *options, char *why, size_t why_size);
 void spool_free(struct spool *s); // bodies in files stay
+// Of memory: OPTIONS hold from now on; what is beyond their BYTES_MAX is dropped.
+void spool_go_on(struct spool *s, const struct spool_options *options);
 // For budget: of memory, drops the oldest that is not being read. ON_DROP must not allocate.
 uint64_t spool_shrink(void *s, uint64_t need);
 

@@ -17,7 +17,7 @@
 
 // The encoder: a profile becomes `bodies` bodies of `size` bytes.
 static struct {
-	uint32_t bodies, size, left, fail_at; // fail_at: the body that fails, from 1
+	uint32_t bodies, size, left, untold, fail_at; // fail_at: the body that fails, from 1
 	int error;
 } encoder;
 struct requests {
@@ -99,6 +99,11 @@ int requests_step(struct requests *r, uint64_t budget_ns)
 uint64_t requests_left_out(const struct requests *r)
 {
 	return r->left;
+}
+
+uint64_t requests_untold(const struct requests *r)
+{
+	return r->left ? encoder.untold : 0;
 }
 
 // The receiver, one for each name in the URL.
@@ -286,7 +291,7 @@ static int setup(void **state)
 	memset(peers, 0, sizeof(peers));
 	encoder.bodies = 1;
 	encoder.size = 3000;
-	encoder.left = encoder.fail_at = 0;
+	encoder.left = encoder.untold = encoder.fail_at = 0;
 	unsetenv("OTEL_SERVICE_NAME");
 	unsetenv("OTEL_RESOURCE_ATTRIBUTES");
 	strcpy(place, "/tmp/telegen-deliver-XXXXXX");
@@ -335,6 +340,7 @@ static const struct figures *figures(uint32_t i)
 
 #define ONE "--profile_export.otlp.endpoint=http://one"
 #define TWO "--profile_export.pyroscope.endpoint=http://two:4040"
+#define LOGS_TWO "--profiling.log_export.enabled=true", "--profiling.log_export.endpoint=http://two"
 #define FLAGS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static void what_is_taken_is_sent(void **state)
@@ -560,9 +566,11 @@ static void encoders_that_fail_are_counted(void **state)
 	assert_true(open_with(FLAGS(ONE)));
 	encoder.bodies = 4;
 	encoder.left = 8;
+	encoder.untold = 3; // of them
 	window(100);
-	assert_int_equal(figures(0)->dropped[CAUSE_TOO_LARGE], 8);
-	encoder.left = 0;
+	assert_int_equal(figures(0)->dropped[CAUSE_TOO_LARGE], 5);
+	assert_int_equal(figures(0)->dropped[CAUSE_UNTOLD], 3);
+	encoder.left = encoder.untold = 0;
 	encoder.fail_at = 3;
 	encoder.error = -ENOMEM;
 	window(100);
@@ -577,7 +585,7 @@ static void encoders_that_fail_are_counted(void **state)
 	encoder.bodies = 1;
 	encoder.size = 7 << 20;
 	window(100);
-	assert_int_equal(figures(0)->dropped[CAUSE_TOO_LARGE], 108);
+	assert_int_equal(figures(0)->dropped[CAUSE_TOO_LARGE], 105);
 	close_it();
 }
 
@@ -687,6 +695,22 @@ static void an_end_is_short_and_tells_what_is_left(void **state)
 	}
 }
 
+static void half_a_letter_is_not_told(void **state)
+{
+	(void)state;
+	struct http_result r = {.status = 400, .grpc_status = -1, .why = ""};
+	char text[9];
+	r.body = "abcd\xe2\x82\xac\xe2\x82\xac"; // "abcd" and two signs of 3 bytes
+	for (size_t size = 5; size < sizeof(text) + 1; size++) {
+		r.size = 10;
+		answer_text(REQUESTS_PYROSCOPE, &r, text, size);
+		assert_string_equal(text, size < 8 ? "abcd" : "abcd\xe2\x82\xac");
+	}
+	r.size = 7; // a whole one is
+	answer_text(REQUESTS_PYROSCOPE, &r, text, 8);
+	assert_string_equal(text, "abcd\xe2\x82\xac");
+}
+
 static void a_token_that_changed_is_read_again(void **state)
 {
 	(void)state;
@@ -716,6 +740,110 @@ static void a_token_that_changed_is_read_again(void **state)
 	window(10);
 	pass(NS_PER_S);
 	assert_int_equal(figures(0)->dropped[CAUSE_REFUSED], 10);
+	close_it();
+}
+
+// The rooms are built again, with FLAGS.
+static struct deliver *retired;
+static void again_with(const char *const *flags)
+{
+	struct config *before = config;
+	retired = deliver_retire(deliver);
+	loop_free(loop);
+	budget_free(budget);
+	loop = loop_new();
+	budget = budget_new(48 << 20, "/nonexistent", "/nonexistent");
+	config_free(before);
+	open_with(flags);
+	deliver_go_on(deliver, retired);
+	if (deliver)
+		law();
+}
+
+static void rest(uint64_t most)
+{
+	int done = 0;
+	uint64_t began = now;
+	deliver_rest(deliver, NS_PER_S, over, &done);
+	assert_int_equal(done, 0);
+	while (!done)
+		pass(0);
+	assert_true(now - began <= most);
+}
+
+static void a_new_configuration_goes_on_with_what_waits(void **state)
+{
+	(void)state;
+	char output[100];
+	snprintf(output, sizeof(output), "--output.directory=%s", place);
+	assert_true(open_with(FLAGS(ONE, TWO)));
+	peers[0].mode = DOWN;
+	for (int i = 0; i < 5; i++)
+		window(10);
+	pass(NS_PER_S);
+	rest(300 * NS_PER_MS); // nothing is under way
+	uint64_t posts = peers[0].posts, samples = peers[1].samples;
+	window(10); // the last
+	pass(70 * NS_PER_S);
+	assert_int_equal(peers[0].posts, posts); // no request begins
+	assert_int_equal(peers[1].samples, samples);
+	again_with(FLAGS(ONE, TWO));
+	assert_int_equal(figures(0)->taken, 60);
+	assert_int_equal(spool_samples(deliver->destinations[0].spool), 60);
+	pass(NS_PER_S);
+	assert_int_equal(figures(1)->sent, 60);
+	assert_int_equal(peers[1].samples, 60); // each once
+	peers[0].mode = HANGS; // a request under way is waited for, and not for long
+	pass(70 * NS_PER_S);
+	rest(NS_PER_S + 300 * NS_PER_MS);
+	again_with(FLAGS(ONE)); // the other is no more
+	peers[0].mode = TAKES;
+	pass(NS_PER_S);
+	assert_int_equal(figures(0)->sent, 60);
+	assert_int_equal(figures(0)->taken, 60);
+	peers[0].mode = DOWN;
+	window(10);
+	pass(NS_PER_S);
+	again_with(FLAGS(ONE, output)); // what waits does not go from memory to files
+	assert_int_equal(figures(0)->dropped[CAUSE_SHUTDOWN], 10);
+	window(10);
+	pass(NS_PER_S);
+	again_with(FLAGS(ONE, output)); // what is in files is not counted twice
+	assert_int_equal(figures(0)->taken, 80);
+	peers[0].mode = TAKES;
+	pass(70 * NS_PER_S);
+	assert_int_equal(figures(0)->sent, 70);
+	again_with(FLAGS("--listen="));
+	assert_null(deliver);
+	close_it();
+}
+
+static void what_waits_fits_the_new_configuration(void **state)
+{
+	(void)state;
+	encoder.size = 200 << 10;
+	assert_true(open_with(FLAGS(ONE)));
+	peers[0].mode = DOWN;
+	for (int i = 0; i < 20; i++)
+		window(10);
+	assert_int_equal(spool_samples(deliver->destinations[0].spool), 200);
+	again_with(FLAGS(ONE, TWO, LOGS_TWO)); // a third of the room
+	const struct destination *d = &deliver->destinations[0];
+	assert_true(spool_bytes(d->spool) <= d->spool_max && spool_count(d->spool) > 5);
+	assert_true(figures(0)->dropped[CAUSE_SPOOL_FULL] > 0);
+	spool_shrink(d->spool, 1); // it is the new budget's
+	law();
+	int done = 0; // an end after all
+	peers[0].mode = TAKES;
+	uint64_t left = spool_samples(d->spool);
+	deliver_rest(deliver, NS_PER_S, over, &done);
+	while (!done)
+		pass(0);
+	assert_int_equal(figures(0)->sent, 0);
+	deliver_finish(deliver, 5 * NS_PER_S, over, &done);
+	while (done < 2)
+		pass(0);
+	assert_int_equal(figures(0)->sent, left);
 	close_it();
 }
 
@@ -800,7 +928,10 @@ int main(int argc, char **argv)
 	    TEST(a_restart_goes_on_with_the_files),
 	    TEST(a_full_disk_drops_the_oldest),
 	    TEST(an_end_is_short_and_tells_what_is_left),
+	    TEST(half_a_letter_is_not_told),
 	    TEST(a_token_that_changed_is_read_again),
+	    TEST(a_new_configuration_goes_on_with_what_waits),
+	    TEST(what_waits_fits_the_new_configuration),
 	    TEST(each_allocation_may_fail),
 	    TEST(metrics_tell_the_law),
 	};

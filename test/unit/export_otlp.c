@@ -306,6 +306,7 @@ static void nothing_is_told_twice(void **state)
 	uint64_t left_out;
 	assert_int_equal(otlp_send(&x, &plain, p, 0, &left_out), 0);
 	assert_int_equal(left_out, 1);
+	assert_int_equal(x.untold, 1);
 	assert_int_equal(x.samples, 10);
 	assert_int_equal(x.reader.samples, 4);
 	char *got = sums(&x.reader.lines);

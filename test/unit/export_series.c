@@ -451,7 +451,7 @@ static void labels_have_a_limit(void **state)
 {
 	(void)state;
 	static struct series s;
-	static char names[60][16];
+	static char names[60][24];
 	const char *resource[122] = {0};
 	for (int i = 0; i < 60; i++) {
 		snprintf(names[i], sizeof(names[i]), "some.key%d", i);

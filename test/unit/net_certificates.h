@@ -23,7 +23,9 @@ struct certificate_spec {
 	const uint8_t *ip;	     // of ip_len bytes, or NULL
 	size_t ip_len;
 	int from_days, to_days;	     // from now; both 0: yesterday to in a month
-	bool ca, client, rsa;
+	bool ca, client, rsa, sha1;
+	int below;    // how many CAs may stand below this one, and 1; 0: any number
+	bool limited; // with a critical extension: name constraints
 };
 
 static int test_rng(void *arg, unsigned char *to, size_t n)
@@ -71,7 +73,7 @@ static void certificate_make(
 	stamp_text(from, s->from_days || s->to_days ? s->from_days : -1);
 	stamp_text(to, s->from_days || s->to_days ? s->to_days : 30);
 	mbedtls_x509write_crt_set_version(&w, MBEDTLS_X509_CRT_VERSION_3);
-	mbedtls_x509write_crt_set_md_alg(&w, MBEDTLS_MD_SHA256);
+	mbedtls_x509write_crt_set_md_alg(&w, s->sha1 ? MBEDTLS_MD_SHA1 : MBEDTLS_MD_SHA256);
 	mbedtls_x509write_crt_set_subject_key(&w, &c->key);
 	mbedtls_x509write_crt_set_issuer_key(&w, issuer ? &issuer->key : &c->key);
 	assert(!mbedtls_x509write_crt_set_subject_name(&w, s->name));
@@ -79,7 +81,10 @@ static void certificate_make(
 	assert(!mbedtls_x509write_crt_set_serial(&w, &number));
 	assert(!mbedtls_x509write_crt_set_validity(&w, from, to));
 	if (s->ca)
-		assert(!mbedtls_x509write_crt_set_basic_constraints(&w, 1, -1));
+		assert(!mbedtls_x509write_crt_set_basic_constraints(&w, 1, s->below - 1));
+	if (s->limited) // permitted: dNSName "b"
+		assert(!mbedtls_x509write_crt_set_extension(&w, "\x55\x1d\x1e", 3, 1,
+		    (const uint8_t *)"\x30\x07\xa0\x05\x30\x03\x82\x01" "b", 9));
 	if (s->client)
 		assert(!mbedtls_x509write_crt_set_extension(&w, "\x55\x1d\x25", 3, 0,
 		    (const uint8_t *)"\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02", 12));

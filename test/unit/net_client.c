@@ -159,6 +159,11 @@ static const struct {
 } answers_[] = {
     {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0, 200, 0, "", "", true},
     {"HTTP/1.1 204 No Content\r\n\r\n", 0, 204, 0, "", "", true},
+    {"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", 0, 204, 0, "", "", true},
+    {"HTTP/1.1 304 X\r\nContent-Length: 5\r\n\r\nHTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n", 0, 304,
+	0, "", "it leads elsewhere, which is not followed: give the URL that it leads to", false},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	-EPROTO, 0, 0, "", "its answer is no HTTP/1.1", false},
     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x\r\nc\r\n0\r\nT: "
      "t\r\n\r\n",
 	0, 200, 0, "abc", "", true},

@@ -121,13 +121,15 @@ const char *tls_why(const struct tls *t)
 				      : "";
 }
 
-// gRPC in name only: a head and the body; the answer is "DONE", "PING" is answered with "PONG".
+// gRPC in name only: a head and the body; the answer is "DONE", "PING" is answered with "PONG". Where there is a
+// window, no more than that is sent before the peer says "MORE".
+static uint64_t grpc_window;
 struct grpc_call {
 	struct text out, in;
 	size_t sent;
 	const struct http_post *post;
 	uint64_t taken;
-	bool done, broken, untaken;
+	bool done, broken, untaken, more;
 	char piece[500];
 };
 static char grpc_head[200];
@@ -178,18 +180,24 @@ int grpc_feed(struct grpc_call *g, const void *bytes, size_t n)
 		*ping = '-';
 		text_puts(&g->out, "PONG\r\n\r\n");
 	}
+	g->more = strstr(g->in.at, "MORE") != NULL;
 	g->done |= strstr(g->in.at, "DONE") != NULL;
 	return g->out.error;
 }
 
 int64_t grpc_output(struct grpc_call *g, const void **bytes)
 {
-	if (g->sent == g->out.len && g->post && g->taken < g->post->size) {
+	uint64_t open = grpc_window && !g->more ? grpc_window : UINT64_MAX;
+	if (g->sent == g->out.len && g->post && g->taken < g->post->size && g->taken < open) {
 		uint64_t rest = g->post->size - g->taken;
 		int64_t n =
 		    g->post->read(g->post->arg, g->taken, g->piece, rest < 500 ? rest : 500);
-		if (n < 0 || text_add(&g->out, g->piece, (size_t)n))
-			return n < 0 ? n : -ENOMEM;
+		if (n < 0) { // told once
+			g->post = NULL;
+			return n;
+		}
+		if (text_add(&g->out, g->piece, (size_t)n))
+			return -ENOMEM;
 		g->taken += (uint64_t)n;
 	}
 	*bytes = g->out.at + g->sent;

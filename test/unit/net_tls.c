@@ -45,6 +45,12 @@ enum {
 	OLD_MIDDLE,
 	OLD_LEAF,
 	PAIR_RSA,
+	FORGED,
+	LAST_CA,
+	BELOW_LAST,
+	FAR,
+	SHA1_SIGNED,
+	LIMITED,
 	CERTIFICATES
 };
 static const struct {
@@ -72,6 +78,12 @@ static const struct {
     [OLD_MIDDLE] = {{"CN=Old", .ca = true, .from_days = -30, .to_days = -2}, CA_OK},
     [OLD_LEAF] = {{"CN=x", .dns = HOST}, OLD_MIDDLE},
     [PAIR_RSA] = {{"CN=x", .dns = HOST, .rsa = true}, CA_OK},
+    [FORGED] = {{"CN=y", .dns = HOST}, GOOD}, // by a certificate that is no CA's
+    [LAST_CA] = {{"CN=Last", .ca = true, .below = 1}, CA_OK},
+    [BELOW_LAST] = {{"CN=Below", .ca = true}, LAST_CA},
+    [FAR] = {{"CN=x", .dns = HOST}, BELOW_LAST},
+    [SHA1_SIGNED] = {{"CN=x", .dns = HOST, .sha1 = true}, CA_OK},
+    [LIMITED] = {{"CN=Limited", .ca = true, .limited = true}, CA_OK},
 };
 static struct certificate cert[CERTIFICATES];
 static char folder[] = "/tmp/net_tls.XXXXXX";
@@ -325,6 +337,45 @@ static void test_refused(void **state)
 	assert_int_equal(meet("ca.pem", "10.8.8.8", ADDRESSES, -1), -EACCES);
 	assert_int_equal(meet("ca.pem", "2001:db8::8", ADDRESSES, -1), -EACCES);
 	says("2001:db8::7, not 2001:db8::8");
+}
+
+// Chains as an attacker makes them, whose signatures are all right.
+static void test_forged(void **state)
+{
+	(void)state;
+	static const struct {
+		int chain[4], error;
+	} tries[] = {{{LEAF, MIDDLE, -1}, 0}, {{FORGED, GOOD, -1}, -EACCES}, // issuers that are none
+	    {{FORGED, GOOD, CA_OK, -1}, -EACCES}, {{FAR, BELOW_LAST, LAST_CA, -1}, -EACCES},
+	    {{SHA1_SIGNED, -1}, -EACCES}, {{SELF, CA_OK, -1}, -EACCES},
+	    {{MIDDLE, LEAF, -1}, -EACCES}, // what is shown first has to bear the name
+	    {{CA_OK, -1}, -EACCES}};
+	mbedtls_x509_crt chain;
+	for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+		struct stat st;
+		unsigned char alert;
+		int error;
+		mbedtls_x509_crt_init(&chain);
+		for (const int *c = tries[i].chain; *c >= 0; c++)
+			assert_int_equal(mbedtls_x509_crt_parse(&chain, (uint8_t *)cert[*c].pem,
+					     strlen(cert[*c].pem) + 1),
+			    0);
+		struct trust *t = trust_new(path("ca.pem"), &st, p.why, sizeof(p.why));
+		assert_non_null(t);
+		while ((error = trust_step(t, &chain, HOST, NS_PER_S, p.why, sizeof(p.why),
+			    &alert)) == -EAGAIN)
+			;
+		if (error != tries[i].error)
+			fail_msg("%zu: %d", i, error);
+		trust_free(t);
+		mbedtls_x509_crt_free(&chain);
+	}
+	// What the library does not understand and must not pass over ends the handshake.
+	mbedtls_x509_crt_init(&chain);
+	assert_int_not_equal(mbedtls_x509_crt_parse(&chain, (uint8_t *)cert[LIMITED].pem,
+				 strlen(cert[LIMITED].pem) + 1),
+	    0);
+	mbedtls_x509_crt_free(&chain);
 }
 
 // What the server of the library would not show; and a walk in slices of a block each.
@@ -825,6 +876,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_good),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_forged),
 	    cmocka_unit_test(test_trust),
 	    cmocka_unit_test(test_files),
 	    cmocka_unit_test(test_client),

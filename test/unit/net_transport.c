@@ -271,6 +271,30 @@ static void grpc_is_carried(void **state)
 	strike();
 }
 
+// The body's end is asked for when the peer has made room for it.
+static void a_body_that_cannot_be_read_behind_a_window_ends_the_call(void **state)
+{
+	(void)state;
+	scene();
+	s.script = (struct script){.mute = true};
+	s.size = 8000;
+	s.read_error = -EBADMSG;
+	grpc_window = 4000;
+	client_of("http://localhost:%u/svc/Export", &(struct http_client_options){.grpc = true});
+	assert_int_equal(post_now(), 0);
+	UNTIL(s.client->grpc && s.client->grpc->taken >= 4000);
+	steps(20);
+	assert_int_equal(s.done, 0);
+	for (unsigned i = 0; i < PEERS; i++)
+		if (s.peers[i].fd >= 0)
+			send(s.peers[i].fd, "MORE", 4, MSG_NOSIGNAL);
+	steps(60);
+	assert_int_equal(s.done, 1);
+	assert_int_equal(s.result.error, -EBADMSG);
+	grpc_window = 0;
+	strike();
+}
+
 static void grpc_that_fails(void **state)
 {
 	(void)state;
@@ -387,6 +411,7 @@ int main(void)
 	    cmocka_unit_test(addresses_as_they_are_written),
 	    cmocka_unit_test(tls_lies_between),
 	    cmocka_unit_test(grpc_is_carried),
+	    cmocka_unit_test(a_body_that_cannot_be_read_behind_a_window_ends_the_call),
 	    cmocka_unit_test(grpc_that_fails),
 	    cmocka_unit_test(every_allocation_may_fail),
 	    cmocka_unit_test(c_ares_may_have_no_memory),
