@@ -74,27 +74,30 @@ static void on_end(void *arg, int signo)
 }
 
 // A new configuration takes effect as a whole: what was sampled is shipped, then the rooms are
-// built again. The windows in memory stay, and what waits for receivers.
+// built again. The windows in memory stay, and what waits for receivers. Of several that are read
+// meanwhile the last counts.
 static void on_reload(void *arg, int signo)
 {
 	struct run *r = arg;
+	const char *stays = r->fresh ? "the one read before" : "the old one";
 	(void)signo;
-	if (r->ending)
+	if (r->ending && !r->fresh)
 		return;
-	r->fresh = arguments_config(r->arguments);
-	if (!r->fresh) {
-		log_warn("SIGHUP: the new configuration is not used, the old one stays in force");
+	struct config *fresh = arguments_config(r->arguments);
+	if (!fresh) {
+		log_warn("SIGHUP: the new configuration is not used, %s stays in force", stays);
 		return;
 	}
-	if (!r->fresh->profiling_enabled) {
-		log_warn("SIGHUP: profiling.enabled: false: not used, the old configuration stays "
-			 "in force; stop "
-			 "the agent instead");
-		config_free(r->fresh);
-		r->fresh = NULL;
+	if (!fresh->profiling_enabled) {
+		log_warn("SIGHUP: profiling.enabled: false: not used, %s stays in force; stop "
+			 "the agent instead",
+		    stays);
+		config_free(fresh);
 		return;
 	}
 	log_info("SIGHUP: configuration read");
+	config_free(r->fresh);
+	r->fresh = fresh;
 	end(r);
 }
 
@@ -102,7 +105,8 @@ static void on_replayed(void *arg, int result)
 {
 	struct run *r = arg;
 	replay_say(&r->hall, result);
-	log_info("recording replayed; the endpoint stays until it is stopped");
+	log_info("recording replayed, for the endpoint only, no receiver and no directory; the "
+		 "endpoint stays until it is stopped");
 }
 
 // While nobody watches for a signal it waits: a reload until there is one who can, an end between

@@ -59,6 +59,23 @@ void load_warning(struct load *l, const char *where, const char *what, ...)
 	text_puts(l->warnings, message);
 }
 
+// An endpoint enables its receiver, where nothing was said of that.
+static const struct {
+	const char *key;
+	size_t enabled, endpoint;
+} receivers[] = {
+#define RECEIVER(name)                                                                             \
+	{                                                                                          \
+		"profile_export." #name ".enabled",                                                \
+		    offsetof(struct config, profile_export_##name##_enabled),                      \
+		    offsetof(struct config, profile_export_##name##_endpoint)                      \
+	}
+    RECEIVER(otlp),
+    RECEIVER(pyroscope),
+    RECEIVER(parca),
+};
+#define RECEIVERS (sizeof(receivers) / sizeof(*receivers))
+
 void load_value(
     struct load *l, const char *where, long line, const struct option *o, const char *value)
 {
@@ -70,7 +87,25 @@ void load_value(
 		l->error = -ENOMEM;
 	else if (error)
 		load_problem(l, where, line, key, "%s", reason.at);
+	for (size_t i = 0; where && i < RECEIVERS; i++)
+		if (!strcmp(o->key, receivers[i].key))
+			l->said |= 1u << i;
 	text_free(&reason);
+}
+
+static void enable_receivers(struct load *l)
+{
+	for (size_t i = 0; i < RECEIVERS; i++) {
+		char *c = (char *)l->config;
+		bool *enabled = (void *)(c + receivers[i].enabled);
+		if (!**(char **)(void *)(c + receivers[i].endpoint) || *enabled)
+			continue;
+		if (l->said & 1u << i)
+			load_warning(
+			    l, NULL, "%s: false: nothing goes to its endpoint", receivers[i].key);
+		else
+			*enabled = true;
+	}
 }
 
 static void set_standards(struct load *l)
@@ -148,6 +183,8 @@ struct config *config_load(
 		load_environment(&l, source->environment);
 	if (!l.error && source->flags)
 		load_flags(&l, source->flags);
+	if (!l.error && !l.problems)
+		enable_receivers(&l);
 	if (!l.error && !l.problems)
 		check_together(&l);
 	if (!l.error && !l.problems)

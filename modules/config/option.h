@@ -71,7 +71,8 @@ struct load {
 	struct config *config;
 	struct text *why, *warnings;
 	uint32_t problems;
-	int error; // -ENOMEM
+	uint32_t said; // of which receivers it was said whether they are enabled, a bit each
+	int error;     // -ENOMEM
 };
 #define PROBLEMS_MAX 100
 // Adds a line "config: WHERE: KEY: WHAT" (or "config: WHERE:LINE: ..." where LINE is not 0; KEY may

@@ -40,6 +40,17 @@ static enum verdict judge_grpc(const struct http_result *r)
 	}
 }
 
+// What stands between, a login or a page of errors, answers 200 too. No message of protobuf and no
+// JSON begins so.
+bool answer_is_page(const struct http_result *r)
+{
+	const char *at = r->body;
+	size_t n = at ? r->size : 0;
+	for (; n && strchr(" \t\r\n", *at) && *at; n--)
+		at++;
+	return n && *at == '<';
+}
+
 enum verdict answer_judge(bool grpc, const struct http_result *r)
 {
 	if (r->error)
@@ -55,8 +66,9 @@ enum verdict answer_judge(bool grpc, const struct http_result *r)
 	case 413:
 		return VERDICT_TOO_LARGE;
 	default: // an answer in HTTP/2 without gRPC's status is nobody's who speaks it
-		return !grpc && r->status >= 200 && r->status < 300 ? VERDICT_SENT
-								    : VERDICT_REFUSED;
+		return !grpc && r->status >= 200 && r->status < 300 && !answer_is_page(r)
+			   ? VERDICT_SENT
+			   : VERDICT_REFUSED;
 	}
 }
 

@@ -64,6 +64,8 @@ static const char *way_out(const struct destination *d, const struct http_result
 		       "service.profilesSupport and a pipeline of profiles";
 	if (r->status >= 300 && r->status < 400)
 		return "; redirects are not followed: name the place itself as endpoint";
+	if (r->status >= 200 && r->status < 300 && answer_is_page(r))
+		return "; that is a web page: is endpoint the receiver itself?";
 	if (r->status == 401 || r->status == 403 ||
 	    (grpc && (r->grpc_status == 7 || r->grpc_status == 16)))
 		return "; see token_file, user and headers";

@@ -82,6 +82,7 @@ void secret_free(struct text *t); // and its bytes are overwritten
 // answer.c: what an answer means.
 enum verdict { VERDICT_SENT, VERDICT_AGAIN, VERDICT_TOO_LARGE, VERDICT_REFUSED };
 enum verdict answer_judge(bool grpc, const struct http_result *r);
+bool answer_is_page(const struct http_result *r); // HTML, of who is no receiver
 // What the receiver says in it, one printable line.
 void answer_text(enum requests_kind kind, const struct http_result *r, char *text, size_t size);
 // Of SAMPLES that were taken, those in a request of which it says it rejected some; TEXT gets why ("": all is

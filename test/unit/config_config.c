@@ -358,6 +358,25 @@ static void flags_and_variables_name_the_nearest(void **state)
 	assert_int_equal(config_flag(""), 0);
 }
 
+static void an_endpoint_enables_unless_it_is_said_not_to(void **state)
+{
+	(void)state;
+	struct config *c = load_fine("profile_export:\n  otlp: {endpoint: h}\n");
+	assert_true(c->profile_export_otlp_enabled && !c->profile_export_parca_enabled);
+	config_free(c);
+	c = load("profile_export: {otlp: {endpoint: h, enabled: false}, parca: {enabled: true}}",
+	    NULL, NULL);
+	assert_true(!c->profile_export_otlp_enabled && c->profile_export_parca_enabled);
+	assert_string_equal(warnings.at,
+	    "config: profile_export.otlp.enabled: false: nothing goes to its endpoint");
+	config_free(c);
+	char *flags[] = {"--profile_export.pyroscope.enabled=false", NULL};
+	char *environment[] = {"TELEGEN_PROFILE_EXPORT_PYROSCOPE_ENDPOINT=h", NULL};
+	c = load(NULL, environment, flags);
+	assert_false(c->profile_export_pyroscope_enabled);
+	config_free(c);
+}
+
 static bool do_all(const struct config_source *source, const struct config *standard)
 {
 	struct text out = TEXT(ACCOUNT_CONFIG);
@@ -420,6 +439,7 @@ int main(void)
 	    TEST(large_files_end_soon),
 	    TEST(a_file_of_the_go_agent_is_accepted),
 	    TEST(flags_and_variables_name_the_nearest),
+	    TEST(an_endpoint_enables_unless_it_is_said_not_to),
 	    TEST(every_allocation_may_fail),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -503,6 +503,28 @@ static void each_answer_means_one_thing(void **state)
 	}
 }
 
+// A login on the way says 200 as well.
+static void a_web_page_is_no_receiver(void **state)
+{
+	(void)state;
+	static const char *const pages[] = {"<html>log in</html>", "\r\n <!DOCTYPE html>"};
+	for (size_t i = 0; i < 2; i++) {
+		memset(peers, 0, sizeof(peers));
+		assert_true(open_with(FLAGS(ONE)));
+		peers[0].mode = ANSWERS;
+		peers[0].result = (struct http_result){.status = 200,
+		    .grpc_status = -1,
+		    .body = pages[i],
+		    .size = strlen(pages[i]),
+		    .why = ""};
+		window(50);
+		pass(NS_PER_S);
+		assert_int_equal(figures(0)->sent, 0);
+		assert_int_equal(figures(0)->dropped[CAUSE_REFUSED], 50);
+		close_it();
+	}
+}
+
 static void what_a_receiver_rejects_is_told_apart(void **state)
 {
 	(void)state;
@@ -922,6 +944,7 @@ int main(int argc, char **argv)
 	    TEST(an_outage_loses_nothing_that_fits),
 	    TEST(an_outage_that_is_too_long_drops_the_oldest),
 	    TEST(each_answer_means_one_thing),
+	    TEST(a_web_page_is_no_receiver),
 	    TEST(what_a_receiver_rejects_is_told_apart),
 	    TEST(a_reset_a_black_hole_and_a_slow_receiver_hold_nobody_else),
 	    TEST(encoders_that_fail_are_counted),

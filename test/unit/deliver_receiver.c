@@ -112,6 +112,21 @@ static void endpoints_become_urls(void **state)
 	}
 }
 
+static void a_receiver_that_is_disabled_has_an_endpoint(void **state)
+{
+	(void)state;
+	const char *const endpoints[] = {"--profile_export.otlp.endpoint=h",
+	    "--profile_export.pyroscope.endpoint=h", "--profile_export.parca.endpoint=h"};
+	const char *const off[] = {"--profile_export.otlp.enabled=false",
+	    "--profile_export.pyroscope.enabled=false", "--profile_export.parca.enabled=false"};
+	for (int i = 0; i < 3; i++) {
+		struct receiver r;
+		load(FLAGS(endpoints[i], off[i]));
+		receiver_of(&r, config, (enum receiver_id)i);
+		assert_false(r.enabled);
+	}
+}
+
 static const char *file(const char *name, const char *bytes)
 {
 	static char paths[4][200];
@@ -306,6 +321,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(endpoints_become_urls),
+	    cmocka_unit_test(a_receiver_that_is_disabled_has_an_endpoint),
 	    cmocka_unit_test(secrets_come_from_where_they_are),
 	    cmocka_unit_test(what_is_wrong_is_one_line),
 	    cmocka_unit_test(we_are_who_we_are_said_to_be),
