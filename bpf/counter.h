@@ -56,7 +56,7 @@
 	X(STORAGES_FAILED, "threads without room", "times that such room could not be had")        \
 	X(LOCKS_SHORT, "short lock waits", "waits for kernel locks below contention_threshold_ns") \
 	X(LOCKS_SHORT_NS, "short lock wait nanoseconds", "how long these were")                    \
-	X(LOCKS_UNSEEN, "lock waits unseen", "waits for kernel locks that found no place")         \
+	X(LOCKS_UNSEEN, "lock waits unseen", "waits for kernel locks that found no place or no end") \
 	X(GATE_LOST, "stacks at switches lost", "of these, dropped: the time waits for another")  \
 	X(OFF_LOST, "blocks lost", "blocks of threads that ended whose time found the ring full")  \
 	X(OFF_LOST_NS, "block nanoseconds lost", "their time")                                     \

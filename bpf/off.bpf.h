@@ -26,8 +26,6 @@ const volatile u32 off_every = 0; /* tests: the gate takes one of so many; 0: as
 
 #define LOADING_LOOKS 5	   /* so many looks at one stack whose rows are being loaded */
 #define EXPECT_MOST 200000 /* us: then a look sees the block surely */
-#define CLOCK_NS 1000000   /* see switch_moment */
-#define CLOCK_DRIFT 2000   /* a clock that is being set right runs one in so many off at most */
 
 /*
  * A thread. Only the scheduler's own order (off, on, off ...) changes what follows, but for what is
@@ -342,12 +340,7 @@ static __always_inline void off_begins(
 		off_stack(ctx, o, prev);
 }
 
-/*
- * CLOCK_MONOTONIC of a switch. The run queue of TASK has the time of it on the scheduler's clock,
- * which costs no helper; how far the two are apart is found anew each CLOCK_NS. The run queue's may
- * lie somewhat in the past, never in the future: what seems to be further apart than they can have
- * drifted is not believed.
- */
+/* When a switch of TASK's CPU is, mostly without the helper. */
 static __always_inline struct moment switch_moment(struct scratch *x, struct task_struct *task)
 {
 	if (!bpf_core_field_exists(task->se.cfs_rq->rq))
@@ -355,14 +348,9 @@ static __always_inline struct moment switch_moment(struct scratch *x, struct tas
 	u64 clock = task->se.cfs_rq->rq->clock;
 	if (!x)
 		return (struct moment){bpf_ktime_get_ns(), clock};
-	u64 since = clock - x->clock_ns;
-	if (since >= CLOCK_NS) {
-		u64 apart = bpf_ktime_get_ns() - clock;
-		u64 most = x->clock_apart + since / CLOCK_DRIFT;
-		x->clock_apart = x->clock_ns && (s64)(apart - most) > 0 ? most : apart;
-		x->clock_ns = clock;
-	}
-	return (struct moment){clock + x->clock_apart, clock};
+	if (clock_is_due(&x->clock, clock))
+		clock_found(&x->clock, clock, bpf_ktime_get_ns());
+	return (struct moment){clock + x->clock.apart_ns, clock};
 }
 
 static __always_inline bool is_followed(struct task_struct *task)

@@ -148,6 +148,7 @@ struct window {
 struct recent_row {
 	u64 check, rule;
 };
+_Static_assert(WINDOWS_MAX <= 1 << 12 && WINDOW_SHIFT <= 20, "the hash has them side by side");
 static inline u64 recent_hash(u32 window, u32 offset, u32 generation)
 {
 	u64 key = (u64)generation << 32 | (u64)offset << 12 | window;

@@ -6,6 +6,7 @@
  *   scratch[cpu] = { busy, walking, wake_ns, gate, walk, record_sample, frames }
  */
 #pragma once
+#include "clock.h"
 #include "record.h"
 #include "table.h"
 
@@ -82,7 +83,7 @@ struct scratch {
 	u64 gate_ns, gate_likely;
 	u32 gate_us, gate_sum;
 	u64 switches, random;
-	u64 clock_ns, clock_apart;
+	struct switch_clock clock;
 	struct walk walk;
 	u64 words[]; /* a record_sample with its frames */
 };

@@ -127,11 +127,13 @@ int history_step(struct history *h, uint64_t budget_ns);
 uint32_t history_count(const struct history *h);
 const struct history_entry *history_entry(const struct history *h, uint32_t index); // oldest first
 // Decodes and merges every window of TYPE that overlaps [from, to) of wall time and that WANTED (NULL: all)
-// takes, in slices. history_query_take: sealed, the caller's; NULL where no window matched (errno ENOENT). The
-// history must outlive its queries.
+// takes, in slices; of those that are there now. history_query_take: sealed, the caller's; NULL where no window
+// matched (errno ENOENT). The history must outlive its queries.
 struct history_query;
 struct history_query *history_query_new(struct history *h, const char *type, uint64_t from_ns, uint64_t to_ns,
     bool (*wanted)(void *arg, const struct profile *from, const struct profile_subject *s), void *arg);
+// Before the first step: only windows whose ids are above ID. Gives the newest id that it looks at.
+uint64_t history_query_after(struct history_query *q, uint64_t id);
 int history_query_step(struct history_query *q, uint64_t budget_ns);
 struct profile *history_query_take(struct history_query *q);
 void history_query_free(struct history_query *q);

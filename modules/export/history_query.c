@@ -16,6 +16,7 @@ struct history_query {
 	void *arg;
 	bool state;    // the newest window that matches is the answer, see profile_type
 	uint64_t last; // id of the last window looked at
+	uint64_t most; // and of the newest that there was when it was asked
 	struct window *window;
 	size_t fed;
 	struct import_job *import;
@@ -35,6 +36,7 @@ struct history_query *history_query_new(struct history *h, const char *type, uin
 	*q = (struct history_query){
 	    .history = h, .from = from_ns, .to = to_ns, .wanted = wanted, .arg = arg};
 	text_copy(q->type, sizeof(q->type), type);
+	q->most = h->count ? h->windows[h->count - 1]->entry.id : 0;
 	const struct profile_type *known = profile_type_find(type);
 	q->state = known && known->state;
 	return q;
@@ -86,6 +88,8 @@ static bool next_window(struct history_query *q)
 	struct window *found = NULL;
 	for (; low < h->count && (!found || q->state); low++) {
 		struct window *w = h->windows[low];
+		if (w->entry.id > q->most)
+			break;
 		q->last = w->entry.id;
 		found = matches(q, &w->entry) ? w : found;
 	}
@@ -131,6 +135,12 @@ static int decode(struct history_query *q, struct slice *slice)
 	if (q->answer)
 		q->merge = profile_merge_new(q->answer, q->decoded, 1, q->wanted, q->arg);
 	return q->merge ? 1 : -errno;
+}
+
+uint64_t history_query_after(struct history_query *q, uint64_t id)
+{
+	q->last = id;
+	return q->most;
 }
 
 int history_query_step(struct history_query *q, uint64_t budget_ns)

@@ -120,3 +120,29 @@ void export_utf8(struct text *to, const char *s)
 		}
 	}
 }
+
+const char *export_valid(struct text *to, const char *s, size_t *length)
+{
+	*length = strlen(s);
+	text_reset(to);
+	if (text_utf8_valid(s, *length))
+		return s;
+	export_utf8(to, s);
+	*length = to->error ? 0 : to->len;
+	return *length ? to->at : "";
+}
+
+bool export_grow(void *items, uint32_t *cap, uint32_t count, size_t size)
+{
+	void *at;
+	if (count < *cap)
+		return true;
+	uint32_t more = count < 32 ? 64 : count * 2;
+	memcpy(&at, items, sizeof(at)); // whatever type of pointer it is
+	at = count < UINT32_MAX / 2 ? mem_resize(ACCOUNT_EXPORT, at, more * size) : NULL;
+	if (!at)
+		return false;
+	memcpy(items, &at, sizeof(at));
+	*cap = more;
+	return true;
+}

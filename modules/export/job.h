@@ -49,3 +49,7 @@ bool export_is_zero(const struct profile *p, const struct profile_sample *s);
 void export_frame_name(struct text *to, const struct profile *p, const struct profile_frame *f);
 // Adds S with everything that is not UTF-8 replaced by U+FFFD.
 void export_utf8(struct text *to, const char *s);
+// S of *LENGTH bytes where it is UTF-8, else what export_utf8 makes of it in TO; "" where that has an error then.
+const char *export_valid(struct text *to, const char *s, size_t *length);
+// Room for COUNT + 1 items of SIZE bytes in the array that the pointer at ITEMS points to and that has room for *CAP.
+bool export_grow(void *items, uint32_t *cap, uint32_t count, size_t size);

@@ -10,6 +10,7 @@
 // A record is made twice, to be measured and to be written, so that no more than one is ever in
 // memory.
 #include "logs.h"
+#include "otlp_fields.h"
 
 #include <errno.h>
 #include <string.h>
@@ -25,7 +26,6 @@ enum {
 	RECORD_ATTRIBUTES = 6,
 	RECORD_OBSERVED = 11,
 };
-enum { ANY_STRING = 1 };
 enum { SEVERITY_INFO = 9 };
 enum {
 	RECORDS_USUAL = 100,
@@ -114,17 +114,9 @@ static int add_to_group(struct logs *l, uint32_t sample)
 	if (export_is_zero(l->r.p, profile_sample(l->r.p, sample)))
 		return 0;
 	if (!map_get(&l->group_of, set, &at)) {
-		if (l->group_count == l->group_cap) {
-			uint32_t cap = l->group_cap ? l->group_cap * 2 : 16;
-			struct group *more =
-			    mem_resize(ACCOUNT_EXPORT, l->groups, cap * sizeof(*more));
-			if (!more)
-				return -ENOMEM;
-			l->groups = more;
-			l->group_cap = cap;
-		}
 		at = l->group_count;
-		if (map_put(&l->group_of, set, at) < 0)
+		if (!export_grow(&l->groups, &l->group_cap, at, sizeof(*l->groups)) ||
+		    map_put(&l->group_of, set, at) < 0)
 			return -ENOMEM;
 		l->groups[l->group_count++] = (struct group){.set = set};
 	}
@@ -221,20 +213,6 @@ static int64_t weight_of(const struct logs *l, uint32_t sample)
 	return request_weight(&l->r, profile_sample(l->r.p, sample));
 }
 
-// False where there is no memory for another one.
-static bool plan_has_place(struct logs *l)
-{
-	if (l->plan_count < l->plan_cap)
-		return true;
-	uint32_t cap = l->plan_cap ? l->plan_cap * 2 : 64;
-	struct planned *more = mem_resize(ACCOUNT_EXPORT, l->plan, cap * sizeof(*more));
-	if (!more)
-		return false;
-	l->plan = more;
-	l->plan_cap = cap;
-	return true;
-}
-
 // The resource of SAMPLE into `resource`: 0 or -ENOMEM.
 static int make_resource(struct logs *l, uint32_t sample)
 {
@@ -257,7 +235,7 @@ static int plan_one(struct logs *l, uint32_t sample, uint32_t *work)
 	if (l->plan_count >= max)
 		return 0;
 	int error = make_record(l, sample, work);
-	if (!error && !plan_has_place(l)) {
+	if (!error && !export_grow(&l->plan, &l->plan_cap, l->plan_count, sizeof(*l->plan))) {
 		if (l->plan_count)
 			return 0;
 		error = -ENOMEM;

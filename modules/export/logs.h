@@ -53,8 +53,6 @@ void sample_function(
 // The name without namespaces and packages: "run" of "std::x<a::b>::run", "http.Get" of
 // "net/http.Get".
 const char *sample_short(const char *function);
-// What the process's resource says of KEY, then what is said of all: "" where nothing is.
-const char *resource_value(const struct requests *r, uint32_t set, const char *key);
 // Value of the sample's label KEY, or "".
 const char *sample_label(const struct sample_facts *f, const char *key);
 

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attributes (opentelemetry.proto.common.v1.KeyValue) and resources of logs and metrics.
 #include "logs.h"
+#include "otlp_fields.h"
 
 #include <errno.h>
 #include <string.h>
-
-enum { KEY_VALUE_KEY = 1, KEY_VALUE_VALUE = 2 };
-enum { ANY_STRING = 1, ANY_BOOL = 2, ANY_INT = 3 };
-enum { RESOURCE_ATTRIBUTES = 1 };
-enum { SCOPE_NAME = 1, SCOPE_VERSION = 2 };
 
 struct attribute {
 	const char *key, *text; // NULL: a number or a truth
@@ -63,21 +59,12 @@ static void fill_attribute(struct wire_out *o, const void *arg)
 	wire_message(o, KEY_VALUE_VALUE, fill_value, x);
 }
 
-// TEXT, or a copy of it without what is not UTF-8.
 static const char *valid(struct attributes *a, const char *text, size_t *length)
 {
-	*length = strlen(text);
-	if (text_utf8_valid(text, *length))
-		return text;
-	text_reset(&a->valid);
-	export_utf8(&a->valid, text);
-	if (a->valid.error) {
+	text = export_valid(&a->valid, text, length);
+	if (a->valid.error)
 		a->text.error = a->valid.error;
-		*length = 0;
-		return "";
-	}
-	*length = a->valid.len;
-	return a->valid.at;
+	return text;
 }
 
 void attribute_text(struct attributes *a, uint32_t field, const char *key, const char *value)
@@ -98,30 +85,6 @@ void attribute_number(struct attributes *a, uint32_t field, const char *key, int
 void attribute_true(struct attributes *a, uint32_t field, const char *key)
 {
 	wire_message(a->out, field, fill_attribute, &(struct attribute){.key = key, .truth = true});
-}
-
-static const char *given(const struct requests *r, const char *key)
-{
-	for (const char *const *pair = r->options.resource; pair && pair[0] && pair[1]; pair += 2)
-		if (!strcmp(pair[0], key))
-			return pair[1];
-	return "";
-}
-
-static const char *of_process(const struct requests *r, uint32_t set, const char *key)
-{
-	uint32_t count;
-	const struct profile_label *l = set ? profile_labels(r->p, set, &count) : NULL;
-	for (uint32_t i = 0; l && i < count; i++)
-		if (l[i].str && !strcmp(profile_name(r->p, l[i].key), key))
-			return profile_name(r->p, l[i].str);
-	return "";
-}
-
-const char *resource_value(const struct requests *r, uint32_t set, const char *key)
-{
-	const char *value = of_process(r, set, key);
-	return *value ? value : given(r, key);
 }
 
 // Keys that are written by name; the first of them differ between logs and metrics.
@@ -157,7 +120,7 @@ static void add_more(struct attributes *a, const struct requests *r, uint32_t se
 			attribute_number(a, RESOURCE_ATTRIBUTES, key, l[i].num);
 	}
 	for (const char *const *pair = r->options.resource; pair && pair[0] && pair[1]; pair += 2)
-		if (is_more(r, pair[0]) && !*of_process(r, set, pair[0]))
+		if (is_more(r, pair[0]) && !*resource_own(r, set, pair[0]))
 			attribute_text(a, RESOURCE_ATTRIBUTES, pair[0], pair[1]);
 }
 
@@ -166,17 +129,17 @@ void attributes_resource(struct attributes *a, const struct requests *r, uint32_
 	const struct requests_options *o = &r->options;
 	bool metrics = o->kind == REQUESTS_METRICS;
 	uint32_t of = o->go ? 0 : set; // whose service and pod
-	const char *service = of_process(r, of, "service.name");
-	const char *namespace = resource_value(r, of, "service.namespace");
+	const char *service = resource_own(r, of, "service.name");
+	const char *space = resource_value(r, of, "service.namespace");
 	attributes_reset(a);
 #define PUT(key, value) attribute_text(a, RESOURCE_ATTRIBUTES, key, value)
 	PUT("service.name", *service ? service : o->service);
 	// The agent says the version of the first record's process with logs, its own with metrics.
 	PUT("service.version",
-	    metrics && o->go ? o->version : of_process(r, set, "service.version"));
-	if (!*namespace && !metrics)
-	namespace = resource_value(r, of, "k8s.namespace.name");
-	PUT("service.namespace", namespace);
+	    metrics && o->go ? o->version : resource_own(r, set, "service.version"));
+	if (!*space && !metrics)
+		space = resource_value(r, of, "k8s.namespace.name");
+	PUT("service.namespace", space);
 	PUT("telemetry.sdk.name", "telegen");
 	PUT("telemetry.sdk.language", metrics && o->go ? "go" : "native");
 	PUT("telemetry.sdk.version", o->version);

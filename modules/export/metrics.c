@@ -252,19 +252,6 @@ static bool is_new_metric(const struct metrics *m, uint32_t i)
 	return is_new_owner(m, i) || m->plan[i].metric != m->plan[i - 1].metric;
 }
 
-static bool plan_has_place(struct metrics *m)
-{
-	if (m->plan_count < m->plan_cap)
-		return true;
-	uint32_t cap = m->plan_cap ? m->plan_cap * 2 : 64;
-	struct planned *more = mem_resize(ACCOUNT_EXPORT, m->plan, cap * sizeof(*more));
-	if (!more)
-		return false;
-	m->plan = more;
-	m->plan_cap = cap;
-	return true;
-}
-
 // The Resource of an owner; that of the overflow is made in `resource`.
 static struct wire_in resource_of(struct metrics *m, uint32_t owner)
 {
@@ -291,7 +278,7 @@ static int plan_one(struct metrics *m)
 {
 	uint32_t series = series_here(m);
 	struct point p = point_of(m, series, m->metric);
-	if (!plan_has_place(m))
+	if (!export_grow(&m->plan, &m->plan_cap, m->plan_count, sizeof(*m->plan)))
 		return m->plan_count ? 0 : -ENOMEM;
 	uint64_t size = wire_size(m->scope.out, point_fill, &p), bytes = size + POINT_HEAD;
 	m->plan[m->plan_count] = (struct planned){series, m->metric, (uint32_t)size};

@@ -76,15 +76,21 @@ void series_set_free(struct series_set *set)
 	*set = (struct series_set){0};
 }
 
-// The clock of the wall may have been set back: a stream does not end before it began.
+// The clock of the wall may have been set back: a stream does not end before it began. One that
+// begins anew has counted nothing yet, or its receiver would count what was told once more.
 static void begin_one(struct series_set *set, struct series *s, uint64_t start_ns)
 {
+	bool anew = s->start_ns >= set->time_ns;
 	s->fresh = 0;
 	s->idle++;
-	if (s->start_ns >= set->time_ns)
-		s->start_ns = start_ns;
-	if (set->state)
+	if (anew || set->state)
 		s->count = s->value = 0;
+	if (!anew)
+		return;
+	s->start_ns = start_ns;
+	s->observed = 0;
+	s->sum = 0;
+	memset(s->block, 0, buckets_size(set));
 }
 
 void series_begin(struct series_set *set, uint64_t start_ns, uint64_t end_ns)
@@ -98,18 +104,10 @@ void series_begin(struct series_set *set, uint64_t start_ns, uint64_t end_ns)
 
 // A place in an array of COUNT of CAP elements of SIZE bytes that holds at most MAX: its index, or
 // -1.
-static int64_t grow(void **array, uint32_t *count, uint32_t *cap, size_t size, uint32_t max)
+static int64_t grow(void *array, uint32_t *count, uint32_t *cap, size_t size, uint32_t max)
 {
-	if (*count == max)
+	if (*count == max || !export_grow(array, cap, *count, size))
 		return -1;
-	if (*count == *cap) {
-		uint32_t more = *cap ? *cap * 2 : 32;
-		void *bigger = mem_resize(ACCOUNT_EXPORT, *array, more * size);
-		if (!bigger)
-			return -1;
-		*array = bigger;
-		*cap = more;
-	}
 	return (*count)++;
 }
 
@@ -119,8 +117,8 @@ static int64_t free_series(struct series_set *set)
 		for (; set->series_free < set->series_count; set->series_free++)
 			if (!set->series[set->series_free].block)
 				return set->series_free;
-	int64_t at = grow((void **)&set->series, &set->series_count, &set->series_cap,
-	    sizeof(*set->series), SERIES_MAX);
+	int64_t at = grow(
+	    &set->series, &set->series_count, &set->series_cap, sizeof(*set->series), SERIES_MAX);
 	if (at >= 0)
 		set->series[at] = (struct series){0};
 	return at;
@@ -132,8 +130,8 @@ static int64_t free_owner(struct series_set *set)
 		for (uint32_t i = 0; i < set->owner_count; i++)
 			if (!set->owners[i].bytes)
 				return i;
-	int64_t at = grow((void **)&set->owners, &set->owner_count, &set->owner_cap,
-	    sizeof(*set->owners), SERIES_MAX);
+	int64_t at = grow(
+	    &set->owners, &set->owner_count, &set->owner_cap, sizeof(*set->owners), SERIES_MAX);
 	if (at >= 0)
 		set->owners[at] = (struct owner){0};
 	return at;

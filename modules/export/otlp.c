@@ -114,7 +114,7 @@ static uint64_t body_bytes(const struct otlp_job *j)
 static void open_part(struct otlp_job *j, uint32_t group)
 {
 	struct otlp_body *b = &j->body;
-	if (!otlp_grow(j, (void **)&j->parts, &j->part_cap, b->part_count, sizeof(*j->parts)))
+	if (!otlp_grow(j, &j->parts, &j->part_cap, b->part_count, sizeof(*j->parts)))
 		return;
 	otlp_resource_attributes(
 	    j, profile_subject(j->r.p, j->groups[group].subject), &j->resource);

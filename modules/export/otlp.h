@@ -6,81 +6,8 @@
 //   part       = the samples of one resource: ResourceProfiles { resource, ScopeProfiles { Profile of each value } }
 //   dictionary = tables of what differs; element 0 of each is empty and means "not set"
 #pragma once
-#include "otlp_fields.h"
-#include "pprof.h"
+#include "otlp_items.h"
 #include "requests.h"
-
-#define OTLP_WORDS(X)                                                                              \
-	X(THREAD_ID, "thread.id")                                                                  \
-	X(THREAD_NAME, "thread.name")                                                              \
-	X(FRAME_TYPE, "profile.frame.type")                                                        \
-	X(NATIVE, "native")                                                                        \
-	X(KERNEL, "kernel")                                                                        \
-	X(GNU_ID, "process.executable.build_id.gnu")                                               \
-	X(GO_ID, "process.executable.build_id.go")                                                 \
-	X(PID, "process.pid")                                                                      \
-	X(EXECUTABLE, "process.executable.name")                                                   \
-	X(CONTAINER_ID, "container.id")                                                            \
-	X(SERVICE, "service.name")                                                                 \
-	X(HOST, "host.name")
-enum otlp_word {
-#define X(id, s) WORD_##id,
-	OTLP_WORDS(X)
-#undef X
-	    WORD_COUNT
-};
-
-// Which of the profile's items are in the dictionary of the body.
-//   list  [0, item, item, ...]   by index
-//   at    item -> index, 0: it is not
-struct otlp_table {
-	uint32_t *at, *list;
-	uint32_t count, cap; // in `list`; items that there is room for
-};
-// A string is the id of a name of the profile, or after those an index into `more`; equal strings are the same one.
-struct otlp_attribute {
-	uint32_t key, str, unit, number; // number: it is `num`, not `str`
-	int64_t num;
-};
-struct otlp_mapping {
-	uint32_t first; // that is written alike: some differ only by what is not written
-	uint32_t file;	// string
-	uint32_t build_id; // attribute, 0: none
-	uint64_t start, limit, offset;
-};
-struct otlp_location {
-	uint64_t address;
-	uint32_t mapping, function, type, pad; // what it refers to; 0: none
-};
-struct otlp_list { // attributes with different keys
-	uint32_t count, dropped;
-	uint32_t ids[256];
-};
-struct otlp_value { // how a value of the profile is written
-	bool sent;
-	uint32_t type, unit, period_type, period_unit; // strings
-	int64_t period;
-};
-struct otlp_group { // the samples of one resource
-	uint32_t subject; // one of them
-	uint32_t count, at; // samples; where in `order`
-};
-struct otlp_twin { // a sample that several of the profile's are one with
-	uint32_t sample; // the first of them
-	int64_t values[PROFILE_VALUES_MAX];
-	uint64_t weight;
-};
-struct otlp_part {
-	uint32_t group, from, to;	    // samples in `order`
-	uint64_t bytes[PROFILE_VALUES_MAX]; // of the Profile of each value, 0: there is none
-};
-struct otlp_body { // what it takes back when a sample does not fit
-	uint32_t counts[OTLP_TABLES];
-	uint32_t part_count;
-	struct otlp_part part; // the last one
-	uint64_t dictionary, parts; // bytes: exact; at most
-	uint64_t samples;
-};
 
 struct otlp_job {
 	struct requests r;
@@ -144,8 +71,8 @@ void otlp_fill_value(struct wire_out *o, const void *item);
 // The first item that SAME calls equal to ITEM, which is remembered where it is the first; 0: no memory.
 uint32_t otlp_first_like(struct otlp_job *j, struct map *seen, uint64_t hash, uint32_t item,
     bool (*same)(const struct otlp_job *j, uint32_t a, uint32_t b));
-// Makes room in an array: *CAP items of SIZE for at least COUNT + 1.
-bool otlp_grow(struct otlp_job *j, void **items, uint32_t *cap, uint32_t count, size_t size);
+// As export_grow, with `error`.
+bool otlp_grow(struct otlp_job *j, void *items, uint32_t *cap, uint32_t count, size_t size);
 
 // The phases before the first body: each looks at one item, NEXT, and says what work that was; 0: there was none left.
 uint32_t otlp_look_frames(struct otlp_job *j);

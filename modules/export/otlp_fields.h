@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Field numbers of OTLP profiles (opentelemetry-proto, profiles/v1development, 1.10 and 1.11; where 1.9 differs:
-// OLD_); private to this room.
+// OLD_), and those that logs and metrics share with them (common/v1, resource/v1); private to this room.
 #pragma once
 
 enum { REQUEST_RESOURCE_PROFILES = 1, REQUEST_DICTIONARY };
@@ -9,7 +9,7 @@ enum { SCOPE_PROFILES_SCOPE = 1, SCOPE_PROFILES_PROFILES };
 enum { RESOURCE_ATTRIBUTES = 1, RESOURCE_DROPPED_ATTRIBUTES };
 enum { SCOPE_NAME = 1, SCOPE_VERSION };
 enum { KEY_VALUE_KEY = 1, KEY_VALUE_VALUE };
-enum { ANY_STRING = 1, ANY_INT = 3 };
+enum { ANY_STRING = 1, ANY_BOOL, ANY_INT };
 enum { OTLP_SAMPLE_TYPE = 1, OTLP_SAMPLES, OTLP_TIME, OTLP_DURATION, OTLP_PERIOD_TYPE, OTLP_PERIOD };
 enum { OTLP_SAMPLE_STACK = 1, OTLP_SAMPLE_ATTRIBUTES, OTLP_SAMPLE_LINK, OTLP_SAMPLE_VALUES };
 enum { OLD_SAMPLE_VALUES = 2, OLD_SAMPLE_ATTRIBUTES }; // up to 1.9

@@ -155,8 +155,7 @@ uint32_t otlp_look_subjects(struct otlp_job *j)
 		return 0;
 	if (first != j->next) {
 		j->group_of[j->next] = j->group_of[first];
-	} else if (otlp_grow(
-		       j, (void **)&j->groups, &j->group_cap, j->group_count, sizeof(*j->groups))) {
+	} else if (otlp_grow(j, &j->groups, &j->group_cap, j->group_count, sizeof(*j->groups))) {
 		j->group_of[j->next] = j->group_count;
 		j->groups[j->group_count++] = (struct otlp_group){.subject = j->next};
 	}
@@ -189,7 +188,7 @@ static void join_twins(struct otlp_job *j, const struct profile_sample *s, uint3
 	uint64_t have;
 	if (!t) {
 		if (!map_get(&j->shared, stack, &have) ||
-		    !otlp_grow(j, (void **)&j->twins, &j->twin_cap, j->twin_count, sizeof(*t)))
+		    !otlp_grow(j, &j->twins, &j->twin_cap, j->twin_count, sizeof(*t)))
 			return;
 		if (map_put(&j->twin_ids, (uint64_t)stack << 32 | s->subject, j->twin_count + 1) <
 		    0) {

@@ -5,19 +5,12 @@
 #include <errno.h>
 #include <string.h>
 
-bool otlp_grow(struct otlp_job *j, void **items, uint32_t *cap, uint32_t count, size_t size)
+bool otlp_grow(struct otlp_job *j, void *items, uint32_t *cap, uint32_t count, size_t size)
 {
-	if (count < *cap)
-		return true;
-	uint32_t more = count < 32 ? 64 : count * 2;
-	void *at = count < UINT32_MAX / 2 ? mem_resize(ACCOUNT_EXPORT, *items, more * size) : NULL;
-	if (!at) {
+	bool room = export_grow(items, cap, count, size);
+	if (!room)
 		j->error = -ENOMEM;
-		return false;
-	}
-	*items = at;
-	*cap = more;
-	return true;
+	return room;
 }
 
 uint32_t otlp_first_like(struct otlp_job *j, struct map *seen, uint64_t hash, uint32_t item,
@@ -39,16 +32,11 @@ uint32_t otlp_first_like(struct otlp_job *j, struct map *seen, uint64_t hash, ui
 
 uint32_t otlp_text(struct otlp_job *j, const char *s)
 {
-	size_t n = strlen(s);
-	if (!text_utf8_valid(s, n)) {
-		text_reset(&j->text);
-		export_utf8(&j->text, s);
-		if (j->text.error) {
-			j->error = j->text.error;
-			return 0;
-		}
-		s = j->text.at;
-		n = j->text.len;
+	size_t n;
+	s = export_valid(&j->text, s, &n);
+	if (j->text.error) {
+		j->error = j->text.error;
+		return 0;
 	}
 	uint32_t id = profile_find_name(j->r.p, s);
 	if (id || !n)
@@ -88,7 +76,7 @@ static bool same_attribute(const struct otlp_job *j, uint32_t a, uint32_t b)
 uint32_t otlp_attribute(struct otlp_job *j, const struct otlp_attribute *a)
 {
 	uint32_t id = j->attribute_count + 1;
-	if (!otlp_grow(j, (void **)&j->attributes, &j->attribute_cap, id, sizeof(*a)))
+	if (!otlp_grow(j, &j->attributes, &j->attribute_cap, id, sizeof(*a)))
 		return 0;
 	j->attributes[id] = *a;
 	uint32_t first = otlp_first_like(

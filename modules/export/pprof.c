@@ -31,19 +31,12 @@ static void put_value_types(struct pprof_job *j)
 static void put_string(struct pprof_job *j, uint32_t i)
 {
 	const char *s = i < j->names ? profile_name(j->job.p, i) : pprof_extra[i - j->names];
-	size_t n = strlen(s);
-	if (!text_utf8_valid(s, n)) {
-		struct text *t = &j->job.out;
-		text_reset(t);
-		export_utf8(t, s);
-		if (t->error) {
-			j->error = t->error;
-			return;
-		}
-		s = t->at;
-		n = t->len;
-	}
-	wire_bytes(j->out, PROFILE_STRING_TABLE, s, n);
+	size_t n;
+	s = export_valid(&j->job.out, s, &n);
+	if (j->job.out.error)
+		j->error = j->job.out.error;
+	else
+		wire_bytes(j->out, PROFILE_STRING_TABLE, s, n);
 }
 
 static void fill_mapping(struct wire_out *o, const void *arg)

@@ -56,16 +56,8 @@ static int function_of(struct pprof_job *j, const struct profile_frame *f, uint3
 		*id = (uint32_t)have;
 		return 0;
 	}
-	if (j->function_count == j->function_cap) {
-		uint32_t cap = j->function_cap ? j->function_cap * 2 : 256;
-		struct function *more =
-		    mem_resize(ACCOUNT_EXPORT, j->function, cap * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		j->function = more;
-		j->function_cap = cap;
-	}
-	if (map_put(&j->functions, key, j->function_count + 1) < 0)
+	if (!export_grow(&j->function, &j->function_cap, j->function_count, sizeof(*j->function)) ||
+	    map_put(&j->functions, key, j->function_count + 1) < 0)
 		return -ENOMEM;
 	*id = ++j->function_count;
 	j->function[*id - 1] = (struct function){*id, f->name, f->system_name};

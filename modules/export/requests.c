@@ -104,6 +104,26 @@ int64_t request_weight(const struct requests *r, const struct profile_sample *s)
 	return !export_is_zero(r->p, s);
 }
 
+const char *resource_own(const struct requests *r, uint32_t set, const char *key)
+{
+	uint32_t count;
+	const struct profile_label *l = set ? profile_labels(r->p, set, &count) : NULL;
+	for (uint32_t i = 0; l && i < count; i++)
+		if (l[i].str && !strcmp(profile_name(r->p, l[i].key), key))
+			return profile_name(r->p, l[i].str);
+	return "";
+}
+
+const char *resource_value(const struct requests *r, uint32_t set, const char *key)
+{
+	const char *value = resource_own(r, set, key);
+	const char *const *pair = r->options.resource;
+	for (; !*value && pair && pair[0] && pair[1]; pair += 2)
+		if (!strcmp(pair[0], key))
+			value = pair[1];
+	return value;
+}
+
 static void stop(struct requests *r)
 {
 	if (!r->p)

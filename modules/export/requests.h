@@ -40,6 +40,9 @@ extern const struct request_encoder otlp_requests, logs_requests, metrics_reques
 // How many samples were taken that S stands for: its first value that is a count; 1 where the type has none. All of a
 // profile are facts.samples of its bodies and what was left out.
 int64_t request_weight(const struct requests *r, const struct profile_sample *s);
+// What label set SET of a process says of KEY as a text, and what is said of all: "" where nothing is.
+const char *resource_own(const struct requests *r, uint32_t set, const char *key);
+const char *resource_value(const struct requests *r, uint32_t set, const char *key); // the first of both that there is
 int request_open(struct requests *r); // 0 or -errno
 // Ends the body that is open, which holds facts.samples: 1 more (return from the step, call it again), 0, -errno.
 int request_close(struct requests *r);

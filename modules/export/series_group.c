@@ -46,21 +46,6 @@ static uint64_t next_of(uint64_t hash)
 	return hash == MAP_NONE ? 0 : hash;
 }
 
-static int add_group(struct series_job *j, uint32_t subject)
-{
-	if (j->group_count == j->group_cap) {
-		uint32_t cap = j->group_cap ? j->group_cap * 2 : 32;
-		struct series_group *more =
-		    mem_resize(ACCOUNT_EXPORT, j->groups, cap * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		j->groups = more;
-		j->group_cap = cap;
-	}
-	j->groups[j->group_count] = (struct series_group){.subject = subject};
-	return 0;
-}
-
 // The group of the labels that SUBJECT has.
 static int by_labels(struct series_job *j, uint32_t subject, uint32_t *group)
 {
@@ -78,12 +63,12 @@ static int by_labels(struct series_job *j, uint32_t subject, uint32_t *group)
 			return 0;
 		}
 	}
-	error = add_group(j, subject);
-	if (!error)
-		error = map_put(&j->labelled, hash, j->group_count);
-	if (!error)
-		*group = j->group_count++;
-	return error;
+	if (!export_grow(&j->groups, &j->group_cap, j->group_count, sizeof(*j->groups)) ||
+	    map_put(&j->labelled, hash, j->group_count) < 0)
+		return -ENOMEM;
+	j->groups[j->group_count] = (struct series_group){.subject = subject};
+	*group = j->group_count++;
+	return 0;
 }
 
 void series_group_of(struct series_job *j, uint32_t subject)

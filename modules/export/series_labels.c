@@ -103,21 +103,6 @@ static bool makes_label(const char *key)
 		   begins_with(key, "process.runtime.") || !strcmp(key, "process.owner"));
 }
 
-// The text of attribute KEY, "" where the subject has none.
-static const char *attribute(
-    const struct series_job *j, const struct profile_subject *s, const char *key)
-{
-	uint32_t count;
-	const struct profile_label *a = profile_labels(j->r.p, s->resource, &count);
-	for (uint32_t i = 0; i < count; i++)
-		if (!strcmp(profile_name(j->r.p, a[i].key), key))
-			return profile_name(j->r.p, a[i].str);
-	for (const char *const *r = j->r.options.resource; r && r[0]; r += 2)
-		if (!strcmp(r[0], key))
-			return r[1];
-	return "";
-}
-
 static void add_given(const struct series_job *j, struct series_labels *l)
 {
 	for (const char *const *r = j->r.options.resource; r && r[0]; r += 2)
@@ -147,21 +132,21 @@ static void add_process(
 	static const char *const short_names[][2] = {{"namespace", "k8s.namespace.name"},
 	    {"pod", "k8s.pod.name"}, {"container", "k8s.container.name"}};
 	const char *comm = profile_name(j->r.p, s->process ? s->process : s->comm);
-	const char *service = attribute(j, s, "service.name");
+	const char *service = resource_value(&j->r, s->resource, "service.name");
 	char unknown[128], pid[16];
 	snprintf(unknown, sizeof(unknown), "unknown_service:%.64s", comm);
 	add(l, "service_name", *service ? service : *comm ? unknown : "unknown_service");
 	snprintf(pid, sizeof(pid), "%u", s->pid);
-	if (series_is_parca(j))
+	if (series_is_parca(j)) // its list of agents goes by the host
 		add(l, "pid", pid);
 	else
-		add(l, "node", attribute(j, s, "k8s.node.name"));
+		add(l, "node", resource_value(&j->r, s->resource, "k8s.node.name"));
 	add(l, "node", j->r.options.host);
-	add(l, "node", attribute(j, s, "k8s.node.name"));
+	add(l, "node", resource_value(&j->r, s->resource, "k8s.node.name"));
 	add(l, "comm", comm);
 	add(l, "container_id", profile_name(j->r.p, s->container));
 	for (size_t i = 0; i < sizeof(short_names) / sizeof(*short_names); i++)
-		add(l, short_names[i][0], attribute(j, s, short_names[i][1]));
+		add(l, short_names[i][0], resource_value(&j->r, s->resource, short_names[i][1]));
 }
 
 int series_labels_of(const struct series_job *j, uint32_t subject, struct series_labels *l)

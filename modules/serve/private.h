@@ -20,7 +20,8 @@
 // Of one profile, over all windows from the first scrape on.
 struct total {
 	struct profile *sum; // NULL: nothing yet; never sealed
-	uint64_t until;	     // of wall time: windows that ended by then are in it, or were before it began
+	uint64_t until;	     // of wall time: when the last of its windows ended
+	uint64_t last;	     // id of the newest window that is in it, or was before it began
 	uint64_t asked;	     // of clock_now
 	bool used;	     // a query is at work with it
 	bool half;	     // and a window is in it in part
@@ -72,9 +73,9 @@ int serve_number(struct http_request *r, const char *key, uint64_t max, uint64_t
 
 // The total of profile NAME, NULL where it is one of an interval.
 struct total *total_of(struct serve *s, const char *name);
-// In slices, with a *MERGE that is NULL at first and the caller's to free: 1 more, 0 done, -errno. FOUND: windows
-// from `until` to UNTIL, into the total. COPY: what W takes of it, sealed.
-int total_add(struct total *t, struct profile_merge **merge, const struct profile *found, uint64_t until,
+// In slices, with a *MERGE that is NULL at first and the caller's to free: 1 more, 0 done, -errno. ADD: FOUND, the
+// windows after `last` up to LAST, into the total. COPY: what W takes of it, sealed.
+int total_add(struct total *t, struct profile_merge **merge, const struct profile *found, uint64_t last,
     uint64_t budget_ns);
 int total_copy(struct total *t, struct profile_merge **merge, struct profile **copy, struct wish *w,
     uint64_t budget_ns);

@@ -41,6 +41,7 @@ struct query {
 	struct history_query *search;
 	struct profile *profile, *base;
 	struct total *total; // NULL: it is of an interval
+	uint64_t last;	     // id of the newest window that goes into it
 	struct profile_merge *merge;
 	struct export_job *job;
 	enum export_format format;
@@ -131,14 +132,21 @@ static int send_bytes(void *arg, const void *bytes, size_t n)
 	return error == -EAGAIN ? 0 : error;
 }
 
+// Of a total: what is there now and is not in it, so that what comes meanwhile is the next one's.
+static void begin_search(struct query *q, const struct span *span)
+{
+	bool all = q->total || wish_takes_all(&q->wish);
+	q->search = history_query_new(q->serve->options.history, q->type, span->from, span->to,
+	    all ? NULL : wish_takes, &q->wish);
+	if (q->search && q->total)
+		q->last = history_query_after(q->search, q->total->last);
+}
+
 static int step_search(
     struct query *q, const struct span *span, struct profile **found, uint64_t budget_ns)
 {
-	struct wish *w = &q->wish;
-	bool all = q->total || wish_takes_all(w);
 	if (!q->search)
-		q->search = history_query_new(q->serve->options.history, q->type, span->from,
-		    span->to, all ? NULL : wish_takes, w);
+		begin_search(q, span);
 	if (!q->search)
 		return -errno;
 	int more = history_query_step(q->search, budget_ns);
@@ -158,8 +166,7 @@ static int step_search(
 
 static int step_add(struct query *q, uint64_t budget_ns)
 {
-	int more =
-	    q->profile ? total_add(q->total, &q->merge, q->profile, q->span.to, budget_ns) : 0;
+	int more = q->profile ? total_add(q->total, &q->merge, q->profile, q->last, budget_ns) : 0;
 	if (more)
 		return more;
 	profile_free(q->profile);
@@ -255,10 +262,8 @@ static void start_next(struct serve *s)
 	}
 	if (!first || running >= QUERIES_RUNNING)
 		return;
-	if (first->total) {
+	if (first->total)
 		first->total->used = true;
-		first->span = (struct span){first->total->until, newest(first)};
-	}
 	run(first);
 }
 
@@ -466,6 +471,7 @@ void query_pprof(struct serve *s, struct http_request *r, const char *type)
 	q->format = EXPORT_PPROF;
 	if (total) {
 		q->total = total;
+		q->span.to = UINT64_MAX;
 		total->asked = clock_now();
 		queue(q);
 		return;

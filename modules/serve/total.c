@@ -29,7 +29,7 @@ static void forget(struct total *t)
 }
 
 int total_add(struct total *t, struct profile_merge **merge, const struct profile *found,
-    uint64_t until, uint64_t budget_ns)
+    uint64_t last, uint64_t budget_ns)
 {
 	if (!t->sum && !(t->sum = profile_new_like(ACCOUNT_SERVE, found)))
 		return -errno;
@@ -41,7 +41,9 @@ int total_add(struct total *t, struct profile_merge **merge, const struct profil
 	profile_merge_free(*merge);
 	*merge = NULL;
 	t->half = false;
-	t->until = until;
+	t->last = last;
+	const struct profile_header *h = profile_header_of(found);
+	t->until = h->time_ns + h->duration_ns;
 	return 0;
 }
 

@@ -489,7 +489,8 @@ static void a_clock_set_back_begins_anew(void **state)
 			break;
 	}
 	struct read_points *all = read_all(&b, 1);
-	assert_true(all->count == 2 && all->at[0].start < all->at[0].end && all->at[0].number == 2);
+	assert_true(all->count == 2 && all->at[0].start < all->at[0].end && all->at[0].number == 1);
+	assert_true(all->at[1].histogram && all->at[1].count == 1 && all->at[1].buckets[0] == 1);
 	points_free(all);
 	requests_free(r);
 	bodies_free(&b);

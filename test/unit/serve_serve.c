@@ -806,12 +806,41 @@ static void totals_only_grow(void **state)
 		assert_int_equal(hear(fds[i], 0), 200);
 		assert_int_equal(total_of_answer(), 11);
 	}
+	// The clock of the wall was set back.
+	add_window("mutex", WALL - 30 * NS_PER_S, WALL - 20 * NS_PER_S, 2, 1);
+	assert_int_equal(get("/debug/pprof/mutex", ""), 200);
+	assert_int_equal(total_of_answer(), 13);
 	// Nobody asks for it any more.
 	assert_true(mem_used(ACCOUNT_SERVE) > 10000);
 	t.now += 11 * 60 * NS_PER_S;
 	serve_window_added(t.serve);
 	assert_true(mem_used(ACCOUNT_SERVE) < 10000);
 	stop();
+}
+
+// A window may begin a little before the last one ended, for two clocks make its times, and may come
+// at any moment of an answer: it is in that total or in the next one, and never in both.
+static void a_window_that_comes_meanwhile_counts_once(void **state)
+{
+	(void)state;
+	bool waited = false;
+	for (int turns = 0; turns < 12; turns++) {
+		start(&(struct serve_options){0});
+		window_at("mutex", 0, 3);
+		int fd = dial();
+		say_to(fd, "/debug/pprof/mutex", "");
+		for (int i = 0; i < turns; i++)
+			turn(0);
+		waited |= t.serve->queries && t.serve->queries->search;
+		add_window("mutex", WALL + 10 * NS_PER_S - 1000, WALL + 20 * NS_PER_S, 2, 1);
+		serve_window_added(t.serve);
+		assert_int_equal(hear(fd, 0), 200);
+		assert_in_range(total_of_answer(), 3, 5);
+		assert_int_equal(get("/debug/pprof/mutex", ""), 200);
+		assert_int_equal(total_of_answer(), 5);
+		stop();
+	}
+	assert_true(waited);
 }
 
 // What is in use in the next second is read out after that is over.
@@ -848,12 +877,12 @@ static void totals_begin_anew(void **state)
 	assert_int_equal(get("/debug/pprof/mutex", ""), 200);
 	struct profile *p = import_answer();
 	assert_int_equal(total_of_answer(), 2000);
-	struct total total = {.until = 5, .used = true};
+	struct total total = {.last = 5, .used = true};
 	struct profile_merge *merge = NULL;
 	assert_int_equal(total_add(&total, &merge, p, 9, 0), 1);
 	profile_merge_free(merge);
 	total_release(&total);
-	assert_true(!total.sum && !total.used && !total.half && total.until == 5);
+	assert_true(!total.sum && !total.used && !total.half && total.last == 5);
 	profile_free(p);
 	stop();
 }
@@ -1010,6 +1039,7 @@ int main(void)
 	    cmocka_unit_test(block_is_as_gos),
 	    cmocka_unit_test(profiles_to_come),
 	    cmocka_unit_test(totals_only_grow),
+	    cmocka_unit_test(a_window_that_comes_meanwhile_counts_once),
 	    cmocka_unit_test(heap_comes_late),
 	    cmocka_unit_test(totals_begin_anew),
 	    cmocka_unit_test(a_late_beginning),
