@@ -262,6 +262,19 @@ const char *input_name(const char *path)
 	return strcmp(path, "-") ? path : "standard input";
 }
 
+// Whether P measures what one of TYPES does: a profile does not say more of its type than that.
+static bool is_of(const struct profile *p, uint32_t types)
+{
+	const struct profile_type *has = profile_header_of(p)->type;
+	for (int t = 0; has && t < PATH_TYPE_COUNT; t++) {
+		const struct profile_type *asked = profile_type_find(path_type_name(t));
+		if (types & 1u << t && profile_type_match(asked->values, asked->value_count) ==
+					   profile_type_match(has->values, has->value_count))
+			return true;
+	}
+	return false;
+}
+
 struct profile *input_profile(
     const char *path, const struct config *config, uint32_t types, int *error)
 {
@@ -273,6 +286,14 @@ struct profile *input_profile(
 		// The line is written.
 	} else if (!tape_is(in.head, in.head_size)) {
 		p = read_pprof(&in, error);
+		if (p && types && !is_of(p, types)) {
+			log_error(
+			    "%s: holds another type than -t says, and only that: leave -t out",
+			    in.name);
+			profile_free(p);
+			p = NULL;
+			*error = -EINVAL;
+		}
 	} else if (!S_ISREG(in.st.st_mode)) {
 		say(&in, "a recording in a pipe: put it into a file");
 	} else {

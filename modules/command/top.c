@@ -174,17 +174,19 @@ static double seconds_of(const struct profile_header *h)
 static void print_summary(
     const struct top *t, const struct profile *p, const int64_t *values, int columns)
 {
-	char line[256];
+	char line[256], span[32] = "", events[64] = "";
 	struct path_totals totals;
 	const struct profile_header *h = profile_header_of(p);
-	double seconds = (double)h->duration_ns / 1e9;
+	double seconds = seconds_of(h);
 	const struct measure *m = measure_of(h);
 	path_totals(t->hall.path, &totals);
-	snprintf(line, sizeof(line),
-	    "  %s %.2f %s\t in %.1f s\t, %ld samples\t; %lu lost so far\t  memory %.1f MB",
-	    h->type->name,
-	    h->duration_ns ? (double)values[h->default_value] / m->total / seconds_of(h) : 0,
-	    m->one_name, seconds, values[0], totals.lost, (double)mem_total() / 1e6);
+	if (!h->type->state)
+		snprintf(span, sizeof(span), " in %.1f s\t", seconds);
+	if (!strcmp(h->type->values[0].unit, "count")) // wall has none
+		snprintf(events, sizeof(events), ", %ld %s\t", values[0], h->type->values[0].type);
+	snprintf(line, sizeof(line), "  %s %.2f %s\t%s%s; %lu lost so far\t  memory %.1f MB",
+	    h->type->name, seconds > 0 ? (double)values[h->default_value] / m->total / seconds : 0,
+	    m->one_name, span, events, totals.lost, (double)mem_total() / 1e6);
 	terminal_fit(line, columns);
 	puts(line);
 }

@@ -221,17 +221,24 @@ void heap_stop(struct heap *h)
 	}
 }
 
-void heap_remove(struct heap *h, uint32_t pid)
+void heap_ended(struct heap *h, uint32_t pid)
 {
-	struct target **at = find(h, pid);
-	if (!at)
+	struct target **at = find(h, pid), *t = at ? *at : NULL;
+	if (!t)
 		return;
-	if (*at == h->at) {
+	if (t == h->at) {
 		end_search(h);
 		h->at = NULL;
 	}
-	target_free(*at);
-	*at = NULL;
+	if (t->ever || h->options.time_ns) {
+		target_free(t);
+		*at = NULL;
+		return;
+	}
+	t->over = true;
+	t->wanted = false;
+	if (!*t->why)
+		text_copy(t->why, sizeof(t->why), "it ended before an allocator was found in it");
 }
 
 void heap_changed(struct heap *h, uint32_t pid, bool execed)

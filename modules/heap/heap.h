@@ -4,7 +4,7 @@
 //
 //   heap_add -> mappings of the process -> functions of each file -> probes
 //   heap_changed (a program or library was mapped) -> the same for files that are new
-//   off: heap_remove, heap_free, the time limit, the end of the process or of telegen
+//   off: heap_free, the time limit, the end of the process or of telegen
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,4 +40,5 @@ bool heap_was_probed(const struct heap *h, uint32_t pid, char *why, size_t size)
 // What was mapped into PID is looked at within moments. EXECED: all that was there is gone.
 void heap_changed(struct heap *h, uint32_t pid, bool execed);
 void heap_stop(struct heap *h);			// all probes come off, nothing more is looked for
-void heap_remove(struct heap *h, uint32_t pid); // the process ended, or is no longer wanted
+// The process ended. Of one without a time limit that was never probed the reason stays.
+void heap_ended(struct heap *h, uint32_t pid);

@@ -142,7 +142,7 @@ void alloc_changed(struct path *p, const struct record *r)
 	if (p->heap && p->kernel && ended && heap_has(p->heap, pid))
 		kernel_calls_forget(p->kernel, pid);
 	if (p->heap && ended)
-		heap_remove(p->heap, pid);
+		heap_ended(p->heap, pid);
 	else if (p->heap)
 		heap_changed(p->heap, pid, !mapped);
 }

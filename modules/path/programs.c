@@ -133,7 +133,7 @@ void path_check_programs(struct proc *proc, struct text *out)
 	struct check c = {.proc = proc,
 	    .processes = processes_new(&po),
 	    .goprof = goprof_new(&go),
-	    .tallies = {[GOPROF_HEAP] = {"heap", "they are kept where runtime/pprof is imported"},
+	    .tallies = {[GOPROF_HEAP] = {"heap", "they are kept where runtime/pprof is used"},
 		[GOPROF_MUTEX] = {"mutex", "runtime.SetMutexProfileFraction turns them on"},
 		[GOPROF_BLOCK] = {"block", "runtime.SetBlockProfileRate turns them on"}}};
 	uint32_t *pids = mem_alloc(ACCOUNT_PATH, PIDS_MAX * sizeof(*pids));

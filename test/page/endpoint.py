@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stands for the agent's endpoint: serves the page live, with windows and profiles of the sample. What is shown of a span is
-the sum of its windows' totals."""
+the sum of its windows' totals. As with the agent, what is in use is of a moment: its windows last no time."""
 import http.server
 import json
 import threading
@@ -30,7 +30,10 @@ class Endpoint:
                     body = {"v": 1, "title": "node-1", "banner": "This is a recording.", "windows": endpoint.windows}
                     return self.answer(200, "application/json", json.dumps(body).encode())
                 if url.path == "/api/flame":
-                    body = endpoint.flame(dict(urllib.parse.parse_qsl(url.query)))
+                    q = dict(urllib.parse.parse_qsl(url.query))
+                    if int(q["from"]) >= int(q["to"]):
+                        return self.answer(400, "text/plain", b"the time must end after it begins\n")
+                    body = endpoint.flame(q)
                     return self.answer(200, "application/json", json.dumps(body).encode()) if body else self.answer(404, "text/plain", b"no window in that time\n")
                 return self.answer(404, "text/plain", b"no such thing\n")
 
@@ -50,12 +53,12 @@ class Endpoint:
 
     def window(self, i, k, type):
         w = 1 + i * 37 % 11
-        return {"id": i * len(self.trees) + k + 1, "type": type, "time_ns": str(START + i * 10 * SECOND), "duration_ns": str(10 * SECOND), "w": w,
-                "total": w * self.trees[type].total(), "unit": UNITS.get(type, [[0, "nanoseconds"]])[-1][1]}
+        return {"id": i * len(self.trees) + k + 1, "type": type, "time_ns": str(START + i * 10 * SECOND), "duration_ns": "0" if type == "heap" else str(10 * SECOND),
+                "w": w, "total": w * self.trees[type].total(), "unit": UNITS.get(type, [[0, "nanoseconds"]])[-1][1]}
 
     def weight(self, type, begin, end):
         inside = [w["w"] for w in self.windows if w["type"] == type and int(w["time_ns"]) < int(end) and
-                  int(w["time_ns"]) + int(w["duration_ns"]) > int(begin)]
+                  int(w["time_ns"]) + max(int(w["duration_ns"]), 1) > int(begin)]
         return sum(inside), len(inside) * 10 * SECOND
 
     def flame(self, q):

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The flame page by type of profile: what threads wait for, for which locks, what memory is; live, the switch between types."""
 import collections
+import os
+import re
 
 from endpoint import Endpoint
 from page import check, reconciled
 from sample import CLASS, IDLE, LOCKS, MARK, memory, off, sample
 
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../bpf/reason.h"), encoding="utf-8") as file:
+    REASONS = file.read().split("enum off_reason", 1)[0]
 STACKS = [  # reason, functions leaf first, whether who waits there waits for work
     ("waiting", "poll", True),
     ("network", "accept4 serve", True), ("network", "internal/poll.(*FD).Accept net.(*netFD).accept", True), ("network", "recv accept_loop", False),
@@ -85,6 +89,8 @@ def reasons(p):
     lost = sums.pop("")
     order = sorted(sums, key=sums.get, reverse=True)
     check("a chip for each reason, the largest first", chips(p) == [[k, human(p, sums[k]), "true"] for k in order] and len(order) > 9, chips(p))
+    untold = [w for w in re.findall(r'\bX\(\w+, "([^"]+)"\)', REASONS) if not p.b.js("return meaning(arguments[0])", w)]
+    check("each reason says what it means", untold == [], untold)
     check("chips and what was lost are all there is", sum(sums.values()) + lost == whole and
           p.b.js("return profile.sizes.reduce((a, b) => a + b)") == whole and total(p) == whole and reconciled(p, data))
     check("time off the CPU is told in threads too", "threads at a time" in p.text("summary") and " off the CPU in 60 s" in p.text("summary"), p.text("summary"))

@@ -78,14 +78,17 @@ static int end(void **state)
 	return 0;
 }
 
-static void make(bool loops)
+static void make_for(bool loops, uint64_t time_ns)
 {
-	struct heap_options o = {.proc = proc,
-	    .loop = loops ? loop : NULL,
-	    .time_ns = 5 * NS_PER_S,
-	    .on_over = on_over};
+	struct heap_options o = {
+	    .proc = proc, .loop = loops ? loop : NULL, .time_ns = time_ns, .on_over = on_over};
 	heap = heap_new(&o);
 	assert_non_null(heap);
+}
+
+static void make(bool loops)
+{
+	make_for(loops, 5 * NS_PER_S);
 }
 
 static void step_all(void)
@@ -114,7 +117,7 @@ static void its_allocators_are_found(void **state)
 	assert_int_equal(on, 0);
 	step_all();
 	assert_int_equal(on, 1);
-	heap_remove(heap, me);
+	heap_ended(heap, me);
 	assert_int_equal(on, 0);
 	assert_false(heap_has(heap, me));
 }
@@ -158,6 +161,26 @@ static void a_command_is_looked_at_when_it_is_executed(void **state)
 	assert_int_equal(on, 0);
 }
 
+static void why_a_command_was_not_probed_outlives_it(void **state)
+{
+	char why[256];
+	(void)state;
+	make_for(false, 0);
+	refuses = -EPERM;
+	assert_int_equal(heap_add(heap, me, true), 0);
+	heap_changed(heap, me, true);
+	step_all();
+	heap_ended(heap, me);
+	assert_false(heap_was_probed(heap, me, why, sizeof(why)));
+	assert_non_null(strstr(why, "run as root"));
+	assert_int_equal(heap_add(heap, 1000000, true), 0);
+	heap_changed(heap, 1000000, true); // it ends before it is looked at
+	heap_ended(heap, 1000000);
+	step_all();
+	assert_false(heap_was_probed(heap, 1000000, why, sizeof(why)));
+	assert_non_null(strstr(why, "it ended before"));
+}
+
 static void the_time_limit_takes_them_off(void **state)
 {
 	(void)state;
@@ -190,7 +213,7 @@ static void there_is_a_bound(void **state)
 	for (uint32_t i = 0; i < TARGETS_MAX; i++)
 		assert_int_equal(heap_add(heap, 1000000 + i, true), 0);
 	assert_int_equal(heap_add(heap, me, true), -ENOSPC);
-	heap_remove(heap, 1000000);
+	heap_ended(heap, 1000000);
 	assert_int_equal(heap_add(heap, me, true), 0);
 }
 
@@ -224,6 +247,7 @@ int main(void)
 	    TEST(its_allocators_are_found),
 	    TEST(the_reason_is_told),
 	    TEST(a_command_is_looked_at_when_it_is_executed),
+	    TEST(why_a_command_was_not_probed_outlives_it),
 	    TEST(the_time_limit_takes_them_off),
 	    TEST(there_is_a_bound),
 	    TEST(memory_may_end_anywhere),
