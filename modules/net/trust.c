@@ -83,14 +83,14 @@ static int find_store(
 		if (fd >= 0)
 			return fd;
 		if (fd != -ENOENT && fd != -ENOTDIR) {
-			snprintf(why, why_size, "%s: %s; name another file with ca_file", stores[i],
+			snprintf(why, why_size, "%s: %s; name another file with tls_ca_file", stores[i],
 			    said(-fd));
 			return fd;
 		}
 	}
 	snprintf(why, why_size,
 	    "this system has no CA certificates (%s and others looked for): mount them there or "
-	    "name a PEM file with ca_file",
+	    "name a PEM file with tls_ca_file",
 	    stores[0]);
 	return -ENOENT;
 }
@@ -359,7 +359,7 @@ static void explain(
 			    why, size, "%s is not signed by the %s in %s", whose, name, t->path);
 		else
 			snprintf(why, size,
-			    "%s is signed by %s, which is not in %s: name its CA with ca_file",
+			    "%s is signed by %s, which is not in %s: name its CA with tls_ca_file",
 			    whose, name, t->path);
 	} else if (f & MBEDTLS_X509_BADCERT_EXPIRED) {
 		*alert = MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED;

@@ -320,7 +320,7 @@ static void test_refused(void **state)
 	assert_int_equal(meet("ca.pem", "example", WILD, -1), -EACCES);
 	assert_int_equal(meet("ca.pem", HOST, UNKNOWN, -1), -EACCES);
 	says("is signed by CN=Other Root, which is not in /tmp/");
-	says("ca_file");
+	says("with tls_ca_file");
 	assert_int_equal(meet("ca.pem", HOST, TWIN, -1), -EACCES);
 	says("is not signed by the CN=Test Root in ");
 	assert_int_equal(meet("ca.pem", HOST, SELF, -1), -EACCES);
