@@ -51,7 +51,14 @@ bool answer_is_page(const struct http_result *r)
 	return n && *at == '<';
 }
 
-enum verdict answer_judge(bool grpc, const struct http_result *r)
+// Pyroscope says so while it starts or ends, in the JSON of Connect, under the status 500.
+static bool is_unavailable(const struct http_result *r)
+{
+	static const char words[] = "code = Unavailable";
+	return r->body && memmem(r->body, r->size, words, sizeof(words) - 1);
+}
+
+enum verdict answer_judge(enum requests_kind kind, bool grpc, const struct http_result *r)
 {
 	if (r->error)
 		return VERDICT_AGAIN;
@@ -65,6 +72,9 @@ enum verdict answer_judge(bool grpc, const struct http_result *r)
 		return VERDICT_AGAIN;
 	case 413:
 		return VERDICT_TOO_LARGE;
+	case 500:
+		return kind == REQUESTS_PYROSCOPE && is_unavailable(r) ? VERDICT_AGAIN
+								       : VERDICT_REFUSED;
 	default: // an answer in HTTP/2 without gRPC's status is nobody's who speaks it
 		return !grpc && r->status >= 200 && r->status < 300 && !answer_is_page(r)
 			   ? VERDICT_SENT

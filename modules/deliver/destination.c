@@ -25,30 +25,69 @@ static void on_drop(void *arg, const struct spool_facts *f)
 	    d->receiver.name, f->type, f->samples);
 }
 
-// No answer: an outage is told when it begins, and each minute.
 static void arm(struct destination *d, uint64_t ns)
 {
 	d->armed = true;
+	d->due_ns = clock_now() + ns;
 	timer_set(d->timer, ns, 0);
 }
 
+uint64_t destination_retry_seconds(const struct destination *d)
+{
+	uint64_t now = clock_now();
+	return d->armed && d->tries && d->due_ns > now ? (d->due_ns - now + NS_PER_S - 1) / NS_PER_S
+						       : 0;
+}
+
+// "; again in 1 h", where the receiver said so.
+static void tell_wait(char *text, size_t size, uint64_t ns)
+{
+	uint64_t s = (ns + NS_PER_S / 2) / NS_PER_S;
+	if (s < 60)
+		snprintf(text, size, "; again in %lu s", s);
+	else if (s < 3600)
+		snprintf(text, size, "; again in %lu min", (s + 30) / 60);
+	else
+		snprintf(text, size, "; again in %lu h", (s + 1800) / 3600);
+}
+
+// Of OTLP's two ports one may stand where the other is meant; net's words tell it.
+static const char *other_port(const struct destination *d, const struct http_result *r)
+{
+	if (!r->error || !r->why || d->receiver.kind == REQUESTS_PYROSCOPE ||
+	    d->receiver.kind == REQUESTS_PARCA)
+		return "";
+	if (d->receiver.grpc && strstr(r->why, "does not speak HTTP/2"))
+		return "; is that the port of HTTP? 4317 is gRPC's, 4318 HTTP's";
+	if (d->receiver.grpc || !strstr(r->why, "its answer is no HTTP/1.1"))
+		return "";
+	return d->receiver.kind == REQUESTS_OTLP
+		   ? "; is that the port of gRPC? set protocol: grpc"
+		   : "; is that the port of gRPC? 4317 is gRPC's, 4318 HTTP's";
+}
+
+// No answer: an outage is told when it begins, and each minute.
 static void again_later(struct destination *d, const struct http_result *r, const char *text)
 {
 	uint64_t now = clock_now();
 	uint64_t wait = answer_backoff(++d->tries, r->retry_after_ns, hash_mix(now ^ (uintptr_t)d));
 	spool_let_go(d->spool);
 	d->figures.retries++;
+	bool ends = d->deliver->finishing && (d->in_files || now + wait >= d->deliver->deadline);
+	char when[32] = "";
+	if (r->retry_after_ns && !ends)
+		tell_wait(when, sizeof(when), wait);
 	bool grpc = d->receiver.grpc && r->grpc_status >= 0;
 	if (r->error)
-		TELL(d, again, LOG_LEVEL_WARN, "%s: %s: %s; %u requests wait", d->receiver.name,
-		    d->receiver.shown.at, *text ? text : strerror(-r->error),
+		TELL(d, again, LOG_LEVEL_WARN, "%s: %s: %s%s; %u requests wait", d->receiver.name,
+		    d->receiver.shown.at, *text ? text : strerror(-r->error), other_port(d, r),
 		    spool_count(d->spool));
 	else
-		TELL(d, again, LOG_LEVEL_WARN, "%s: %s answers %s%d%s%s; %u requests wait",
+		TELL(d, again, LOG_LEVEL_WARN, "%s: %s answers %s%d%s%s; %u requests wait%s",
 		    d->receiver.name, d->receiver.shown.at, grpc ? "gRPC status " : "",
 		    grpc ? r->grpc_status : r->status, *text ? ": " : "", text,
-		    spool_count(d->spool));
-	if (d->deliver->finishing && (d->in_files || now + wait >= d->deliver->deadline))
+		    spool_count(d->spool), when);
+	if (ends)
 		d->gave_up = true;
 	else
 		arm(d, wait);
@@ -150,7 +189,7 @@ static void on_done(void *arg, const struct http_result *r)
 	d->sending = false;
 	d->figures.requests++;
 	answer_text(d->receiver.kind, r, text, sizeof(text));
-	enum verdict verdict = answer_judge(d->receiver.grpc, r);
+	enum verdict verdict = answer_judge(d->receiver.kind, d->receiver.grpc, r);
 	if (d->read_error)
 		unreadable(d, e);
 	else if (verdict == VERDICT_SENT)
@@ -334,7 +373,7 @@ void destination_go_on(struct destination *d, struct destination *before)
 void destination_finish(struct destination *d)
 {
 	if (d->armed)
-		timer_set(d->timer, SOON_NS, 0);
+		arm(d, SOON_NS);
 	else
 		destination_send(d);
 }

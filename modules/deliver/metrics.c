@@ -19,6 +19,8 @@ static uint64_t waiting(const struct destination *d)
 	X("requests_total", "counter", "requests that ended, answered or not",                     \
 	    d->figures.requests)                                                                   \
 	X("retries_total", "counter", "of these, to be tried again", d->figures.retries)           \
+	X("retry_seconds", "gauge", "seconds until the next try of what failed",                   \
+	    destination_retry_seconds(d))                                                          \
 	X("sent_bytes_total", "counter", "bytes of requests that the receiver took",               \
 	    d->figures.sent_bytes)                                                                 \
 	X("spool_bytes", "gauge", "bytes that the spool takes", spool_bytes(d->spool))             \

@@ -81,7 +81,7 @@ void secret_free(struct text *t); // and its bytes are overwritten
 
 // answer.c: what an answer means.
 enum verdict { VERDICT_SENT, VERDICT_AGAIN, VERDICT_TOO_LARGE, VERDICT_REFUSED };
-enum verdict answer_judge(bool grpc, const struct http_result *r);
+enum verdict answer_judge(enum requests_kind kind, bool grpc, const struct http_result *r);
 bool answer_is_page(const struct http_result *r); // HTML, of who is no receiver
 // What the receiver says in it, one printable line.
 void answer_text(enum requests_kind kind, const struct http_result *r, char *text, size_t size);
@@ -115,7 +115,8 @@ struct destination {
 	struct timer *timer;		    // the next try
 	bool sending, armed, gave_up, left;
 	int read_error;
-	uint32_t tries; // of the oldest that have failed
+	uint64_t due_ns; // of the timer
+	uint32_t tries;	 // of the oldest that have failed
 	struct log_site full, lost_site, refused, again, partial;
 };
 struct deliver {
@@ -146,6 +147,8 @@ int destination_open(
     struct destination *d, char *why, size_t why_size); // 0 or -errno; RECEIVER is open
 void destination_close(struct destination *d);
 void destination_finish(struct destination *d); // no more comes: what waits is tried now
+// Until the next try of what failed, else 0.
+uint64_t destination_retry_seconds(const struct destination *d);
 bool destination_is_over(const struct destination *d);
 void destination_leave(struct destination *d); // tells what is left; once
 void destination_retire(struct destination *d);

@@ -8,6 +8,7 @@
 //   resource, serviceName              of the process         of the agent, one for all
 //   metrics: service.version           of the process         of the agent
 //   metrics: telemetry.sdk.language    native                 go
+//   metrics: container.id              whole                  its first 12 digits
 //   thread.id, threadId                thread                 process (off-cpu: thread)
 //   thread.tid, tid                    thread                 thread (off-cpu: process)
 //   process.pid, pid                   process                process (off-cpu: thread)

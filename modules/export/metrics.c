@@ -26,9 +26,9 @@ enum {
 enum { DATA_POINTS = 1, DATA_TEMPORALITY = 2, DATA_MONOTONIC = 3 }; // of a Sum, of a Histogram
 enum { CUMULATIVE = 2 };
 enum {
-	SETS_MAX = 8, // more than there are types with metrics
-	CONTAINER_DIGITS = 12,
-	RUN_HEADS = 64, // at most: tags and lengths around a resource and around a metric
+	SETS_MAX = 8,	       // more than there are types with metrics
+	CONTAINER_DIGITS = 12, // that the Go agent writes
+	RUN_HEADS = 64,	       // at most: tags and lengths around a resource and around a metric
 	POINT_HEAD = 6,
 	SAMPLE_WORK = 100, // in units of slice_over
 	POINT_WORK = 30,
@@ -143,7 +143,7 @@ static void make_attributes(struct attributes *a, const struct sample_facts *f)
 		attribute_number(a, POINT_ATTRIBUTES, "process.pid", f->process);
 	PUT("process.executable.name", f->executable);
 	text_copy(container, sizeof(container), f->container_id);
-	PUT("container.id", container);
+	PUT("container.id", o->go ? container : f->container_id);
 	if (o->stack_attributes)
 		PUT("code.function", f->function);
 	PUT("block.reason", f->reason);

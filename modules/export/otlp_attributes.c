@@ -110,8 +110,8 @@ void otlp_sample_attributes(
 
 static uint32_t unknown_service(struct otlp_job *j, const char *comm)
 {
-	char name[256];
-	snprintf(name, sizeof(name), "unknown_service%s%.200s", *comm ? ":" : "", comm);
+	char name[REQUEST_SERVICE_MAX];
+	request_unknown_service(name, comm);
 	return otlp_text(j, name);
 }
 

@@ -2,6 +2,7 @@
 #include "requests.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct request_encoder *const encoders[] = {
@@ -122,6 +123,14 @@ const char *resource_value(const struct requests *r, uint32_t set, const char *k
 		if (!strcmp(pair[0], key))
 			value = pair[1];
 	return value;
+}
+
+void request_unknown_service(char name[static REQUEST_SERVICE_MAX], const char *comm)
+{
+	int n = (int)strcspn(comm, "/");
+	if (!n || n > 200) // a path is no worker of something
+		n = 200;
+	snprintf(name, REQUEST_SERVICE_MAX, "unknown_service%s%.*s", *comm ? ":" : "", n, comm);
 }
 
 static void stop(struct requests *r)

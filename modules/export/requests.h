@@ -43,6 +43,9 @@ int64_t request_weight(const struct requests *r, const struct profile_sample *s)
 // What label set SET of a process says of KEY as a text, and what is said of all: "" where nothing is.
 const char *resource_own(const struct requests *r, uint32_t set, const char *key);
 const char *resource_value(const struct requests *r, uint32_t set, const char *key); // the first of both that there is
+// Service of who has none, by COMM up to its first '/': "unknown_service:kworker", not one for each worker.
+#define REQUEST_SERVICE_MAX 256
+void request_unknown_service(char name[static REQUEST_SERVICE_MAX], const char *comm);
 int request_open(struct requests *r); // 0 or -errno
 // Ends the body that is open, which holds facts.samples: 1 more (return from the step, call it again), 0, -errno.
 int request_close(struct requests *r);

@@ -133,9 +133,9 @@ static void add_process(
 	    {"pod", "k8s.pod.name"}, {"container", "k8s.container.name"}};
 	const char *comm = profile_name(j->r.p, s->process ? s->process : s->comm);
 	const char *service = resource_value(&j->r, s->resource, "service.name");
-	char unknown[128], pid[16];
-	snprintf(unknown, sizeof(unknown), "unknown_service:%.64s", comm);
-	add(l, "service_name", *service ? service : *comm ? unknown : "unknown_service");
+	char unknown[REQUEST_SERVICE_MAX], pid[16];
+	request_unknown_service(unknown, comm);
+	add(l, "service_name", *service ? service : unknown);
 	snprintf(pid, sizeof(pid), "%u", s->pid);
 	if (series_is_parca(j)) // its list of agents goes by the host
 		add(l, "pid", pid);

@@ -99,12 +99,12 @@ static int read_one(struct identity *i, const char *option, const char *path, st
 int identity_read(struct identity *i, const char *cert_file, const char *key_file,
     struct stat st[2], char *why, size_t why_size)
 {
-	int error = read_one(i, "cert_file", cert_file, &st[0], parse_cert, why, why_size);
+	int error = read_one(i, "tls_cert_file", cert_file, &st[0], parse_cert, why, why_size);
 	if (!error)
-		error = read_one(i, "key_file", key_file, &st[1], parse_key, why, why_size);
+		error = read_one(i, "tls_key_file", key_file, &st[1], parse_key, why, why_size);
 	if (!error && mbedtls_pk_check_pair(&i->cert.pk, &i->key)) {
-		snprintf(why, why_size, "key_file %s is not the key of cert_file %s", key_file,
-		    cert_file);
+		snprintf(why, why_size, "tls_key_file %s is not the key of tls_cert_file %s",
+		    key_file, cert_file);
 		error = -EINVAL;
 	}
 	return error;

@@ -73,7 +73,8 @@ struct tls_context *tls_context_new(
 	bool cert = from[CERT] && *from[CERT], key = from[KEY] && *from[KEY];
 	if (cert != key) {
 		snprintf(why, why_size, "%s without %s: a client certificate needs both",
-		    cert ? "cert_file" : "key_file", cert ? "key_file" : "cert_file");
+		    cert ? "tls_cert_file" : "tls_key_file",
+		    cert ? "tls_key_file" : "tls_cert_file");
 		return errno = EINVAL, NULL;
 	}
 	struct tls_context *c = mem_alloc(ACCOUNT_NET, sizeof(*c));
@@ -206,7 +207,7 @@ static int set_host(struct tls *t, const char *host, char *why, size_t why_size)
 	if (n > 1 && host[n - 1] == '.') // the root of DNS: no certificate names it
 		n--;
 	if (!n || n >= sizeof(t->host)) {
-		snprintf(why, why_size, "server_name: not a host name");
+		snprintf(why, why_size, "tls_server_name: not a host name");
 		return -EINVAL;
 	}
 	memcpy(t->host, host, n);
@@ -292,7 +293,7 @@ void tls_free(struct tls *t)
 	mem_free(t);
 }
 
-#define WANTS_CLIENT "it wants a client certificate: give cert_file and key_file"
+#define WANTS_CLIENT "it wants a client certificate: give tls_cert_file and tls_key_file"
 
 static void explain_alert(struct tls *t)
 {
@@ -301,8 +302,8 @@ static void explain_alert(struct tls *t)
 		snprintf(t->why, sizeof(t->why), WANTS_CLIENT);
 	else if (!t->up && t->ssl.client_auth)
 		snprintf(t->why, sizeof(t->why),
-		    "it refused the certificate in cert_file %s (alert %u)", t->context->path[CERT],
-		    alert);
+		    "it refused the certificate in tls_cert_file %s (alert %u)",
+		    t->context->path[CERT], alert);
 	else if (alert == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
 		snprintf(t->why, sizeof(t->why), "it refuses TLS 1.2");
 	else if (alert == MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE && !t->up)

@@ -74,7 +74,7 @@ static int find_store(
 		*path = ca_file;
 		int fd = trust_open(ca_file, TRUST_FILE_MAX, st);
 		if (fd < 0)
-			snprintf(why, why_size, "ca_file %s: %s", ca_file, said(-fd));
+			snprintf(why, why_size, "tls_ca_file %s: %s", ca_file, said(-fd));
 		return fd;
 	}
 	for (size_t i = 0; i < sizeof(stores) / sizeof(stores[0]); i++) {
@@ -83,8 +83,8 @@ static int find_store(
 		if (fd >= 0)
 			return fd;
 		if (fd != -ENOENT && fd != -ENOTDIR) {
-			snprintf(why, why_size, "%s: %s; name another file with tls_ca_file", stores[i],
-			    said(-fd));
+			snprintf(why, why_size, "%s: %s; name another file with tls_ca_file",
+			    stores[i], said(-fd));
 			return fd;
 		}
 	}
@@ -241,7 +241,7 @@ static int walk(
 		if (error == -EINTR)
 			continue;
 		if (error) {
-			snprintf(why, why_size, "ca_file %s: %s", t->path, strerror(-error));
+			snprintf(why, why_size, "tls_ca_file %s: %s", t->path, strerror(-error));
 			return error;
 		}
 		t->at += (uint64_t)n;
@@ -250,7 +250,7 @@ static int walk(
 	}
 	if (t->seen)
 		return 0;
-	snprintf(why, why_size, "ca_file %s: no certificate in it (PEM is expected)", t->path);
+	snprintf(why, why_size, "tls_ca_file %s: no certificate in it (PEM is expected)", t->path);
 	return -EINVAL;
 }
 

@@ -15,7 +15,12 @@ static const struct {
     {"service.name", FACT_SERVICE_NAME},
     {"service.namespace", FACT_SERVICE_NAMESPACE},
     {"service.version", FACT_SERVICE_VERSION},
+    {"service.instance.id", FACT_INSTANCE_ID},
     {"deployment.environment.name", FACT_ENVIRONMENT_NAME},
+    {"k8s.pod.name", FACT_POD_NAME},
+    {"k8s.namespace.name", FACT_NAMESPACE_NAME},
+    {"k8s.container.name", FACT_CONTAINER_NAME},
+    {"k8s.deployment.name", FACT_DEPLOYMENT_NAME},
 };
 #define WANTED (sizeof(wanted) / sizeof(*wanted))
 

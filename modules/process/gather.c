@@ -36,6 +36,13 @@ static void set(struct gathered *g, enum fact fact, const char *s)
 	gather_set(g, fact, s, strlen(s));
 }
 
+// What the process says of its pod itself comes before what we see of it.
+static void set_found(struct gathered *g, enum fact fact, const char *s)
+{
+	if (!*g->at[fact])
+		set(g, fact, s);
+}
+
 static void set_executable(struct gathered *g, const char *path)
 {
 	set(g, FACT_EXECUTABLE_PATH, path);
@@ -121,7 +128,7 @@ static void tell_pod_name(
 	if (!*name)
 		text_copy(name, sizeof(name), host);
 	if (is_label(name) && strlen(name) < LABEL_MAX)
-		set(g, FACT_POD_NAME, name);
+		set_found(g, FACT_POD_NAME, name);
 }
 
 struct mounts {
@@ -148,7 +155,7 @@ static int on_mount(void *arg, const char *root)
 	name[n] = 0;
 	if (!is_label(name))
 		return 0;
-	set(m->g, FACT_CONTAINER_NAME, name);
+	set_found(m->g, FACT_CONTAINER_NAME, name);
 	return 1;
 }
 
@@ -166,7 +173,7 @@ static void gather_pod(
 		return;
 	read_label(root, NAMESPACE_FILE, space);
 	if (is_label(space))
-		set(g, FACT_NAMESPACE_NAME, space);
+		set_found(g, FACT_NAMESPACE_NAME, space);
 	tell_pod_name(t, e, root, host, g);
 	close(root);
 }

@@ -9,12 +9,14 @@
 	X(SERVICE_NAME, "service.name")                                                            \
 	X(SERVICE_NAMESPACE, "service.namespace")                                                  \
 	X(SERVICE_VERSION, "service.version")                                                      \
+	X(INSTANCE_ID, "service.instance.id")                                                      \
 	X(ENVIRONMENT_NAME, "deployment.environment.name")                                         \
 	X(APP_NAME, "app.name")                                                                    \
 	X(POD_UID, "k8s.pod.uid")                                                                  \
 	X(POD_NAME, "k8s.pod.name")                                                                \
 	X(NAMESPACE_NAME, "k8s.namespace.name")                                                    \
 	X(CONTAINER_NAME, "k8s.container.name")                                                    \
+	X(DEPLOYMENT_NAME, "k8s.deployment.name")                                                  \
 	X(LANGUAGE, "language")                                                                    \
 	X(EXECUTABLE_NAME, "process.executable.name")                                              \
 	X(RUNTIME_NAME, "process.runtime.name")                                                    \

@@ -170,7 +170,8 @@ static bool is_fork(const struct entry *e, const struct entry *parent)
 // What PARENT knows of the pod that both are in.
 static void take_pod(struct gathered *g, const struct entry *e, const struct entry *parent)
 {
-	static const enum fact of_pod[] = {FACT_POD_NAME, FACT_NAMESPACE_NAME, FACT_CONTAINER_NAME};
+	static const enum fact of_pod[] = {
+	    FACT_POD_NAME, FACT_NAMESPACE_NAME, FACT_CONTAINER_NAME, FACT_DEPLOYMENT_NAME};
 	const struct resource *r = parent->resource;
 	if (!r || strcmp(e->p.pod, parent->p.pod) || strcmp(e->p.container, parent->p.container))
 		return;

@@ -4,14 +4,16 @@
 //
 //   service.name             OTEL_SERVICE_NAME, service.name of OTEL_RESOURCE_ATTRIBUTES (both as
 //                            its program began with them), k8s.container.name, or app.name
-//   service.namespace, deployment.environment.name       of OTEL_RESOURCE_ATTRIBUTES
+//   service.namespace, deployment.environment.name, service.instance.id, k8s.deployment.name
+//                            of OTEL_RESOURCE_ATTRIBUTES
 //   service.version          likewise, or the version that stands in the name of the program
 //   app.name                 the .jar, main class, script, module; the executable; or comm
 //   language                 java go python node ruby
 //   process.executable.name, process.executable.path, process.command (argv[0])
 //   process.command_line     where that is asked for; at most 512 bytes
 //   process.runtime.name, process.runtime.vendor, process.runtime.version
-//   k8s.pod.uid, k8s.pod.name, k8s.namespace.name, k8s.container.name
+//   k8s.pod.uid; k8s.pod.name, k8s.namespace.name, k8s.container.name: of OTEL_RESOURCE_ATTRIBUTES,
+//                            or as they are seen from outside
 #pragma once
 #include <stdint.h>
 
@@ -19,7 +21,7 @@ struct processes;
 struct process;
 
 enum process_wish { PROCESS_RESOURCES = 1, PROCESS_COMMAND_LINES = 2 }; // or both
-#define PROCESS_RESOURCE_FACTS 20 // at most
+#define PROCESS_RESOURCE_FACTS 20					// at most
 
 struct process_resource {
 	uint32_t id;	// never reused: equal ids, equal facts

@@ -16,7 +16,8 @@ struct profile_merge {
 	int scale;
 	bool (*wanted)(void *arg, const struct profile *from, const struct profile_subject *s);
 	void *arg;
-	const char *label; // NULL: none is added
+	const char *without; // label that is left out; NULL: none is
+	const char *label;   // NULL: none is added
 	const char *(*value)(void *arg, const struct profile *from, uint32_t stack);
 	void *value_arg;
 	uint32_t *mappings, *frames, *stacks, *subjects;
@@ -82,6 +83,11 @@ void profile_merge_label(struct profile_merge *m, const char *key,
 	m->label = key;
 	m->value = value;
 	m->value_arg = arg;
+}
+
+void profile_merge_without(struct profile_merge *m, const char *key)
+{
+	m->without = key;
 }
 
 void profile_merge_only(
@@ -150,19 +156,24 @@ static uint32_t stack_over(struct profile_merge *m, uint32_t id)
 	return m->stacks[id] = profile_add_stack(m->into, over, n);
 }
 
-static uint32_t labels_over(struct profile_merge *m, uint32_t id)
+// WITHOUT: the label of a sample that is not wanted, or NULL.
+static bool labels_over(struct profile_merge *m, uint32_t id, const char *without, uint32_t *set)
 {
-	uint32_t count;
+	uint32_t count, n = 0;
 	struct profile_label over[PROFILE_LABELS_MAX];
 	const struct profile_label *labels = profile_labels(m->from, id, &count);
 	for (uint32_t i = 0; i < count; i++) {
-		over[i] = (struct profile_label){.num = labels[i].num};
-		if (!name_over(m, labels[i].key, &over[i].key) ||
-		    !name_over(m, labels[i].str, &over[i].str) ||
-		    !name_over(m, labels[i].num_unit, &over[i].num_unit))
-			return 0;
+		if (without && !strcmp(profile_name(m->from, labels[i].key), without))
+			continue;
+		over[n] = (struct profile_label){.num = labels[i].num};
+		if (!name_over(m, labels[i].key, &over[n].key) ||
+		    !name_over(m, labels[i].str, &over[n].str) ||
+		    !name_over(m, labels[i].num_unit, &over[n].num_unit))
+			return false;
+		n++;
 	}
-	return profile_add_labels(m->into, over, count);
+	*set = n ? profile_add_labels(m->into, over, n) : 0; // 0: it has none
+	return *set || !n;
 }
 
 static uint32_t subject_over(struct profile_merge *m, uint32_t id)
@@ -175,8 +186,8 @@ static uint32_t subject_over(struct profile_merge *m, uint32_t id)
 	struct profile_subject new = {.pid = old->pid, .tid = old->tid};
 	if (!name_over(m, old->comm, &new.comm) || !name_over(m, old->process, &new.process) ||
 	    !name_over(m, old->container, &new.container) ||
-	    (old->labels && !(new.labels = labels_over(m, old->labels))) ||
-	    (old->resource && !(new.resource = labels_over(m, old->resource))))
+	    (old->labels && !labels_over(m, old->labels, m->without, &new.labels)) ||
+	    (old->resource && !labels_over(m, old->resource, NULL, &new.resource)))
 		return 0;
 	return m->subjects[id] = profile_add_subject(m->into, &new);
 }

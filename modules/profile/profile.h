@@ -155,6 +155,8 @@ struct profile_merge *profile_merge_new(struct profile *into, const struct profi
 // out. Before the first step.
 void profile_merge_label(struct profile_merge *m, const char *key,
     const char *(*value)(void *arg, const struct profile *from, uint32_t stack), void *arg);
+// Labels KEY (borrowed) are left out; samples that become equal are summed. Before the first step.
+void profile_merge_without(struct profile_merge *m, const char *key);
 // Only these COUNT samples of FROM (borrowed), and of a stack deeper than DEPTH (0: none is) the frames of its middle
 // give way to the mark "[truncated: too deep]". Before the first step.
 void profile_merge_only(struct profile_merge *m, const uint32_t *samples, uint32_t count, uint32_t depth);

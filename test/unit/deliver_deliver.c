@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -503,6 +504,135 @@ static void each_answer_means_one_thing(void **state)
 	}
 }
 
+static int real_stderr, told_fd;
+static void listen_to_log(void)
+{
+	char path[100];
+	snprintf(path, sizeof(path), "%s/log", place);
+	fflush(stderr);
+	real_stderr = dup(STDERR_FILENO);
+	told_fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	assert_true(real_stderr >= 0 && told_fd >= 0);
+	dup2(told_fd, STDERR_FILENO);
+	log_set_level(LOG_LEVEL_WARN);
+}
+
+static const char *what_was_told(void)
+{
+	static char told[4000];
+	log_set_level(LOG_LEVEL_ERROR);
+	dup2(real_stderr, STDERR_FILENO);
+	ssize_t n = pread(told_fd, told, sizeof(told) - 1, 0);
+	told[n > 0 ? n : 0] = 0;
+	close(real_stderr);
+	close(told_fd);
+	return told;
+}
+
+static void metric_is(const char *line)
+{
+	struct text t = TEXT(ACCOUNT_COMMAND);
+	deliver_metrics(deliver, &t);
+	if (!strstr(t.at, line))
+		fail_msg("no %s in %s", line, t.at);
+	text_free(&t);
+}
+
+// Who asks for time is told of in the log, and in the metrics.
+static void the_next_try_is_told(void **state)
+{
+	(void)state;
+	static const struct {
+		uint64_t retry_after_s;
+		const char *told;
+	} cases[] = {{4, "again in 4 s"}, {600, " min\n"}, {3600, "again in 1 h\n"},
+	    {100000, "again in 1 h\n"}, {0, NULL}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		assert_true(open_with(FLAGS(ONE)));
+		metric_is("telegen_export_retry_seconds{destination=\"otlp\"} 0\n");
+		peers[0].mode = ANSWERS;
+		peers[0].result = (struct http_result){.status = 429,
+		    .grpc_status = -1,
+		    .retry_after_ns = cases[i].retry_after_s * NS_PER_S,
+		    .why = ""};
+		listen_to_log();
+		window(50);
+		pass(200 * NS_PER_MS);
+		const char *told = what_was_told();
+		assert_non_null(strstr(told, "answers 429; 1 requests wait"));
+		if (cases[i].told)
+			assert_non_null(strstr(told, cases[i].told));
+		else
+			assert_null(strstr(told, "again"));
+		uint64_t left = destination_retry_seconds(&deliver->destinations[0]);
+		uint64_t least = cases[i].retry_after_s < 3600 ? cases[i].retry_after_s : 3600;
+		assert_true(left >= least && left <= least + least / 10 + 2);
+		char line[100];
+		snprintf(line, sizeof(line),
+		    "telegen_export_retry_seconds{destination=\"otlp\"} %lu\n", left);
+		metric_is(line);
+		peers[0].mode = TAKES;
+		pass((left + 1) * NS_PER_S);
+		metric_is("telegen_export_retry_seconds{destination=\"otlp\"} 0\n");
+		close_it();
+	}
+}
+
+// Both of OTLP's protocols at the other's port; logs and metrics have HTTP alone.
+static void the_wrong_port_is_told(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *first, *second, *why, *told;
+	} cases[] = {
+	    {ONE, "--listen=", "one: its answer is no HTTP/1.1",
+		"is no HTTP/1.1; is that the port of gRPC? set protocol: grpc; 1 requests wait"},
+	    {ONE, "--profile_export.otlp.protocol=grpc",
+		"it does not speak HTTP/2, or not by its rules",
+		"rules; is that the port of HTTP? 4317 is gRPC's, 4318 HTTP's; 1 requests wait"},
+	    {"--profiling.log_export.enabled=true", "--profiling.log_export.endpoint=http://one",
+		"its answer is no HTTP/1.1", "port of gRPC? 4317 is gRPC's, 4318 HTTP's; 1 req"},
+	    {ONE, "--listen=", "it closed the connection", "connection; 1 requests wait"},
+	    {"--profile_export.pyroscope.enabled=true",
+		"--profile_export.pyroscope.endpoint=http://one", "its answer is no HTTP/1.1",
+		"is no HTTP/1.1; 1 requests wait"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		assert_true(open_with(FLAGS(cases[i].first, cases[i].second)));
+		peers[0].mode = ANSWERS;
+		peers[0].result =
+		    (struct http_result){.error = -EPROTO, .grpc_status = -1, .why = cases[i].why};
+		listen_to_log();
+		window(50);
+		pass(200 * NS_PER_MS);
+		const char *told = what_was_told();
+		if (!strstr(told, cases[i].told))
+			fail_msg("no %s in %s", cases[i].told, told);
+		close_it();
+	}
+}
+
+static void pyroscope_that_starts_is_asked_again(void **state)
+{
+	(void)state;
+	static const char starting[] = "{\"code\":\"unknown\",\"message\":\"rpc error: code = "
+				       "Unavailable desc = service is unavailable\"}",
+			  broken[] = "{\"code\":\"unknown\",\"message\":\"rpc error: code = "
+				     "InvalidArgument desc = Unavailable\"}";
+	struct http_result r = {.status = 500, .grpc_status = -1, .body = starting, .why = ""};
+	r.size = sizeof(starting) - 1;
+	assert_int_equal(answer_judge(REQUESTS_PYROSCOPE, false, &r), VERDICT_AGAIN);
+	assert_int_equal(answer_judge(REQUESTS_OTLP, false, &r), VERDICT_REFUSED);
+	r.size = 50; // its end is not read
+	assert_int_equal(answer_judge(REQUESTS_PYROSCOPE, false, &r), VERDICT_REFUSED);
+	r.body = broken;
+	r.size = sizeof(broken) - 1;
+	assert_int_equal(answer_judge(REQUESTS_PYROSCOPE, false, &r), VERDICT_REFUSED);
+	r.body = NULL;
+	r.size = 0;
+	assert_int_equal(answer_judge(REQUESTS_PYROSCOPE, false, &r), VERDICT_REFUSED);
+}
+
 // A login on the way says 200 as well.
 static void a_web_page_is_no_receiver(void **state)
 {
@@ -944,6 +1074,9 @@ int main(int argc, char **argv)
 	    TEST(an_outage_loses_nothing_that_fits),
 	    TEST(an_outage_that_is_too_long_drops_the_oldest),
 	    TEST(each_answer_means_one_thing),
+	    TEST(pyroscope_that_starts_is_asked_again),
+	    TEST(the_next_try_is_told),
+	    TEST(the_wrong_port_is_told),
 	    TEST(a_web_page_is_no_receiver),
 	    TEST(what_a_receiver_rejects_is_told_apart),
 	    TEST(a_reset_a_black_hole_and_a_slow_receiver_hold_nobody_else),

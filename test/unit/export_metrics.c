@@ -160,7 +160,7 @@ static void a_point_is_as_the_contract_says(void **state)
 				*h = find(all, "profiler.cpu.duration_seconds", "");
 	assert_string_equal(n->attributes,
 	    "profile.type=cpu;app.name=shop;process.pid=#70;process.executable.name=shop;"
-	    "container.id=001122334455;code.function=idle;");
+	    "container.id=" CONTAINER ";code.function=idle;");
 	assert_string_equal(n->resource,
 	    "service.name=shop;service.version=2.3.4;telemetry.sdk.name=telegen;telemetry.sdk."
 	    "language=native;"

@@ -267,7 +267,7 @@ static void resources_are_processes(void **state)
 	      " thread.id=#8 thread.name=worker reason=futex zero=#0|run  1234 [jit]\t2\n" //
 	    W "process.pid=#9,env=prod,shard=9,bad=\xef\xbf\xbd,"
 	      "process.executable.name=kworker/0:1,host.name=node-1,"
-	      "service.name=unknown_service:kworker/0:1, thread.name=kworker/0:1"
+	      "service.name=unknown_service:kworker, thread.name=kworker/0:1"
 	      "|run  1234 [jit]\t3\n" //
 	    W "service.name=agent,env=prod,shard=9,process.pid=1,bad=\xef\xbf\xbd,"
 	      "host.name=node-1,|[lost: ring full]  0 \t100\n");

@@ -440,11 +440,61 @@ static void labels_tell_whose_it_is(void **state)
 	is_label(&s, "comm", "b\xef\xbf\xbdsh");
 	is_label(&s, "node", "node-1");
 	profile_free(s.p);
+	for (int k = 0; k < 2; k++) { // the workers of the kernel are one service
+		only(one("cpu", 9, "kworker/u8:3", NULL), k ? REQUESTS_PARCA : REQUESTS_PYROSCOPE,
+		    &s);
+		is_label(&s, "service_name", "unknown_service:kworker");
+		is_label(&s, "comm", "kworker/u8:3");
+		profile_free(s.p);
+	}
+	only(one("cpu", 9, "/x/y", NULL), REQUESTS_PYROSCOPE, &s);
+	is_label(&s, "service_name", "unknown_service:/x/y");
+	profile_free(s.p);
 	only(one("cpu", 0, "", NULL), REQUESTS_PARCA, &s);
 	is_label(&s, "service_name", "telegen");
 	is_label(&s, "pid", NULL);
 	profile_free(s.p);
 	check_clean();
+}
+
+// Pyroscope makes a series of each value of a label of samples; Parca does not.
+static void addresses_of_locks_make_no_series(void **state)
+{
+	(void)state;
+	static const enum requests_kind kinds[] = {REQUESTS_PYROSCOPE, REQUESTS_PARCA};
+	static struct series s;
+	for (int k = 0; k < 2; k++) {
+		struct profile *p = profile_new(ACCOUNT_PROFILE, profile_type_find("mutex"));
+		uint32_t frame = profile_add_mark(p, "f"), seen = 0;
+		for (uint32_t i = 0; i < 5; i++) {
+			char address[16];
+			snprintf(address, sizeof(address), "0x%x", i);
+			const struct profile_label l[] = {{.key = profile_add_name(p, "lockClass"),
+							      .str = profile_add_name(p, "mutex")},
+			    {.key = profile_add_name(p, "lockAddress"),
+				.str = profile_add_name(p, address)}};
+			struct profile_subject who = {.pid = 7,
+			    .tid = 7,
+			    .comm = profile_add_name(p, "shop"),
+			    .labels = profile_add_labels(p, l, 2)};
+			profile_add(p, profile_add_stack(p, &frame, 1),
+			    profile_add_subject(p, &who), (int64_t[]){1, 10});
+		}
+		profile_seal(p);
+		only(p, kinds[k], &s);
+		for (uint32_t i = 0; i < profile_sample_count(s.p); i++) {
+			const struct profile_sample *x = profile_sample(s.p, i);
+			uint32_t count;
+			if (!x->values[0])
+				continue;
+			profile_labels(s.p, profile_subject(s.p, x->subject)->labels, &count);
+			assert_int_equal(count, k ? 2 : 1);
+			seen++;
+		}
+		assert_int_equal(seen, k ? 5 : 1);
+		profile_free(s.p);
+		check_clean();
+	}
 }
 
 static void labels_have_a_limit(void **state)
@@ -775,6 +825,7 @@ int main(void)
 	    cmocka_unit_test(slices_are_short),
 	    cmocka_unit_test(labels_tell_whose_it_is),
 	    cmocka_unit_test(labels_have_a_limit),
+	    cmocka_unit_test(addresses_of_locks_make_no_series),
 	    cmocka_unit_test(types_are_those_that_are_known),
 	    cmocka_unit_test(same_labels_are_one_series),
 	    cmocka_unit_test(nobody_is_nobody_else),

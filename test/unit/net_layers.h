@@ -29,7 +29,7 @@ struct tls_context *tls_context_new(const struct http_tls *o, bool h2, char *why
 	struct tls_context *c = tls_.refuses ? NULL : mem_alloc(ACCOUNT_NET, sizeof(*c));
 	assert_string_equal(o->ca_file ? o->ca_file : "", "/ca.pem");
 	if (!c) {
-		snprintf(why, why_size, "ca_file /ca.pem: no such thing");
+		snprintf(why, why_size, "tls_ca_file /ca.pem: no such thing");
 		return errno = tls_.refuses ? ENOENT : ENOMEM, NULL;
 	}
 	c->h2 = h2;

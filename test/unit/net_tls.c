@@ -345,7 +345,8 @@ static void test_forged(void **state)
 	(void)state;
 	static const struct {
 		int chain[4], error;
-	} tries[] = {{{LEAF, MIDDLE, -1}, 0}, {{FORGED, GOOD, -1}, -EACCES}, // issuers that are none
+	} tries[] = {{{LEAF, MIDDLE, -1}, 0},
+	    {{FORGED, GOOD, -1}, -EACCES}, // issuers that are none
 	    {{FORGED, GOOD, CA_OK, -1}, -EACCES}, {{FAR, BELOW_LAST, LAST_CA, -1}, -EACCES},
 	    {{SHA1_SIGNED, -1}, -EACCES}, {{SELF, CA_OK, -1}, -EACCES},
 	    {{MIDDLE, LEAF, -1}, -EACCES}, // what is shown first has to bear the name
@@ -362,8 +363,8 @@ static void test_forged(void **state)
 			    0);
 		struct trust *t = trust_new(path("ca.pem"), &st, p.why, sizeof(p.why));
 		assert_non_null(t);
-		while ((error = trust_step(t, &chain, HOST, NS_PER_S, p.why, sizeof(p.why),
-			    &alert)) == -EAGAIN)
+		while ((error = trust_step(
+			    t, &chain, HOST, NS_PER_S, p.why, sizeof(p.why), &alert)) == -EAGAIN)
 			;
 		if (error != tries[i].error)
 			fail_msg("%zu: %d", i, error);
@@ -430,13 +431,14 @@ static void test_files(void **state)
 	char why[256];
 	struct http_tls options = {.cert_file = "/x"};
 	assert_null(tls_context_new(&options, false, why, sizeof(why)));
-	assert_non_null(strstr(why, "cert_file without key_file"));
+	assert_non_null(strstr(why, "tls_cert_file without tls_key_file"));
 	static const struct {
 		const char *own, *words;
 		int error;
-	} bad[] = {{"mixed", "is not the key of", -EINVAL}, {"none", "No such file", -ENOENT},
-	    {"nokey", "no private key", -EINVAL}, {"nocert", "no certificate", -EINVAL},
-	    {"locked", "passphrase", -EINVAL}, {"pipes", "not a regular file", -EINVAL}};
+	} bad[] = {{"mixed", "is not the key of tls_cert_file", -EINVAL},
+	    {"none", "No such file", -ENOENT}, {"nokey", "no private key", -EINVAL},
+	    {"nocert", "no certificate", -EINVAL}, {"locked", "passphrase", -EINVAL},
+	    {"pipes", "not a regular file", -EINVAL}};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct tls_context *c = context("ca.pem", bad[i].own, false);
 		pair_open(c, HOST, GOOD, -1);
@@ -474,9 +476,9 @@ static void test_client(void **state)
 	assert_int_equal(client("client", &peer), 0);
 	assert_string_equal(peer, "CN=client");
 	assert_true(client(NULL, &peer) < 0);
-	says("it wants a client certificate");
+	says("it wants a client certificate: give tls_cert_file and tls_key_file");
 	assert_int_equal(client("self", &peer), -EPROTO);
-	says("it refused the certificate in cert_file");
+	says("it refused the certificate in tls_cert_file");
 }
 
 // Bytes both ways through small buffers; a write that waits is taken up again.

@@ -215,7 +215,7 @@ static void tls_lies_between(void **state)
 	o.proxy = "";
 	assert_null(http_client_new(NULL, &o, why, sizeof(why)));
 	assert_int_equal(errno, ENOENT);
-	assert_string_equal(why, "ca_file /ca.pem: no such thing");
+	assert_string_equal(why, "tls_ca_file /ca.pem: no such thing");
 	tls_.refuses = false;
 }
 

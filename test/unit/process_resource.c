@@ -117,6 +117,24 @@ static void all_sources_are_told(void **state)
 	assert_int_equal(resource(10)->count, sizeof(wanted) / sizeof(*wanted) - 1);
 }
 
+// What it says of its pod wins over what is seen of it.
+static void its_own_word_of_its_pod_wins(void **state)
+{
+	(void)state;
+	table->options.on_new = on_new_in_pod;
+	add_pod(10);
+	WRITE(10, "environ",
+	    "OTEL_RESOURCE_ATTRIBUTES=k8s.pod.name=own-pod,k8s.namespace.name=own,"
+	    "k8s.container.name=box,k8s.deployment.name=carts,service.instance.id=i-1,"
+	    "k8s.pod.uid=no");
+	static const char *const wanted[][2] = {{"k8s.pod.name", "own-pod"},
+	    {"k8s.namespace.name", "own"}, {"k8s.container.name", "box"},
+	    {"k8s.deployment.name", "carts"}, {"service.instance.id", "i-1"}, {"k8s.pod.uid", UID},
+	    {"service.name", "box"}};
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
+		assert_string_equal(fact(10, wanted[i][0]), wanted[i][1]);
+}
+
 static void a_service_is_called_by_the_nearest_name(void **state)
 {
 	(void)state;
@@ -475,6 +493,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup_files, teardown)
 	const struct CMUnitTest tests[] = {
 	    T(all_sources_are_told),
+	    T(its_own_word_of_its_pod_wins),
 	    T(a_service_is_called_by_the_nearest_name),
 	    T(command_lines_are_told_where_that_is_asked),
 	    T(a_pod_has_its_name_where_that_is_sure),

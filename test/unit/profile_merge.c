@@ -260,6 +260,53 @@ static void only_some_samples(void **state)
 	assert_int_equal(mem_used(ACCOUNT_PROFILE), 0);
 }
 
+// Samples that only that label told apart become one; its name elsewhere stays.
+static void a_label_may_be_left_out(void **state)
+{
+	(void)state;
+	struct profile *from = profile_new(ACCOUNT_PROFILE, profile_type_find("cpu"));
+	struct profile_label where = {.key = profile_add_name(from, "where")},
+			     kind = {.key = profile_add_name(from, "kind"),
+				 .str = profile_add_name(from, "rw")};
+	uint32_t frame = profile_add_mark(from, "f"), stack = profile_add_stack(from, &frame, 1);
+	for (uint32_t i = 0; i < 8; i++) { // four places; half of them with a second label
+		char place[16];
+		snprintf(place, sizeof(place), "0x%x", i / 2);
+		where.str = profile_add_name(from, place);
+		const struct profile_label labels[] = {where, kind};
+		struct profile_subject s = {.pid = 1,
+		    .labels = profile_add_labels(from, labels, 1 + i % 2),
+		    .resource = profile_add_labels(from, &where, 1)};
+		s.resource = i < 6 ? 0 : s.resource;
+		profile_add(from, stack, profile_add_subject(from, &s), (int64_t[]){1, 10});
+	}
+	profile_seal(from);
+	for (int without = 0; without < 2; without++) {
+		struct profile *into = profile_new_like(ACCOUNT_PROFILE, from);
+		struct profile_merge *m = profile_merge_new(into, from, 1, NULL, NULL);
+		if (without)
+			profile_merge_without(m, "where");
+		assert_int_equal(profile_merge_step(m, UINT64_MAX), 0);
+		profile_merge_free(m);
+		assert_int_equal(total(into), 8);
+		assert_int_equal(profile_sample_count(into), 1 + (without ? 4 : 8));
+		for (uint32_t i = 1; without && i < 5; i++) {
+			const struct profile_sample *x = profile_sample(into, i);
+			const struct profile_subject *s = profile_subject(into, x->subject);
+			uint32_t count = 0;
+			const struct profile_label *l = profile_labels(into, s->labels, &count);
+			assert_int_equal(x->values[0], i < 3 ? 3 : 1);
+			assert_int_equal(count, i % 2 ? 0 : 1);
+			if (count)
+				assert_string_equal(profile_name(into, l->key), "kind");
+			assert_true(i < 3 ? !s->resource : s->resource);
+		}
+		profile_free(into);
+	}
+	profile_free(from);
+	assert_int_equal(mem_used(ACCOUNT_PROFILE), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -268,6 +315,7 @@ int main(void)
 	    cmocka_unit_test(resources_are_kept),
 	    cmocka_unit_test(what_differs_is_refused),
 	    cmocka_unit_test(only_some_samples),
+	    cmocka_unit_test(a_label_may_be_left_out),
 	    cmocka_unit_test(slices_are_short),
 	    cmocka_unit_test(totals_hold_when_memory_fails),
 	};
