@@ -301,7 +301,9 @@ WALK bool find_saved(struct walk *w, struct rule rule, u64 cfa)
 			return !failed(w, WALK_END_REGISTER);
 		w->raw[1] = w->reg[ra];
 	} else if (!stack_word(w, w->raw + 1, ra_at)) {
-		return !lost(w, WALK_END_UNREADABLE);
+		/* A new thread may not have touched its stack. Of another task it is to be copied first. */
+		bool begins = !w->copy && is_new_thread(w);
+		return !lost(w, begins ? WALK_END_COMPLETE : WALK_END_UNREADABLE);
 	}
 	return true;
 }

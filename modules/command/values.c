@@ -57,24 +57,26 @@ static uint64_t process_of_thread(uint64_t id)
 	return process;
 }
 
-// Comma list of process ids.
+// Comma list of process ids. A complaint names the one that is wrong: after a long list there would
+// be no room for it in the line.
 int value_pids(struct arguments *a, const char *verb, const char *option, const char *list)
 {
-	char hint[64];
+	char hint[64], one[64];
 	for (const char *at = list;; at++) {
 		size_t n = strcspn(at, ",");
 		uint64_t pid;
+		snprintf(one, sizeof(one), "%.*s", (int)(n < sizeof(one) ? n : sizeof(one)), at);
 		if (text_number(at, n, 10, &pid) < 0 || !pid || pid > PID_MAX)
-			return value_wrong(verb, option, *list ? list : "\"\"",
+			return value_wrong(verb, option, *one ? one : "\"\"",
 			    "not a process id, or several with commas");
 		uint64_t process = process_of_thread(pid);
 		if (!process)
-			return value_wrong(verb, option, list, "no such process: see `ps`");
+			return value_wrong(verb, option, one, "no such process: see `ps`");
 		snprintf(hint, sizeof(hint), "%lu is a thread: its process is %lu", pid, process);
 		if (process != pid)
-			return value_wrong(verb, option, list, hint);
+			return value_wrong(verb, option, one, hint);
 		if (a->pid_count == SELECTED_MAX)
-			return value_wrong(verb, option, list, "at most 64 process ids");
+			return value_wrong(verb, option, one, "at most 64 process ids");
 		a->pids[a->pid_count++] = (uint32_t)pid;
 		at += n;
 		if (!*at)

@@ -200,7 +200,7 @@ static void bad_values_are_named(void **state)
 	refused("-n many", "-n many above");
 	refused("-p 0", "-p 0 process");
 	refused("-p banana", "-p banana process");
-	refused("-p 1,", "-p 1, process");
+	refused("-p 1,", "-p \"\" process");
 	refused("-p ''", "-p \"\" process");
 	refused("-p 99999999999", "-p 99999999999 process");
 	refused("-p 4194304", "-p 4194304 no such ps");
@@ -379,6 +379,12 @@ static void there_are_bounds(void **state)
 		strcat(pids, one);
 	}
 	refused(pids, "-p 64");
+	char many[4096] = "-p ";
+	for (int i = 0; i < 300; i++)
+		sprintf(many + strlen(many), "%s%d", i ? "," : "", getpid());
+	refused(many, "most 64 process");
+	sprintf(many, "-p %d,4194304,%d", getpid(), getpid());
+	refused(many, "-p: 4194304: such");
 }
 
 static void the_configuration_says_what_is_wrong(void **state)

@@ -238,6 +238,11 @@ static void new_threads(void **state)
 	EXPECT(NO_CALLER, CODE(SP16), CODE(SP16));
 	registers(CODE(NONE), S(10), 0); // rbp may be 0 for any reason
 	EXPECT(NO_ROWS, CODE(NONE));
+	registers(CODE(SP16), 0x123000, 0); // a stack that it has not touched
+	BEFORE("\x0f\x05");
+	EXPECT(COMPLETE, CODE(SP16));
+	it.reg[0] = 7;
+	EXPECT(UNREADABLE, CODE(SP16));
 }
 
 static void arm64_new_threads(void **state)
