@@ -104,7 +104,9 @@ WALK u64 find_row(struct walk *w, u64 place, u32 offset)
 WALK bool rule_of_window(
     struct walk *w, const struct window *window, u32 index, u32 offset, u64 place, u64 *word)
 {
-	u64 hash = recent_hash(index, offset, *(const volatile u32 *)&window->generation);
+	/* Nothing sets the highest bit of a place; it makes arm64 read the generation after the place. */
+	const volatile u32 *generation = (const void *)&window->generation + (place >> 63);
+	u64 hash = recent_hash(index, offset, *generation);
 	struct recent_row *recent = walk_recent(w, RECENT_SLOT(hash));
 	if (!recent)
 		return false; /* cannot be: the hash names no other */

@@ -126,8 +126,8 @@ enum window_state {
 };
 struct window {
 	u64 place;
-	u32 used; /* seconds of CLOCK_MONOTONIC when a walker last used it; BPF writes */
 	u32 generation; /* one more each time that place changes, before it does */
+	u32 used; /* seconds of CLOCK_MONOTONIC when a walker last used it; BPF writes */
 };
 /* place of a window: 0 is WINDOW_ASK. */
 #define PLACE_PAGE(p) ((u32)(p))		/* number of the first */
