@@ -11,10 +11,12 @@
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define ROOTS_MAX 512 // processes whose root is tried
+#define LOCKED_MOST (16 << 20) // bytes of locked memory: with more no map of ours is refused
+#define ROOTS_MAX 512	       // processes whose root is tried
 
 struct probe {
 	const char *feature;
@@ -22,11 +24,45 @@ struct probe {
 	bool needed;			   // for CPU profiles
 	const char *missing;		   // what goes without it, and what to do
 	void (*explain)(struct text *out); // the same, where that is not always the same
+	bool events; // not permitted where CPU clock events are not: they say why
 };
+
+static bool may(unsigned capability)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+	return syscall(SYS_capget, &head, data) == 0 &&
+	       data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability);
+}
 
 static int try_btf(void)
 {
 	return access("/sys/kernel/btf/vmlinux", R_OK) ? -errno : 0;
+}
+
+static int try_helper(enum bpf_prog_type type, enum bpf_func_id helper)
+{
+	return kernel_has_helper(type, helper) ? 0 : -ENOSYS;
+}
+
+static int try_loop(void)
+{
+	return try_helper(BPF_PROG_TYPE_PERF_EVENT, BPF_FUNC_loop);
+}
+
+static int try_ring(void)
+{
+	int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "check", 0, 0, 4096, NULL);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+// Of a kernel that we may ask.
+static bool lacks_loop(void)
+{
+	return try_ring() == 0 && try_loop();
 }
 
 static int try_event(uint32_t type, uint64_t config)
@@ -48,6 +84,51 @@ static int try_clock(void)
 	return try_event(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK);
 }
 
+// Debian's kernels had a level that CAP_PERFMON does not pass.
+static void explain_clock(struct text *out)
+{
+	if (may(CAP_PERFMON) && !may(CAP_SYS_ADMIN))
+		text_puts(out, "no samples: CAP_PERFMON is there, but this kernel wants "
+			       "CAP_SYS_ADMIN where kernel.perf_event_paranoid is above 2: set it "
+			       "to 2 (or a seccomp filter refuses perf_event_open)");
+	else
+		text_puts(out, "no samples: run as root or with CAP_PERFMON "
+			       "(kernel.perf_event_paranoid above 2 needs it)");
+}
+
+// Maps count as locked memory before 5.11: is one that is larger than the limit refused?
+static bool is_lock_limited(void)
+{
+	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+	getrlimit(RLIMIT_MEMLOCK, &limit);
+	if (!may(CAP_BPF) || limit.rlim_cur > LOCKED_MOST)
+		return false;
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "check", sizeof(uint32_t), 4096,
+	    (uint32_t)(limit.rlim_cur / 4096) + 1, NULL);
+	if (fd < 0)
+		return fd == -EPERM;
+	close(fd);
+	return false;
+}
+
+#define LOCKED_LIMIT                                                                               \
+	"CAP_BPF is there, but before Linux 5.11 maps are locked memory, which is limited: give "  \
+	"CAP_SYS_RESOURCE, or LimitMEMLOCK=infinity (ulimit -l unlimited)"
+
+static void explain_ring(struct text *out)
+{
+	text_puts(out, is_lock_limited() ? LOCKED_LIMIT : "needs Linux 5.8 and root, or CAP_BPF");
+}
+
+static void explain_programs(struct text *out)
+{
+	if (is_lock_limited())
+		text_puts(out, LOCKED_LIMIT);
+	else
+		text_puts(out, "needs root, or CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN in older "
+			       "container engines)");
+}
+
 static int try_cycles(void)
 {
 	return try_event(PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES);
@@ -55,16 +136,8 @@ static int try_cycles(void)
 
 static int try_faults(void)
 {
-	return try_event(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS);
-}
-
-static int try_ring(void)
-{
-	int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "check", 0, 0, 4096, NULL);
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	return 0;
+	int error = try_event(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS);
+	return !error && lacks_loop() ? -EOPNOTSUPP : error;
 }
 
 static void ignore(void *arg, const struct record *r)
@@ -86,9 +159,12 @@ static int try_programs(void)
 	return error;
 }
 
-// LEVEL: how much of it. The kernel is asked by loading it, for nothing else tells.
+// LEVEL: how much of it. The kernel is asked by loading it, for nothing else tells; without loops
+// there is none, and loading what walks then takes the verifier of 5.10 long.
 static int try_off(enum off_level level)
 {
+	if (lacks_loop())
+		return -EOPNOTSUPP;
 	struct kernel_options o = {
 	    .max_depth = 127, .unwind_memory = 1 << 20, .off_cpu = true, .on_record = ignore};
 	char why[256];
@@ -104,6 +180,8 @@ static int try_off(enum off_level level)
 
 static int try_locks(void)
 {
+	if (lacks_loop())
+		return -EOPNOTSUPP;
 	struct kernel_options o = {.max_depth = 127, .locks = true, .on_record = ignore};
 	char why[256];
 	struct kernel *k = kernel_new(&o, why, sizeof(why));
@@ -114,6 +192,13 @@ static int try_locks(void)
 		error = -EOPNOTSUPP;
 	kernel_free(k);
 	return error;
+}
+
+static void explain_locks(struct text *out)
+{
+	text_puts(out, lacks_loop()
+			   ? "no lock profiles: they need Linux 5.17 (bpf_loop), and 5.19 for these"
+			   : "lock profiles show user locks only: needs Linux 5.19");
 }
 
 static int try_off_cpu(void)
@@ -129,11 +214,6 @@ static int try_looks(void)
 static int try_probes(void)
 {
 	return alloc_level() == ALLOC_NONE ? -EOPNOTSUPP : 0;
-}
-
-static int try_helper(enum bpf_prog_type type, enum bpf_func_id helper)
-{
-	return kernel_has_helper(type, helper) ? 0 : -ENOSYS;
 }
 
 static int try_kallsyms(void)
@@ -207,14 +287,6 @@ static int try_other_roots(void)
 	return look_at_roots().error;
 }
 
-static bool may_trace(void)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
-	return syscall(SYS_capget, &head, data) == 0 &&
-	       data[CAP_TO_INDEX(CAP_SYS_PTRACE)].effective & CAP_TO_MASK(CAP_SYS_PTRACE);
-}
-
 // The initial user namespace has this number on every kernel (include/linux/proc_ns.h).
 static bool is_in_first_user_namespace(void)
 {
@@ -231,7 +303,7 @@ static void explain_roots(struct text *out)
 	if (r.refused > 1)
 		text_printf(out, " and %u more", r.refused - 1);
 	text_puts(out, " stay unnamed: ");
-	if (!may_trace()) {
+	if (!may(CAP_SYS_PTRACE)) {
 		text_puts(out, "needs CAP_SYS_PTRACE");
 		return;
 	}
@@ -269,11 +341,6 @@ static int try_statistics(void)
 	return n == 1 && c == '1' ? 0 : -ENODATA;
 }
 
-static int try_loop(void)
-{
-	return try_helper(BPF_PROG_TYPE_PERF_EVENT, BPF_FUNC_loop);
-}
-
 static int try_task_registers(void)
 {
 	return try_helper(BPF_PROG_TYPE_PERF_EVENT, BPF_FUNC_task_pt_regs);
@@ -282,28 +349,30 @@ static int try_task_registers(void)
 static const struct probe probes[] = {
     {"kernel type information (BTF)", try_btf, true,
 	"BPF programs cannot be fitted to this kernel: it needs CONFIG_DEBUG_INFO_BTF"},
-    {"CPU clock events", try_clock, true,
-	"no samples: run as root or with CAP_PERFMON (kernel.perf_event_paranoid above 2 needs "
-	"it)"},
-    {"BPF ring buffer", try_ring, true, "needs Linux 5.8 and root, or CAP_BPF"},
-    {"BPF programs of the CPU profiler", try_programs, true,
-	"needs root, or CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN in older container engines)"},
+    {"CPU clock events", try_clock, true, NULL, explain_clock},
+    {"BPF ring buffer", try_ring, true, NULL, explain_ring},
+    {"BPF programs of the CPU profiler", try_programs, true, NULL, explain_programs,
+	.events = true},
     {"user stacks walked in one program (bpf_loop)", try_loop, false,
 	"programs that call each other walk them, fewer frames deep"},
     {"user registers of a task (bpf_task_pt_regs)", try_task_registers, false,
 	"they are looked for at the end of the kernel stack"},
     {"off-CPU profiles", try_off_cpu, false,
-	"none: they need Linux 5.17 (bpf_loop, task storage in tracepoints)"},
+	"no off-CPU, wall and lock profiles: they need Linux 5.17 (bpf_loop, task storage in "
+	"tracepoints)",
+	.events = true},
     {"stacks of blocked threads", try_looks, false,
-	"taken only where a thread leaves its CPU, so more time bears no stack: needs Linux 5.18"},
-    {"waits for the kernel's own locks", try_locks, false,
-	"lock profiles show user locks only: needs Linux 5.19"},
-    {"page fault events", try_faults, false, "no memory profiles: as for CPU clock events"},
+	"taken only where a thread leaves its CPU, so more time bears no stack: needs Linux 5.18",
+	.events = true},
+    {"waits for the kernel's own locks", try_locks, false, NULL, explain_locks, .events = true},
+    {"page fault events, for memory profiles", try_faults, false,
+	"no memory profiles: they need Linux 5.17 (bpf_loop)", .events = true},
     {"probes on allocators (uprobe_multi), where they are asked for", try_probes, false,
 	"no profiles of allocations and heaps: they need Linux 6.6 and CAP_BPF with CAP_PERFMON"},
     {"hardware cycle counter", try_cycles, false,
 	"none here (a virtual machine?): the CPU clock is used, which does not see code with "
-	"interrupts off"},
+	"interrupts off",
+	.events = true},
     {"names of kernel functions", try_kallsyms, false,
 	"kernel frames are [kernel]: before Linux 5.14 /proc/kallsyms must show addresses: set "
 	"kernel.kptr_restrict=0, or run with CAP_SYSLOG"},
@@ -326,10 +395,14 @@ int kernel_check(struct text *out)
 		if (!error) {
 			text_printf(out, "yes  %s\n", p->feature);
 		} else {
+			bool denied = p->events && error == -EACCES && try_clock() == error;
 			text_printf(out, "no   %s: %s: ", p->feature, strerror(-error));
-			if (p->explain)
+			if (p->explain && !denied)
 				p->explain(out);
-			text_printf(out, "%s\n", p->explain ? "" : p->missing);
+			text_printf(out, "%s\n",
+			    denied	 ? "as for CPU clock events"
+			    : p->explain ? ""
+					 : p->missing);
 		}
 		if (error && p->needed && !result)
 			result = error;

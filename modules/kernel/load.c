@@ -171,7 +171,7 @@ int kernel_explain(int error, char *why, size_t size, const char *what)
 	if (error == -EPERM || error == -EACCES)
 		snprintf(why, size,
 		    "%s: not permitted: run as root, or with CAP_BPF and CAP_PERFMON "
-		    "(CAP_SYS_ADMIN before Linux 5.8)%s%s",
+		    "(CAP_SYS_ADMIN before Linux 5.8)%s%s: see `telegen check`",
 		    what, *first_warning ? ": " : "", first_warning);
 	else if (error == -ENOMEM)
 		snprintf(why, size,
