@@ -35,7 +35,7 @@ FUZZ := $(patsubst test/fuzz/%.c,$(OUT)/test/fuzz/%,$(wildcard test/fuzz/*.c))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all test bench install image clean check layers unit fuzz man
+.PHONY: all test bench install image clean check layers unit fuzz man FORCE
 all: telegen
 
 telegen: $(OUT)/agent.o $(OUT)/libtelegen.a
