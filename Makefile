@@ -24,7 +24,9 @@ CSTD := -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvl
 LIBS := -l:libbpf.a -l:libelf.a -l:libev.a -l:libyaml.a -l:libhttp_parser.a -l:libprotobuf-nanopb.a \
 	-l:libiberty.a -l:libcares.a -l:libnghttp2.a \
 	-l:libmbedtls.a -l:libmbedx509.a -l:libmbedcrypto.a -l:liblzma.a -l:libz.a -lm
-LDFLAGS ?= -static -Wl,--gc-sections
+# c-ares has calls that warn where they are linked statically; they are never made (third_party/README.md).
+QUIET := $(shell ld --help 2>/dev/null | grep -q -- --no-warnings && echo -Wl,--no-warnings)
+LDFLAGS ?= -static -Wl,--gc-sections $(QUIET)
 
 SOURCES := $(wildcard modules/*/*.c)
 OBJECTS := $(SOURCES:%.c=$(OUT)/%.o)
