@@ -2,6 +2,7 @@
 #include "hall.h"
 #include "allocs.h"
 #include "command.h"
+#include "hurry.h"
 #include "reach.h"
 #include "selection.h"
 
@@ -9,7 +10,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,29 +22,6 @@
 // threads that are blocked.
 #define CAPTURE_PERIOD (1ull << 18)
 #define CAPTURE_STACKS 4000
-
-// On a busy node a newcomer waits behind all that runs, several times as long as starting takes.
-// Until sampling has begun we come first, where we may; what the user wants us to be we are again
-// then.
-#define HURRY_NICE -20
-#define HURRY_NS (100 * NS_PER_MS) // after the start
-
-static void hurry(struct hall *h)
-{
-	errno = 0;
-	h->nice = getpriority(PRIO_PROCESS, 0);
-	h->hurries = !errno && setpriority(PRIO_PROCESS, 0, HURRY_NICE) == 0;
-}
-
-static void calm(void *arg)
-{
-	struct hall *h = arg;
-	if (h->hurries && setpriority(PRIO_PROCESS, 0, h->nice) < 0)
-		log_error("back to nice %d: %s", h->nice, strerror(errno));
-	h->hurries = false;
-	timer_free(h->calm);
-	h->calm = NULL;
-}
 
 static int fail(char *why, size_t size, int status, const char *what, int error)
 {
@@ -310,7 +287,7 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 		h->types |= 1u << PATH_ALLOCS | 1u << PATH_HEAP;
 	h->period_ns = period_of(c, h->types, !options->keeps);
 	if (!options->source)
-		hurry(h);
+		hurry_begin(&h->hurry);
 	h->budget = budget_new(c->memory_limit, "/sys/fs/cgroup", "/proc/self/cgroup");
 	h->loop = loop_new();
 	h->proc = proc_new("/proc");
@@ -445,10 +422,8 @@ int hall_start(
 		return status;
 	reach_say(h->proc, h->options.pids, h->options.pid_count);
 	error = path_start(h->path, h->kernel);
-	if (!error && h->hurries) {
-		h->calm = loop_timer(h->loop, HURRY_NS, 0, calm, h);
-		error = h->calm ? 0 : -ENOMEM;
-	}
+	if (!error)
+		error = hurry_ends(&h->hurry, h->loop);
 	if (!error && !h->options.pid_count && filter_asks(h->filter)) {
 		h->look = loop_timer(h->loop, LOOK_NS, LOOK_NS, on_look, h);
 		error = h->look ? 0 : -ENOMEM;
@@ -479,7 +454,7 @@ struct deliver *hall_take_deliver(struct hall *h)
 void hall_close(struct hall *h)
 {
 	timer_free(h->look);
-	calm(h);
+	hurry_end(&h->hurry);
 	serve_free(h->serve);
 	if (h->budget) {
 		budget_remove(h->budget, h->path);

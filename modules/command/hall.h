@@ -17,6 +17,7 @@
 #include "../symbol/symbol.h"
 #include "../tape/tape.h"
 #include "../unwind/unwind.h"
+#include "hurry.h"
 
 struct hall_options {
 	const struct config *config;
@@ -60,9 +61,8 @@ struct hall {
 	struct serve *serve;
 	struct tape_writer *tape;
 	struct tape_reader *source;
-	struct timer *look, *calm;
-	int nice; // as we were started, while `hurries`
-	bool hurries;
+	struct timer *look;
+	struct hurry hurry;
 	uint32_t types;	    // 1 << enum path_type
 	uint64_t period_ns; // between two ticks of the CPU's clock; 0: there are none
 };
