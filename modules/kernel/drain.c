@@ -89,15 +89,6 @@ static unsigned use(const struct kernel *k)
 	return ring > side ? (unsigned)ring : side;
 }
 
-// A short process may have ended before it was found to be unwanted: the mark that was put on its
-// id then would be the next one's.
-static void unmark(struct kernel *k, const struct record *r)
-{
-	if (r->kind == RECORD_EXIT && r->size >= sizeof(struct record_task) &&
-	    k->options.wanted_max && !k->options.only_listed)
-		kernel_want(k, ((const struct record_task *)r)->pid, 1); // most have none
-}
-
 int kernel_drain(struct kernel *k, int max)
 {
 	uint64_t now = clock_now();
@@ -119,7 +110,6 @@ int kernel_drain(struct kernel *k, int max)
 		if (!r || k->left <= 0)
 			break;
 		trim_hand(k, r);
-		unmark(k, r);
 		if (r->time_ns > k->drained_ns + NS_PER_MS)
 			k->drained_ns = r->time_ns - NS_PER_MS;
 		pass(&k->ring, length);

@@ -230,6 +230,11 @@ int kernel_want(struct kernel *k, uint32_t pid, int want)
 	return bpf_map_update_elem(fd, &pid, &value, BPF_ANY) ? -errno : 0;
 }
 
+void kernel_unlist(struct kernel *k, uint32_t pid)
+{
+	bpf_map_delete_elem(bpf_map__fd(k->bpf->maps.listed), &pid); // most are not there
+}
+
 int kernel_counters(struct kernel *k, uint64_t counters[KERNEL_COUNTER_COUNT])
 {
 	uint32_t zero = 0;

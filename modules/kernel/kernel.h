@@ -92,6 +92,7 @@ void kernel_calls_forget(struct kernel *k, uint32_t pid);
 // WANT: 1 list, 0 take off the list; with only_listed off, 0 marks a process unwanted and 1 clears
 // that.
 int kernel_want(struct kernel *k, uint32_t pid, int want);
+void kernel_unlist(struct kernel *k, uint32_t pid); // neither listed nor marked any more
 int kernel_counters(struct kernel *k, uint64_t counters[KERNEL_COUNTER_COUNT]);
 const char *kernel_counter_label(enum kernel_counter c);
 const char *kernel_counter_text(enum kernel_counter c);

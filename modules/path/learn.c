@@ -13,6 +13,21 @@ static void label_cgroup(struct process *process, const char *cgroup)
 		*process->pod = 0;
 }
 
+// The kernel is told too, so that what nobody wants is not even walked. It forgets who ends; but
+// one that is ending already may be past that, and its pid then the next one's.
+static void tell_kernel(struct path *p, const struct process *process)
+{
+	struct proc_stat stat;
+	if (kernel_want(p->kernel, process->pid, process->wanted) < 0)
+		log_seldom(LOG_LEVEL_WARN, "filter: the kernel's table of processes is full: "
+					   "others are dropped after they came up");
+	if (process->wanted)
+		return;
+	if (proc_stat(p->options.proc, process->pid, &stat) < 0 || stat.exiting ||
+	    stat.start_ticks != process->start_ticks)
+		kernel_unlist(p->kernel, process->pid);
+}
+
 // Whose process is it, and is it wanted? Asked once per process and again after exec.
 void learn_process(void *arg, struct process *process)
 {
@@ -42,13 +57,8 @@ void learn_process(void *arg, struct process *process)
 		struct filter_subject s = {
 		    process->pid, process->comm, executable, cgroup, process->container};
 		process->wanted = filter_wants(p->options.filter, &s);
-		// The kernel is told too, so that what nobody wants is not even walked. Not of one
-		// that has ended: nobody would take the mark off its pid again.
-		if (p->kernel && !ended &&
-		    kernel_want(p->kernel, process->pid, process->wanted) < 0)
-			log_seldom(LOG_LEVEL_WARN,
-			    "filter: the kernel's table of processes is full: "
-			    "others are dropped after they came up");
+		if (p->kernel && !ended)
+			tell_kernel(p, process);
 	}
 	for (const char *const *name = p->options.alloc_names; p->heap && name && *name; name++)
 		if (!ended && !process->kernel_thread && fnmatch(*name, process->comm, 0) == 0 &&

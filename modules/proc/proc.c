@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 #define DELETED " (deleted)"
-#define PF_KTHREAD 0x00200000 // include/linux/sched.h
+#define PF_EXITING 0x00000004 // include/linux/sched.h
+#define PF_KTHREAD 0x00200000
 // Supplementary groups come before the ids in status and may be 65536 numbers.
 #define STATUS_LIMIT (1u << 20)
 #define CGROUP_LIMIT (128u << 10)
@@ -146,12 +147,14 @@ int proc_stat(struct proc *p, uint32_t pid, struct proc_stat *stat)
 			     // asked
 		if (next_number(&s, &value))
 			return -EBADMSG;
-		if (field == 4)
+		if (field == 4) {
 			stat->ppid = (uint32_t)value;
-		else if (field == 9)
+		} else if (field == 9) {
 			stat->kernel_thread = value & PF_KTHREAD;
-		else if (field == 22)
+			stat->exiting = value & PF_EXITING;
+		} else if (field == 22) {
 			stat->start_ticks = value;
+		}
 	}
 	return 0;
 }

@@ -21,6 +21,7 @@ struct proc_stat {
 	uint64_t start_ticks; // field 22, USER_HZ (100 a second) since boot
 	uint32_t ppid;
 	bool kernel_thread;
+	bool exiting; // its first thread is ending or has ended
 	char comm[16];
 };
 int proc_stat(struct proc *p, uint32_t pid, struct proc_stat *stat);

@@ -4,6 +4,8 @@
 
 #define kernel_want want_of_fake
 static int want_of_fake(struct kernel *k, uint32_t pid, int want);
+#define kernel_unlist unlist_of_fake
+static void unlist_of_fake(struct kernel *k, uint32_t pid);
 #define unwind_changed changed_fake
 #define unwind_execed execed_fake
 #define unwind_gone gone_fake
@@ -15,7 +17,7 @@ static void gone_fake(struct unwind *u, const struct process *p);
 #define NEXT "0123456789012345678901234567890123456789012345678901234567890123"
 
 static uint32_t want_pid;
-static int want, wants;
+static int want, wants, unlisted;
 
 static int want_of_fake(struct kernel *k, uint32_t pid, int w)
 {
@@ -24,6 +26,13 @@ static int want_of_fake(struct kernel *k, uint32_t pid, int w)
 	want = w;
 	wants++;
 	return 0;
+}
+
+static void unlist_of_fake(struct kernel *k, uint32_t pid)
+{
+	(void)k;
+	unlisted++;
+	assert_int_equal(pid, want_pid);
 }
 
 static struct {
@@ -71,15 +80,17 @@ static void who_is_wanted_is_told_to_the_kernel(void **state)
 	    filter_new(&(struct filter_options){.names = names}, why, sizeof(why));
 	sim.options.filter = filter;
 	assert_true(sim_open());
-	wants = 0;
+	wants = unlisted = 0;
 	fakeproc_add(50, 1, "bad", 700, "00400000-00500000 r-xp 00000000 08:01 5 /gone/app\n");
 	feed(50, 1, 700, "bad");
 	assert_int_equal(wants, 1);
 	assert_int_equal(want_pid, 50);
 	assert_int_equal(want, 0);
+	assert_int_equal(unlisted, 0);
 	feed(51, 1, 700, "good");
 	assert_int_equal(wants, 2);
 	assert_int_equal(want, 1);
+	assert_int_equal(unlisted, 0);
 	// It has ended: the mark would be the next one's that gets its pid.
 	feed_exit(52, 700);
 	feed(52, 1, 700, "bad");
@@ -91,6 +102,16 @@ static void who_is_wanted_is_told_to_the_kernel(void **state)
 	feed(53, 1, 800, "bad");
 	assert_int_equal(wants, 3);
 	assert_int_equal(sim.path->totals.filtered, 2);
+	// It is gone, another has its pid, or it is ending: the kernel may have been past its end.
+	feed(54, 1, 700, "bad");
+	assert_int_equal(unlisted, 1);
+	fakeproc_add(55, 1, "bad", 900, "");
+	feed(55, 1, 700, "bad");
+	assert_int_equal(unlisted, 2);
+	fakeproc_add(56, 1, "bad", 700, "");
+	fakeproc_write(56, "stat", "56 (bad) R 1 0 0 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 700 0 0\n");
+	feed(56, 1, 700, "bad");
+	assert_int_equal(unlisted, 3);
 	sim_ship();
 	sim_close();
 	sim.options.filter = NULL;

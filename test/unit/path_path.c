@@ -96,6 +96,11 @@ int kernel_want(struct kernel *k, uint32_t pid, int want)
 	return 0;
 }
 
+void kernel_unlist(struct kernel *k, uint32_t pid)
+{
+	(void)k, (void)pid;
+}
+
 int kernel_name(struct kernel *k, const uint64_t *addresses, uint32_t count,
     void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name,
 	const char *module),

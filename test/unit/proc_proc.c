@@ -42,6 +42,10 @@ static void stat_is_split_at_the_last_parenthesis(void **state)
 	fake_puts("42/stat", "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 9 0 0\n");
 	assert_int_equal(proc_stat(p, 42, &stat), 0);
 	assert_true(stat.kernel_thread);
+	assert_false(stat.exiting);
+	fake_puts("42/stat", "42 (a) Z 1 0 0 0 -1 4194564 0 0 0 0 0 0 0 0 20 0 1 0 9 0 0\n");
+	assert_int_equal(proc_stat(p, 42, &stat), 0);
+	assert_true(stat.exiting);
 	proc_free(p);
 }
 
