@@ -58,7 +58,7 @@
 	X(GO_CUT, "telegen_go_profiles_cut_total", COUNTER,                                        \
 	    "readings of lists with more places than are read")                                    \
 	X(GO_UNMARKED, "telegen_go_profiles_unmarked_total", COUNTER,                              \
-	    "lists given up, or told without memory to note it, so that less is told next time")  \
+	    "lists with new places and no memory to note what is told, so that less is told")  \
 	X(GO_LATE, "telegen_go_profiles_late_total", COUNTER,                                      \
 	    "windows in which not all Go programs were read, for want of time")                    \
 	X(WINDOWS, "telegen_windows_total", COUNTER, "windows closed")                             \

@@ -78,7 +78,7 @@ int goprof_grow(struct goprof *g, struct mark **at, uint32_t *cap, uint32_t coun
 	return 0;
 }
 
-void goprof_shrink(struct goprof *g, struct mark **at, uint32_t *cap)
+static void shrink(struct goprof *g, struct mark **at, uint32_t *cap)
 {
 	g->marks_bytes -= (uint64_t)*cap * sizeof(**at);
 	mem_free(*at);
@@ -89,7 +89,7 @@ void goprof_shrink(struct goprof *g, struct mark **at, uint32_t *cap)
 static void marks_clear(struct goprof *g, struct process_marks *p)
 {
 	for (int l = 0; l < GOPROF_LISTS; l++) {
-		goprof_shrink(g, &p->lists[l].marks, &p->lists[l].cap);
+		shrink(g, &p->lists[l].marks, &p->lists[l].cap);
 		p->lists[l] = (struct marked){0};
 	}
 }
@@ -209,9 +209,6 @@ void goprof_end(struct goprof *g)
 {
 	elf_find_free(g->find);
 	g->find = NULL;
-	if (g->opened && g->walk.fresh_count)
-		list_unmark(g);
-	goprof_shrink(g, &g->walk.fresh, &g->walk.fresh_cap);
 	g->walk = (struct walk){0};
 	if (g->target.memory >= 0)
 		close(g->target.memory);
@@ -299,10 +296,8 @@ int goprof_step(struct goprof *g, uint64_t budget_ns,
 		if (list == GOPROF_LISTS)
 			return g->error;
 		more = g->options.lists & 1u << list ? list_step(g, deadline, told, arg) : 0;
-		if (more < 0) {
+		if (more < 0)
 			g->error = more;
-			list_unmark(g);
-		}
 		if (more <= 0)
 			list_begin(g, list + 1);
 		if (clock_now() >= deadline)

@@ -13,7 +13,7 @@
 
 #define HEAD_BYTES 48u
 #define TRIES_MAX 3
-#define NOT_READ UINT64_MAX // in a mark: its bucket was changing just then
+#define NOT_READ UINT64_MAX // in a mark: its bucket was there before it could be told of
 #define FIGURE_MAX (1ull << 50)
 #define MUTEX_SCALED 20 // since 1.20 Go scales the mutex profile up itself
 
@@ -37,8 +37,7 @@ void list_begin(struct goprof *g, enum goprof_list list)
 {
 	static const enum variable heads[] = {VARIABLE_HEAP, VARIABLE_MUTEX, VARIABLE_BLOCK};
 	struct walk *w = &g->walk;
-	goprof_shrink(g, &w->fresh, &w->fresh_cap);
-	*w = (struct walk){.list = list, .peeking = list == GOPROF_HEAP};
+	*w = (struct walk){.list = list, .counting = true, .collected = list != GOPROF_HEAP};
 	if (list == GOPROF_LISTS)
 		return;
 	memory_forget(&g->memory); // the newest
@@ -48,41 +47,40 @@ void list_begin(struct goprof *g, enum goprof_list list)
 	if (at && memory_read(&g->memory, at + g->target.bias, &w->head, NULL, sizeof(w->head)))
 		w->head = 0;
 	w->next = w->head;
-	w->no_marks = !goprof_marks(g);
 }
 
 static struct marked *marked_of(struct goprof *g)
 {
-	return g->walk.no_marks ? NULL : &goprof_marks(g)->lists[g->walk.list];
+	struct process_marks *p = goprof_marks(g);
+	return p ? &p->lists[g->walk.list] : NULL;
 }
 
-// The walk is over: what is new goes behind what was marked before, the newest last.
-static void commit(struct goprof *g)
+// All buckets get marks before any is told of, so that a reading may end anywhere: what it did not
+// come to, the next one tells.
+static void mark_new(struct goprof *g, struct marked *m, bool cut)
 {
 	struct walk *w = &g->walk;
-	struct marked *m = marked_of(g);
-	if (m && !w->known)
-		m->count = 0; // all of it is new, or another program's
-	if (m && !goprof_grow(g, &m->marks, &m->cap, m->count + w->fresh_count)) {
-		while (w->fresh_count)
-			m->marks[m->count++] = w->fresh[--w->fresh_count];
-		m->head = w->head;
-		m->read = true;
+	w->left = w->fresh;
+	if (!m) {
+		count_add(COUNT_GO_UNMARKED, 1);
 		return;
 	}
-	list_unmark(g);
-}
-
-// Without marks the next reading cannot tell what is new: that is told from then on.
-void list_unmark(struct goprof *g)
-{
-	struct process_marks *p = goprof_marks(g);
-	count_add(COUNT_GO_UNMARKED, 1);
-	if (!p)
+	// Of what was there before the first reading only the future is told. Nothing is known of a
+	// list whose old part is out of reach; one that ends without it is another program's.
+	bool news = (m->read || g->target.whole) && !m->lost && !(cut && !w->known && m->count);
+	if (!w->known)
+		m->count = 0;
+	w->left += m->count;
+	m->collected = w->collected;
+	m->lost = goprof_grow(g, &m->marks, &m->cap, w->left);
+	if (m->lost) {
+		count_add(COUNT_GO_UNMARKED, 1);
 		return;
-	struct marked *m = &p->lists[g->walk.list];
-	goprof_shrink(g, &m->marks, &m->cap);
-	*m = (struct marked){.lost = true};
+	}
+	while (m->count < w->left)
+		m->marks[m->count++] = news ? (struct mark){0} : (struct mark){.count = NOT_READ};
+	m->head = w->head;
+	m->read = true;
 }
 
 // 1 the bucket's record is in *R; 0 it is changing; -EFAULT, -EBADMSG.
@@ -169,12 +167,10 @@ static struct figures figures_of_wait(const struct goprof *g, const union record
 	    .value_scale = rate * goprof_ns_per_tick(g)};
 }
 
-// What happened since the mark OLD (NULL: in all), which becomes F->now.
+// What happened since the mark OLD, which becomes F->now.
 static void since(struct figures *f, const struct mark *old, struct mark *happened)
 {
-	struct mark base = old ? *old : (struct mark){0};
-	if (base.count == NOT_READ)
-		base = f->now;
+	struct mark base = old->count == NOT_READ ? f->now : *old;
 	happened->count = f->now.count > base.count ? f->now.count - base.count : 0;
 	happened->value = f->now.value > base.value ? f->now.value - base.value : 0;
 	// A figure that was caught halfway is made good by the next.
@@ -207,94 +203,69 @@ static int tell(struct goprof *g, uint64_t at, const struct head *h, const struc
 	return 0;
 }
 
-// The mark of the bucket at hand, or NULL: it is new.
-static struct mark *mark_of(struct goprof *g)
-{
-	struct walk *w = &g->walk;
-	struct marked *m = marked_of(g);
-	return m && w->known && w->left <= m->count ? &m->marks[w->left - 1] : NULL;
-}
-
-static void put_mark(struct goprof *g, struct mark *old, const struct mark *now)
-{
-	struct walk *w = &g->walk;
-	if (old)
-		*old = *now;
-	else if (w->no_marks || goprof_grow(g, &w->fresh, &w->fresh_cap, w->fresh_count + 1))
-		w->no_marks = true;
-	else
-		w->fresh[w->fresh_count++] = *now;
-}
-
 static int take_bucket(struct goprof *g, uint64_t at, const struct head *h, const union record *r,
     void (*told)(void *arg, const struct goprof_sample *sample), void *arg)
 {
 	struct marked *m = marked_of(g);
-	struct mark *old = mark_of(g), happened = {0}, none = {.count = NOT_READ};
-	// Of one that was there before the first reading only the future is told.
-	bool news = m && (m->read || (g->target.whole && !m->lost));
+	struct mark unmarked = {.count = NOT_READ}, happened = {0};
+	struct mark *mark = m && g->walk.left <= m->count ? &m->marks[g->walk.left - 1] : &unmarked;
 	struct figures f =
 	    g->walk.list == GOPROF_HEAP ? figures_of_heap(g, h, r) : figures_of_wait(g, r);
-	since(&f, old ? old : news ? NULL : &none, &happened);
-	put_mark(g, old, &f.now);
+	since(&f, mark, &happened);
+	*mark = f.now;
 	return tell(g, at, h, &f, &happened, told, arg);
 }
 
-static void rewind_list(struct walk *w, bool collected)
-{
-	w->peeking = false;
-	w->collected = collected;
-	w->next = w->head;
-	w->seen = w->tries = 0;
-}
-
-// Has the program published anything yet? Its own pprof shows all there is where it has not.
-static int peek(struct walk *w, const struct head *h, const union record *r)
-{
-	if (r->heap[0].allocs || r->heap[0].frees)
-		rewind_list(w, true);
-	else if (!h->allnext || w->seen == GOPROF_BUCKETS_MAX)
-		rewind_list(w, false);
-	else
-		w->next = h->allnext;
-	return 1;
-}
-
-static int step(
-    struct goprof *g, void (*told)(void *arg, const struct goprof_sample *sample), void *arg)
+// Where do the old ones begin? And has the program published anything yet? Its own pprof shows all
+// there is where it has not.
+static int count_step(struct goprof *g)
 {
 	struct walk *w = &g->walk;
 	struct marked *m = marked_of(g);
 	struct head h;
 	union record r;
-	uint64_t at = w->next;
-	if (!w->peeking && m && m->count && at == m->head && !w->known) {
+	if (m && m->count && w->next == m->head && !w->known) {
 		w->known = true;
-		w->left = m->count;
+		w->collected |= m->collected;
 	}
-	if (!at || w->seen == GOPROF_BUCKETS_MAX || (w->known && !w->left)) {
-		if (at && w->seen == GOPROF_BUCKETS_MAX)
+	bool cut = w->next && w->seen == GOPROF_BUCKETS_MAX;
+	if (!w->next || cut || (w->known && w->collected)) {
+		if (cut)
 			count_add(COUNT_GO_CUT, 1);
-		commit(g);
-		return 0;
+		mark_new(g, m, cut);
+		w->counting = false;
+		w->next = w->head;
+		w->seen = 0;
+		return 1;
 	}
-	int got = read_bucket(g, at, &h, &r);
+	int got = read_bucket(g, w->next, &h, &r);
 	if (got < 0)
 		return got;
-	if (!got && ++w->tries < TRIES_MAX)
-		return 1;
+	w->collected |= r.heap[0].allocs || r.heap[0].frees;
+	w->next = h.allnext;
+	w->fresh += !w->known;
+	w->seen++;
+	return 1;
+}
+
+static int tell_step(
+    struct goprof *g, void (*told)(void *arg, const struct goprof_sample *sample), void *arg)
+{
+	struct walk *w = &g->walk;
+	struct head h;
+	union record r;
+	if (!w->next || !w->left || w->seen == GOPROF_BUCKETS_MAX)
+		return 0;
+	int got = read_bucket(g, w->next, &h, &r);
+	if (got < 0 || (!got && ++w->tries < TRIES_MAX))
+		return got < 0 ? got : 1;
+	if (got)
+		got = take_bucket(g, w->next, &h, &r, told, arg);
+	if (got < 0)
+		return got;
 	w->tries = 0;
 	w->seen++;
-	if (w->peeking)
-		return peek(w, &h, &r);
-	struct mark unread = {.count = NOT_READ};
-	if (got)
-		got = take_bucket(g, at, &h, &r, told, arg);
-	else if (!mark_of(g))
-		put_mark(g, NULL, &unread);
-	if (got < 0)
-		return got;
-	w->left -= w->known;
+	w->left--;
 	w->next = h.allnext;
 	return 1;
 }
@@ -304,7 +275,7 @@ int list_step(struct goprof *g, uint64_t deadline,
 {
 	int more;
 	do {
-		more = step(g, told, arg);
+		more = g->walk.counting ? count_step(g) : tell_step(g, told, arg);
 	} while (more > 0 && clock_now() < deadline);
 	return more;
 }

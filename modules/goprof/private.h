@@ -44,7 +44,8 @@ struct marked {
 	struct mark *marks;
 	uint32_t count, cap;
 	bool read; // it has been read: what is not marked is new
-	bool lost; // there was no room for marks: what is told of the rest of its life is not all
+	bool lost; // there was no room for marks: of what came meanwhile only the future is told
+	bool collected; // the program has published figures
 };
 struct process_marks {
 	uint64_t bias;
@@ -52,21 +53,21 @@ struct process_marks {
 	struct marked lists[GOPROF_LISTS];
 };
 
-//   new ones, newest first      old ones by their marks
+// A list is walked twice: to count what is new, so that each bucket has its mark; then to tell.
+//
+//   new ones, newest first      old ones
 //   head -> . -> . -> . -> old head -> ... -> the oldest
-//           fresh[0..]         marks[count-1]    marks[0]
+//   `fresh` of them        marks[count-1]    marks[0]
 struct walk {
 	enum goprof_list list;
 	uint64_t head, next;
 	uint32_t seen;
-	bool peeking;	// only whether any figures have been published yet
+	uint32_t fresh; // new ones
+	bool counting;	// and looking whether any figures have been published
+	bool known;	// the old ones were reached
 	bool collected; // they have
-	bool known;	// the old head was met: `left` more are marked
-	uint32_t left;
-	struct mark *fresh; // of new ones
-	uint32_t fresh_count, fresh_cap;
+	uint32_t left;	// buckets from `next` on to the oldest
 	uint32_t tries; // of this bucket
-	bool no_marks;	// no room for them
 };
 
 struct goprof {
@@ -93,10 +94,8 @@ struct goprof {
 struct process_marks *goprof_marks(struct goprof *g); // of the process at hand; NULL + ENOMEM
 // Room for COUNT more items in AT, which has CAP, within marks_max. 0 or -ENOMEM.
 int goprof_grow(struct goprof *g, struct mark **at, uint32_t *cap, uint32_t count);
-void goprof_shrink(struct goprof *g, struct mark **at, uint32_t *cap);
 double goprof_ns_per_tick(const struct goprof *g); // 0: cannot be told here
 // list.c
 void list_begin(struct goprof *g, enum goprof_list list);
-void list_unmark(struct goprof *g); // the walk is given up: nothing is told twice
 int list_step(struct goprof *g, uint64_t deadline,
     void (*told)(void *arg, const struct goprof_sample *sample), void *arg);

@@ -29,7 +29,7 @@ static ssize_t reading(int fd, void *to, size_t n, off_t at)
 #define LOADED 7 // the binary's id
 
 static uint8_t image[SPACE];
-static int memory;
+static int memory, most_steps; // 0: to the end
 static struct goprof *g;
 static uint64_t end; // of the buckets
 static struct {
@@ -111,7 +111,7 @@ static int read_process(uint32_t process, bool whole)
 	int more = goprof_begin(g, &t);
 	for (int n = 0; !more || more == 1; n++) {
 		more = goprof_step(g, 0, on_told, NULL);
-		if (more != 1)
+		if (more != 1 || (most_steps && n + 1 == most_steps))
 			break;
 		assert_true(n < 1000000);
 	}
@@ -287,21 +287,85 @@ static void who_is_gone_is_forgotten(void **state)
 	close_all();
 }
 
-// Without room for marks nothing is told twice.
+// Without room for marks nothing is told twice, and what has marks is told on.
 static void marks_are_bounded(void **state)
 {
 	(void)state;
 	begin();
 	open_all(100 * sizeof(struct mark));
+	uint64_t unmarked = count_get(COUNT_GO_UNMARKED);
+	uint64_t *old = put_bucket(GOPROF_HEAP, 8, stack, 1);
+	old[0] = 7;
+	assert_int_equal(read_process(1, true), 0);
+	assert_int_equal(told.sums[GOPROF_HEAP][0], 7);
 	for (int i = 0; i < 200; i++)
 		put_bucket(GOPROF_HEAP, 8, stack, 1)[0] = 1;
-	int64_t all = 0;
 	for (int i = 0; i < 5; i++) {
+		old[0]++;
 		assert_int_equal(read_process(1, true), 0);
 		assert_true(g->marks_bytes <= 100 * sizeof(struct mark));
-		all += told.sums[GOPROF_HEAP][0];
+		assert_int_equal(told.sums[GOPROF_HEAP][0], 1);
 	}
-	assert_in_range(all, 1, 200);
+	assert_int_equal(count_get(COUNT_GO_UNMARKED), unmarked + 5);
+	// With room again the others are told from then on.
+	g->options.marks_max = MARKS_MAX;
+	assert_int_equal(read_process(1, true), 0);
+	assert_int_equal(told.sums[GOPROF_HEAP][0], 0);
+	put_bucket(GOPROF_HEAP, 8, stack, 1)[0] = 3;
+	assert_int_equal(read_process(1, true), 0);
+	assert_int_equal(told.sums[GOPROF_HEAP][0], 3);
+	close_all();
+}
+
+// A reading that ends in the middle, wherever, costs nothing: the next one tells the rest.
+static void a_reading_that_is_cut_short(void **state)
+{
+	(void)state;
+	for (int steps = 1; steps < 50; steps++) {
+		begin();
+		open_all(0);
+		uint64_t *old = put_bucket(GOPROF_HEAP, 8, stack, 1);
+		old[0] = 5;
+		assert_int_equal(read_process(1, false), 0);
+		assert_int_equal(told.sums[GOPROF_HEAP][0], 0);
+		for (int i = 0; i < 9; i++)
+			put_bucket(GOPROF_HEAP, 8, stack, 1)[0] = 1;
+		old[0] += 20;
+		most_steps = steps;
+		read_process(1, false);
+		most_steps = 0;
+		int64_t before = told.sums[GOPROF_HEAP][0];
+		assert_true(before == 29 || steps < 25);
+		assert_int_equal(read_process(1, false), 0);
+		assert_int_equal(before + told.sums[GOPROF_HEAP][0], 29);
+		close_all();
+	}
+}
+
+// As does one that meets what it cannot read.
+static void a_reading_that_fails(void **state)
+{
+	(void)state;
+	begin();
+	open_all(0);
+	uint64_t *old = put_bucket(GOPROF_HEAP, 8, stack, 1);
+	old[0] = 5;
+	assert_int_equal(read_process(1, false), 0);
+	uint64_t *mid = put_bucket(GOPROF_HEAP, 8, stack, 1);
+	for (int i = 0; i < 9; i++)
+		put_bucket(GOPROF_HEAP, 8, stack, 1)[0] = 1;
+	mid[0] = 100, old[0] += 1000;
+	// In the first walk, then in the second.
+	mid[-5] = 99;
+	assert_int_equal(read_process(1, false), -EBADMSG);
+	assert_int_equal(told.sums[GOPROF_HEAP][0], 0);
+	mid[-5] = 1;
+	old[-5] = 99;
+	assert_int_equal(read_process(1, false), -EBADMSG);
+	assert_int_equal(told.sums[GOPROF_HEAP][0], 109);
+	old[-5] = 1;
+	assert_int_equal(read_process(1, false), 0);
+	assert_int_equal(told.sums[GOPROF_HEAP][0], 1000);
 	close_all();
 }
 
@@ -459,6 +523,8 @@ int main(void)
 	    cmocka_unit_test(another_program_begins_anew),
 	    cmocka_unit_test(who_is_gone_is_forgotten),
 	    cmocka_unit_test(marks_are_bounded),
+	    cmocka_unit_test(a_reading_that_is_cut_short),
+	    cmocka_unit_test(a_reading_that_fails),
 	    cmocka_unit_test(what_changes_meanwhile),
 	    cmocka_unit_test(lists_that_lie),
 	    cmocka_unit_test(a_list_without_end),
