@@ -45,6 +45,8 @@
 	X(FRAMES_FP, "frames by frame pointer", "user frames walked by frame pointer for want of rows") \
 	WALK_ENDS(X)                                                                               \
 	X(SWITCHES, "switches", "times that a thread was taken off a CPU")                         \
+	X(SWITCHES_NS, "nanoseconds at switches", "with a cpu_limit: time of following switches, without stacks, by samples of it") \
+	X(STACKS_NS, "nanoseconds for stacks", "with a cpu_limit: time of taking stacks of what ran or left its CPU") \
 	X(BLOCKS, "blocks", "times off the CPU of min_block_time_ns or longer")                    \
 	X(GATE_STACKS, "stacks at switches", "stacks taken as a thread left its CPU")              \
 	X(LOOK_STACKS, "stacks by looks", "stacks taken of threads that had left their CPU")       \

@@ -13,12 +13,25 @@
 #pragma once
 #include "take.bpf.h"
 
-const volatile u64 cpu_period_ns = 10101010;
+/* What this tick bears, 0: it is none that is taken. */
+static __always_inline u64 tick_value(void)
+{
+	struct scratch *x = governed ? scratch_of_cpu() : 0;
+	if (!x)
+		return cpu_period_ns;
+	u64 every = rates_every();
+	if (++x->ticks < every)
+		return 0;
+	x->ticks = 0;
+	return cpu_period_ns * every;
+}
 
 SEC("perf_event")
 int cpu_tick(void *ctx)
 {
-	struct scratch *x = take_begin(ctx, ctx, SOURCE_CPU, cpu_period_ns, !no_kernel_frames);
+	u64 value = tick_value();
+	struct scratch *x =
+	    value ? take_begin(ctx, ctx, SOURCE_CPU, value, !no_kernel_frames) : 0;
 	if (!x)
 		return 0;
 	if (x->walking)
@@ -57,8 +70,9 @@ static __always_inline void cpu_steps(void *ctx, struct scratch *x)
 SEC("perf_event")
 int cpu_tick_steps(void *ctx)
 {
-	struct scratch *x = take_begin_so(
-	    ctx, ctx, SOURCE_CPU, cpu_period_ns, !no_kernel_frames, false);
+	u64 value = tick_value();
+	struct scratch *x =
+	    value ? take_begin_so(ctx, ctx, SOURCE_CPU, value, !no_kernel_frames, false) : 0;
 	if (x)
 		cpu_steps(ctx, x);
 	return 0;

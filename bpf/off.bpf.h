@@ -140,9 +140,9 @@ static __always_inline u64 some(u64 sum, u64 told)
 static __always_inline u64 likelihood(const struct off *o, u64 whole_ns)
 {
 	u64 gate = o->gate == GATE_SURE ? ONE : o->gate / (GATE_SURE / ONE + 1);
-	u64 look = 0;
+	u64 look = 0, look_ns = off_look_ns * rates_every();
 	if (off_look_ns)
-		look = whole_ns >= off_look_ns ? ONE : whole_ns * ONE / off_look_ns;
+		look = whole_ns >= look_ns ? ONE : whole_ns * ONE / look_ns;
 	u64 p = gate + (ONE - gate) * look / ONE;
 	return p ? p : 1;
 }
@@ -260,11 +260,18 @@ static __always_inline void gate_set(struct scratch *x, u32 us)
 	x->gate_likely = us ? (1ull << 32) / us : 1ull << 32;
 }
 
+/* So many stacks in GATE_NS. */
+static __always_inline u64 gate_aim(void)
+{
+	u64 n = governed ? gate_stacks / rates_every() : gate_stacks;
+	return n ? n : 1;
+}
+
 /* The gate begins to count anew. */
 static __always_inline void gate_turn(struct scratch *x, u64 now)
 {
 	/* After a pause what was before says nothing. */
-	gate_set(x, now < x->gate_ns + GATE_NS ? x->gate_sum / gate_stacks : 0);
+	gate_set(x, now < x->gate_ns + GATE_NS ? x->gate_sum / gate_aim() : 0);
 	x->gate_ns = now + GATE_NS;
 	x->gate_sum = 0;
 	count(KERNEL_SWITCHES, x->switches);
@@ -285,9 +292,10 @@ static __always_inline bool gate(struct scratch *x, struct off *o, u64 now)
 	if (now >= x->gate_ns)
 		gate_turn(x, now);
 	x->gate_sum += us;
-	if (x->gate_us && x->gate_sum > 2ull * gate_stacks * x->gate_us)
+	u64 aim = gate_aim();
+	if (x->gate_us && x->gate_sum > 2 * aim * x->gate_us)
 		gate_set(x, x->gate_us * 2);
-	else if (!x->gate_us && x->gate_sum > gate_stacks * us)
+	else if (!x->gate_us && x->gate_sum > aim * us)
 		gate_set(x, us);
 	u64 likely = off_every ? GATE_SURE / off_every : us * x->gate_likely;
 	o->gate = likely < GATE_SURE ? (u32)likely : GATE_SURE;
@@ -314,7 +322,7 @@ static __always_inline void off_stack(void *ctx, struct off *o, struct task_stru
 	}
 }
 
-static __always_inline void off_begins(
+static __always_inline bool off_begins(
     void *ctx, struct scratch *x, bool preempt, struct task_struct *prev, struct moment at)
 {
 	u64 now = at.now;
@@ -322,7 +330,7 @@ static __always_inline void off_begins(
 	if (!o && off_may_create())
 		o = off_new(prev);
 	if (!o)
-		return;
+		return false;
 	if (o->told_ns) {
 		u64 ran = since_arrival(prev, at);
 		off_ends(o, prev, (struct moment){now - ran, at.clock}, false);
@@ -334,10 +342,14 @@ static __always_inline void off_begins(
 	o->state = (u8)state;
 	o->runnable = preempt || !state;
 	NOW_OF(o->told_ns) = now;
-	if (!x)
+	if (!x) {
 		o->gate = 0;
-	else if (gate(x, o, now))
+		return false;
+	}
+	bool taken = gate(x, o, now);
+	if (taken)
 		off_stack(ctx, o, prev);
+	return taken;
 }
 
 /* When a switch of TASK's CPU is, mostly without the helper. */
@@ -353,6 +365,14 @@ static __always_inline struct moment switch_moment(struct scratch *x, struct tas
 	return (struct moment){clock + x->clock.apart_ns, clock};
 }
 
+/* One run in so many is timed, for all of them. */
+#define TIMED 64
+
+static __always_inline u64 run_begins(struct scratch *x)
+{
+	return governed && x && !(x->runs++ % TIMED) ? bpf_ktime_get_ns() : 0;
+}
+
 static __always_inline bool is_followed(struct task_struct *task)
 {
 	return !(task->flags & PF_KTHREAD) && task->pid;
@@ -365,11 +385,16 @@ int BPF_PROG(off_switch, bool preempt, struct task_struct *prev, struct task_str
 	if (!comes && !goes)
 		return 0;
 	struct scratch *x = scratch_of_cpu();
+	u64 began = run_begins(x);
 	struct moment at = switch_moment(x, prev);
+	bool stack = false;
 	if (comes)
 		off_arrives(next, at);
 	if (goes)
-		off_begins(ctx, x, preempt, prev, at);
+		stack = off_begins(ctx, x, preempt, prev, at);
+	/* A stack's time is counted with it. */
+	if (began && !stack)
+		count(KERNEL_SWITCHES_NS, (bpf_ktime_get_ns() - began) * TIMED);
 	return 0;
 }
 

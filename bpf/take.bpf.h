@@ -18,6 +18,7 @@
 
 #include "counter.h"
 #include "kernel_types.h"
+#include "rates.h"
 #include "record.h"
 #include "tables.bpf.h"
 #include "walk.h"
@@ -33,6 +34,10 @@ const volatile u64 wake_gap_ns = 20000000; /* between two samples of a CPU that 
 
 #define WAKE_BURST 16
 #define WAKE_PRICE 4
+
+/* Set before loading: the rates may be lowered, and what the programs cost is counted. */
+const volatile bool governed = false;
+const volatile u64 cpu_period_ns = 10101010;
 
 /* User memory: the current task's, or a copy of another's (look.bpf.h). */
 static __always_inline bool walk_read(struct walk *w, void *to, u32 size, u64 from)
@@ -102,6 +107,14 @@ struct {
 	__type(key, u32);
 	__type(value, u64[KERNEL_COUNTER_COUNT]);
 } counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct rates);
+} rates SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -208,11 +221,25 @@ static __always_inline struct scratch *scratch_of_cpu(void)
 	return bpf_map_lookup_elem(&scratches, &cpu);
 }
 
+/* 1/n of the full rates: n. */
+static __always_inline u64 rates_every(void)
+{
+	u32 zero = 0;
+	struct rates *r = governed ? bpf_map_lookup_elem(&rates, &zero) : 0;
+	return r && r->every && r->every <= RATES_LEAST ? r->every : 1;
+}
+
+/* Of how many samples of SOURCE one that bears VALUE stands: of ticks of the CPU's clock. */
+static __always_inline u64 stands_for(u8 source, u64 value)
+{
+	return governed && source == SOURCE_CPU ? value / cpu_period_ns : 1;
+}
+
 /* A sample of SOURCE that bears VALUE is dropped. A stack of a block bears none: its time stays. */
 static __always_inline void lose(u8 source, u64 value, u32 cause)
 {
 	if (source == SOURCE_CPU) {
-		count(cause, 1);
+		count(cause, stands_for(source, value));
 	} else if (source == SOURCE_MEMORY) {
 		count(KERNEL_MEMORY_LOST, 1);
 	} else if (source == SOURCE_LOCK) {
@@ -227,15 +254,15 @@ static __always_inline void lose(u8 source, u64 value, u32 cause)
 static __always_inline struct scratch *scratch_take(u32 pid, u8 source, u64 value)
 {
 	if (!pid) {
-		count(KERNEL_IDLE, 1);
+		count(KERNEL_IDLE, stands_for(source, value));
 		return 0;
 	}
 	if (!wanted(pid)) {
-		count(KERNEL_UNWANTED, 1);
+		count(KERNEL_UNWANTED, stands_for(source, value));
 		return 0;
 	}
 	if (source == SOURCE_CPU)
-		count(KERNEL_TAKEN, 1);
+		count(KERNEL_TAKEN, stands_for(source, value));
 	struct scratch *x = scratch_of_cpu();
 	if (!x) {
 		lose(source, value, KERNEL_LOST_CPU);
@@ -376,7 +403,9 @@ static __always_inline bool take_end(struct scratch *x)
 	if (!out)
 		lose(s->source, s->value, KERNEL_LOST_RING);
 	else if (s->source == SOURCE_CPU)
-		count(KERNEL_EMITTED, 1);
+		count(KERNEL_EMITTED, stands_for(s->source, s->value));
+	if (governed)
+		count(KERNEL_STACKS_NS, bpf_ktime_get_ns() - s->head.time_ns);
 	x->busy = 0;
 	return out;
 }

@@ -83,6 +83,7 @@ struct scratch {
 	u64 gate_ns, gate_likely;
 	u32 gate_us, gate_sum;
 	u64 switches, random;
+	u32 ticks, runs; /* since the last tick that was taken; of off_switch */
 	struct switch_clock clock;
 	struct walk walk;
 	u64 words[]; /* a record_sample with its frames */

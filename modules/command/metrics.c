@@ -77,6 +77,20 @@ void hall_metrics(void *arg, struct text *t)
 	    "# HELP telegen_bpf_map_bytes memory of BPF maps\n# TYPE telegen_bpf_map_bytes gauge\n"
 	    "telegen_bpf_map_bytes %lu\n",
 	    kernel_map_bytes(h->kernel));
+	struct path_rates rates;
+	if (path_rates(h->path, &rates))
+		text_printf(t,
+		    "# HELP telegen_cpu_limit_ratio cpu_limit, of a core\n"
+		    "# TYPE telegen_cpu_limit_ratio gauge\n"
+		    "telegen_cpu_limit_ratio %g\n"
+		    "# HELP telegen_cpu_use_ratio CPU of the agent and its BPF programs, of a "
+		    "core, in the last 10 s\n"
+		    "# TYPE telegen_cpu_use_ratio gauge\n"
+		    "telegen_cpu_use_ratio %g\n"
+		    "# HELP telegen_rates_divisor by what cpu_limit has divided the rates\n"
+		    "# TYPE telegen_rates_divisor gauge\n"
+		    "telegen_rates_divisor %u\n",
+		    rates.limit / 1e6, rates.use / 1e6, rates.every);
 	uint64_t ns = kernel_run_time(h->kernel, &runs);
 	text_printf(t,
 	    "# HELP telegen_bpf_run_nanoseconds_total run time of BPF programs; 0 unless "

@@ -19,12 +19,13 @@ struct config_list {
 };
 
 // Every option by its key with '.' as '_': profiling.cpu.sample_rate is profiling_cpu_sample_rate.
-// BOOL: bool; INT, BYTES, DURATION (ns): uint64_t; TEXT: char * (never NULL); CHOICE: int (index);
+// BOOL: bool; INT, BYTES, SHARE (millionths of a core), DURATION (ns): uint64_t; TEXT: char * (never NULL); CHOICE: int (index);
 // LIST: struct config_list, numbers as text too; MAP: struct config_list of "name=value".
 struct config {
 #define OPTION_BOOL(field, ...) bool field;
 #define OPTION_INT(field, ...) uint64_t field;
 #define OPTION_BYTES(field, ...) uint64_t field;
+#define OPTION_SHARE(field, ...) uint64_t field;
 #define OPTION_DURATION(field, ...) uint64_t field;
 #define OPTION_TEXT(field, ...) char *field;
 #define OPTION_CHOICE(field, ...) int field;

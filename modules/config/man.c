@@ -9,6 +9,7 @@ static const char *const placeholders[] = {
     [OPTION_IS_BOOL] = "true|false",
     [OPTION_IS_INT] = "N",
     [OPTION_IS_BYTES] = "SIZE",
+    [OPTION_IS_SHARE] = "SHARE",
     [OPTION_IS_DURATION] = "TIME",
     [OPTION_IS_TEXT] = "TEXT",
     [OPTION_IS_LIST] = "A,B,...",

@@ -20,6 +20,8 @@
 	ROW(field, key, standard, NULL, min, max, OPTION_IS_INT, marks, help)
 #define OPTION_BYTES(field, key, standard, min, max, marks, help)                                  \
 	ROW(field, key, standard, NULL, min, max, OPTION_IS_BYTES, marks, help)
+#define OPTION_SHARE(field, key, standard, min, max, marks, help)                                  \
+	ROW(field, key, standard, NULL, min, max, OPTION_IS_SHARE, marks, help)
 #define OPTION_DURATION(field, key, standard, min, max, marks, help)                               \
 	ROW(field, key, standard, NULL, min, max, OPTION_IS_DURATION, marks, help)
 #define OPTION_TEXT(field, key, standard, marks, help)                                             \

@@ -8,6 +8,7 @@ enum option_type {
 	OPTION_IS_BOOL,
 	OPTION_IS_INT,
 	OPTION_IS_BYTES,
+	OPTION_IS_SHARE,
 	OPTION_IS_DURATION,
 	OPTION_IS_TEXT,
 	OPTION_IS_CHOICE,
@@ -53,7 +54,9 @@ void list_free(struct config_list *list);
 // Numbers with units (unit.c). 0; -EINVAL: no such thing; -ERANGE: larger than 64 bits.
 int size_parse(const char *s, uint64_t *bytes);
 int duration_parse(const char *s, uint64_t *ns);
+int share_parse(const char *s, uint64_t *millionths);
 void size_print(uint64_t bytes, struct text *t);
+void share_print(uint64_t millionths, struct text *t);
 void duration_print(uint64_t ns, struct text *t);
 void option_print_number(const struct option *o, uint64_t value, struct text *t);
 

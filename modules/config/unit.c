@@ -78,6 +78,42 @@ static uint64_t fraction(const char **s, uint64_t unit)
 	return ns;
 }
 
+// "2%", "0.5%": digits behind the fourth are cut off.
+int share_parse(const char *s, uint64_t *millionths)
+{
+	size_t digits = strspn(s, "0123456789");
+	const char *rest = s + digits;
+	uint64_t n, parts = 0;
+	int error = text_number(s, digits, 10, &n);
+	if (error)
+		return error;
+	if (*rest == '.') {
+		rest++;
+		for (uint64_t part = 1000; *rest >= '0' && *rest <= '9'; rest++, part /= 10)
+			parts += (uint64_t)(*rest - '0') * part;
+	}
+	if (strcmp(rest, "%") && (n || parts || *rest))
+		return -EINVAL;
+	if (n > 1000000)
+		return -ERANGE;
+	*millionths = n * 10000 + parts;
+	return 0;
+}
+
+void share_print(uint64_t millionths, struct text *t)
+{
+	uint64_t parts = millionths % 10000;
+	int width = 4;
+	text_printf(t, "%" PRIu64, millionths / 10000);
+	while (parts && parts % 10 == 0) {
+		parts /= 10;
+		width--;
+	}
+	if (parts)
+		text_printf(t, ".%0*" PRIu64, width, parts);
+	text_puts(t, "%");
+}
+
 int duration_parse(const char *s, uint64_t *ns)
 {
 	uint64_t sum = 0;

@@ -42,6 +42,8 @@ void option_print_number(const struct option *o, uint64_t value, struct text *t)
 {
 	if (o->type == OPTION_IS_BYTES)
 		size_print(value, t);
+	else if (o->type == OPTION_IS_SHARE)
+		share_print(value, t);
 	else if (o->type == OPTION_IS_DURATION)
 		duration_print(value, t);
 	else
@@ -74,11 +76,13 @@ static int parse_number(const struct option *o, const char *value, uint64_t *to,
 	const char *digits = value + (*value == '-');
 	uint64_t n;
 	int error = o->type == OPTION_IS_BYTES	    ? size_parse(digits, &n)
+		    : o->type == OPTION_IS_SHARE    ? share_parse(digits, &n)
 		    : o->type == OPTION_IS_DURATION ? duration_parse(digits, &n)
 						    : text_number(digits, strlen(digits), 10, &n);
 	if (error == -EINVAL)
 		return refuse(why, value,
-		    o->type == OPTION_IS_BYTES ? " is not a size such as 48MB"
+		    o->type == OPTION_IS_BYTES	 ? " is not a size such as 48MB"
+		    : o->type == OPTION_IS_SHARE ? " is not a share such as 2%"
 		    : o->type == OPTION_IS_DURATION
 			? " is not a duration such as 10s, 500ms or 1m30s"
 			: " is not a whole number");

@@ -91,6 +91,7 @@ void kernel_free(struct kernel *k)
 		return;
 	kernel_stop(k);
 	off_close(k);
+	rates_close(k);
 	locks_stop(k);
 	bpf_link__destroy(k->exit_link);
 	bpf_link__destroy(k->fork_link);
@@ -166,8 +167,11 @@ int kernel_rescan_cpus(struct kernel *k)
 int kernel_start(struct kernel *k, char *why, size_t size)
 {
 	kernel_forget_warning();
+	int error = rates_open(k);
+	if (error)
+		return kernel_explain(error, why, size, "rates");
 	// Before what tells the end of a process.
-	int error = off_attach(k);
+	error = off_attach(k);
 	if (error) {
 		kernel_explain(error, k->off_why, sizeof(k->off_why), "off-CPU profiles");
 		off_close(k);

@@ -38,6 +38,7 @@ struct kernel_options {
 	// be live at a time; 0: none.
 	uint64_t alloc_period;
 	uint32_t alloc_live;
+	bool governed; // kernel_set_rates is there, and counters of what the programs cost
 	void (*on_record)(void *arg, const struct record *r); // R is valid during the call
 	void *arg;
 };
@@ -93,6 +94,9 @@ void kernel_calls_forget(struct kernel *k, uint32_t pid);
 // that.
 int kernel_want(struct kernel *k, uint32_t pid, int want);
 void kernel_unlist(struct kernel *k, uint32_t pid); // neither listed nor marked any more
+// 1/EVERY of the full rates from now on, EVERY at most 64: what is taken bears as much more, see
+// rates.h. Losses of ticks are counted by ticks too.
+void kernel_set_rates(struct kernel *k, uint32_t every);
 int kernel_counters(struct kernel *k, uint64_t counters[KERNEL_COUNTER_COUNT]);
 const char *kernel_counter_label(enum kernel_counter c);
 const char *kernel_counter_text(enum kernel_counter c);

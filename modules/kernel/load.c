@@ -116,6 +116,7 @@ static void choose_programs(struct kernel *k)
 	bpf_program__set_autoload(b->progs.lock_leaves, k->locks);
 	bpf_map__set_autocreate(b->maps.lock_waits, k->locks);
 	alloc_choose(k);
+	rates_choose(k);
 	uint64_t pages = k->options.memory_period / k->page;
 	b->rodata->memory_sample_bytes = (pages ? pages : 1) * k->page;
 	bpf_program__set_autoload(b->progs.memory_tick, k->memory);

@@ -71,6 +71,7 @@ struct kernel {
 	uint64_t *counter_values;     // possible x KERNEL_COUNTER_COUNT, for reading the counters
 	uint64_t map_bytes;
 	struct look look;
+	struct rates *rates; // mapped; NULL: they stay as they are
 	uint64_t drained_ns; // nothing is in the BPF ring that is older
 	char off_why[256], memory_why[256], locks_why[256], alloc_why[256];
 	// When perf's rings were last looked at, and the time of the oldest event that was there
@@ -135,6 +136,10 @@ void off_choose(struct kernel *k); // before loading
 int off_attach(struct kernel *k);
 void off_stop(struct kernel *k);
 void off_close(struct kernel *k);
+// rates.c
+void rates_choose(struct kernel *k); // before loading
+int rates_open(struct kernel *k);
+void rates_close(struct kernel *k);
 // trim.c: hands R up
 void trim_hand(struct kernel *k, const struct record *r);
 // lock.c

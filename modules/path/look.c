@@ -37,7 +37,8 @@ static void look_done(void *arg, int result)
 	} else if (p->look_wanted) {
 		begin(p, p->close_at);
 	}
-	timer_set(p->look_timer, LOOK_NS + clock_now() % JITTER_NS, 0);
+	uint64_t every = p->govern.timer ? p->govern.every : 1;
+	timer_set(p->look_timer, every * (LOOK_NS + clock_now() % JITTER_NS), 0);
 }
 
 static void begin(struct path *p, uint64_t until)

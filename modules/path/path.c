@@ -64,6 +64,7 @@ void path_free_jobs(struct path *p)
 	slice_free(p->finish_slice);
 	slice_free(p->read_slice);
 	look_free(p);
+	govern_free(p);
 	round_free(p);
 	slice_free(p->unwind_slice);
 	timer_free(p->drain_timer);
@@ -239,7 +240,8 @@ int path_start(struct path *p, struct kernel *k)
 		p->drain_timer = loop_timer(loop, DRAIN_MIN_NS, 0, on_drain, p);
 		p->cpu_timer = loop_timer(loop, CPU_RESCAN_NS, CPU_RESCAN_NS, on_cpus, p);
 		p->wake = loop_watch(loop, kernel_wake_fd(k), LOOP_READ, on_wake, p);
-		if (!p->drain_timer || !p->cpu_timer || !p->wake || look_open(p) < 0)
+		if (!p->drain_timer || !p->cpu_timer || !p->wake || look_open(p) < 0 ||
+		    govern_open(p) < 0)
 			return -ENOMEM;
 	}
 	return 0;

@@ -65,6 +65,7 @@ struct path_options {
 	struct deliver *deliver;     // NULL: none; freed after path_free_jobs, before path_free
 	uint64_t collection_ns, upload_ns;
 	uint64_t period_ns;	// of cpu
+	uint32_t cpu_limit;	// of the agent, in millionths of a core; 0: none
 	uint64_t memory_period; // of memory, bytes
 	uint64_t lock_min_ns;	// shorter waits for locks are left out of mutex
 	// Of probed allocators: bytes between two samples, 0: there are none; sampled blocks that
@@ -126,6 +127,12 @@ struct path_totals {	       // since path_start
 	uint64_t told;	       // figures that programs told of themselves
 };
 void path_totals(const struct path *p, struct path_totals *totals);
+struct path_rates {
+	uint32_t limit,
+	    use;	// of the agent's CPU, millionths of a core: cpu_limit, in the last 10 s
+	uint32_t every; // the rates are 1/every
+};
+bool path_rates(const struct path *p, struct path_rates *rates); // false: there is no limit
 // Walk: why a stack may end early beyond what the walker in the kernel tells (WALK_ENDS): the label
 // in its frame `[truncated: LABEL]`, and a sentence. False behind the last.
 bool path_end(uint32_t i, const char **label, const char **text);

@@ -57,6 +57,20 @@ struct round {
 	struct slice *slice;
 };
 
+// What the agent's CPU is held to: its use since the last judgement.
+//
+//   thread, switches, stacks    each second --+--> used[] --JUDGED_NS--> above the limit: every * 2
+//                                                                        long below: every / 2
+enum { USED_THREAD, USED_SWITCHES, USED_STACKS, USED_KINDS };
+struct govern {
+	struct timer *timer;	   // NULL: there is no limit
+	uint64_t last[USED_KINDS]; // as they were at `judged_ns`
+	uint64_t judged_ns;
+	uint32_t every, quiet; // rates are 1/every; judgements in a row far below the limit
+	uint32_t use;	       // millionths of a core, at the last judgement
+	bool begun;	       // the start is over, which costs more
+};
+
 struct path {
 	struct path_options options;
 	struct processes *processes;
@@ -117,6 +131,7 @@ struct path {
 	struct slice *look_slice;
 	uint64_t look_until;
 	bool look_wanted, looks;
+	struct govern govern;
 	struct round round;
 	uint32_t told_types;	       // 1 << enum path_type: programs have told something of it
 	uint64_t squeeze;	       // bytes that were asked back
@@ -189,10 +204,15 @@ void take_window_free(struct path *p);
 // full].
 int take_add(struct path *p, enum path_type type, const struct facts *who,
     const struct blocked_stack *stack, const char *leaf, const int64_t *values);
+// How many samples R stands for: a tick bears those that were left out before it (bpf/rates.h).
+uint64_t take_ticks(const struct path *p, const struct record_sample *r);
 // COUNT events with VALUE in all have no place of their own: in the profile of TYPE (and wall)
 // under MARK.
 void take_lost(
     struct path *p, enum path_type type, const char *mark, uint64_t count, uint64_t value);
+// govern.c
+int govern_open(struct path *p); // 0 or -ENOMEM
+void govern_free(struct path *p);
 // round.c
 // 512 kB is what Go samples by unless it is told; figures do not depend on it.
 #define GO_PERIOD (512 << 10)

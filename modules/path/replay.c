@@ -51,8 +51,9 @@ static int get_record(struct path *p, const void *at, size_t size)
 	if (r->time_ns > p->tape_last_ns)
 		p->tape_last_ns = r->time_ns;
 	p->tape_at = p->tape_last_ns + p->tape_offset;
-	p->totals.taken += r->kind == RECORD_SAMPLE && r->size >= sizeof(struct record_sample) &&
-			   ((const struct record_sample *)r)->source == SOURCE_CPU;
+	const struct record_sample *s = (const struct record_sample *)r;
+	if (r->kind == RECORD_SAMPLE && r->size >= sizeof(*s) && s->source == SOURCE_CPU)
+		p->totals.taken += take_ticks(p, s);
 	path_record(p, r);
 	return 0;
 }

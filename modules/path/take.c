@@ -180,6 +180,13 @@ void take_lost(
 	tape_put_lost(p, type, mark, count, value);
 }
 
+uint64_t take_ticks(const struct path *p, const struct record_sample *r)
+{
+	bool many = r->source == SOURCE_CPU && p->options.period_ns && r->value <= VALUE_MAX;
+	uint64_t n = many ? r->value / p->options.period_ns : 1;
+	return n ? n : 1;
+}
+
 // A sample that has no place of its own stays in the totals under MARK.
 static void lose(struct path *p, const struct record_sample *r, const char *mark)
 {
@@ -190,7 +197,7 @@ static void lose(struct path *p, const struct record_sample *r, const char *mark
 	else if (r->source == SOURCE_ALLOC)
 		alloc_lose(p, r, mark);
 	else if (r->source != SOURCE_OFF_CPU)
-		take_lost(p, PATH_CPU, mark, 1, p->options.period_ns);
+		take_lost(p, PATH_CPU, mark, take_ticks(p, r), r->value);
 	else if (!r->block)
 		take_lost(p, PATH_OFF_CPU, mark, r->object, r->value);
 	// The time of a block comes with its record_block, which finds no stack.
@@ -225,7 +232,7 @@ static void take_here(struct path *p, const struct process *process, const struc
 	    .comm = r->comm,
 	    .process_comm = r->process_comm,
 	    .process = process};
-	int64_t values[PROFILE_VALUES_MAX] = {1, (int64_t)r->value};
+	int64_t values[PROFILE_VALUES_MAX] = {(int64_t)take_ticks(p, r), (int64_t)r->value};
 	if (r->source == SOURCE_LOCK) {
 		who.lock = r->object;
 		take_add(p, PATH_MUTEX, &who, p->stack, kernel_locks[r->reason], values);
@@ -239,9 +246,9 @@ static void take_here(struct path *p, const struct process *process, const struc
 	int error = take_add(p, PATH_CPU, &who, p->stack, NULL, values);
 	int on_wall = take_add(p, PATH_WALL, &who, p->stack, NULL, values + 1);
 	if (error < 0 || on_wall < 0)
-		p->totals.lost++;
+		p->totals.lost += take_ticks(p, r);
 	else
-		p->totals.delivered++;
+		p->totals.delivered += take_ticks(p, r);
 }
 
 // Takes a sample: true where it belongs onto a tape.
@@ -260,7 +267,7 @@ static bool take_sample(struct path *p, const struct record_sample *r)
 	}
 	if (!process->wanted) {
 		count_add(COUNT_SAMPLES_FILTERED, 1);
-		p->totals.filtered += r->source == SOURCE_CPU;
+		p->totals.filtered += r->source == SOURCE_CPU ? take_ticks(p, r) : 0;
 		return false;
 	}
 	frames_of(p, process, r);

@@ -108,8 +108,8 @@ static void what_is_printed_reads_back(void **state)
 static void values_of_headers_are_not_printed(void **state)
 {
 	(void)state;
-	struct config *c =
-	    load_fine("profile_export: {otlp: {headers: [Authorization=Bearer sesame, \"X\\n: y=sesame\"]}}");
+	struct config *c = load_fine(
+	    "profile_export: {otlp: {headers: [Authorization=Bearer sesame, \"X\\n: y=sesame\"]}}");
 	struct text yaml = TEXT(ACCOUNT_CONFIG);
 	assert_int_equal(config_print(c, &yaml), 0);
 	assert_null(strstr(yaml.at, "sesame"));
@@ -125,13 +125,15 @@ static void values_of_headers_are_not_printed(void **state)
 static void passwords_in_urls_are_not_printed(void **state)
 {
 	(void)state;
-	struct config *c = load_fine("profile_export: {otlp: {endpoint: \"http://me:s3same@h:1/a:b\", proxy: "
-				     "\"http://you:s3same@p:2\"}, parca: {endpoint: \"me:s3@same@h\"}, "
-				     "pyroscope: {endpoint: \"http://you:s3/same@b\"}}");
+	struct config *c =
+	    load_fine("profile_export: {otlp: {endpoint: \"http://me:s3same@h:1/a:b\", proxy: "
+		      "\"http://you:s3same@p:2\"}, parca: {endpoint: \"me:s3@same@h\"}, "
+		      "pyroscope: {endpoint: \"http://you:s3/same@b\"}}");
 	struct text yaml = TEXT(ACCOUNT_CONFIG);
 	assert_int_equal(config_print(c, &yaml), 0);
 	assert_null(strstr(yaml.at, "same"));
-	assert_non_null(strstr(yaml.at, "endpoint: \"http://me@h:1/a:b\" # its password is not shown\n"));
+	assert_non_null(
+	    strstr(yaml.at, "endpoint: \"http://me@h:1/a:b\" # its password is not shown\n"));
 	assert_non_null(strstr(yaml.at, "proxy: \"http://you@p:2\" # its"));
 	assert_non_null(strstr(yaml.at, "endpoint: \"me@h\" # its"));
 	assert_non_null(strstr(yaml.at, "endpoint: \"http://you@b\" # its"));
@@ -212,8 +214,20 @@ static void numbers_with_units(void **state)
 	      {"", -EINVAL, 0}, {"s", -EINVAL, 0}, {"1.s", 0, NS_PER_S}, {".5s", -EINVAL, 0},
 	      {"1d", -EINVAL, 0}, {"1 s", -EINVAL, 0}, {"5s3", -EINVAL, 0},
 	      {"99999999999h", -ERANGE, 0}, {"18446744073s999999999999ns", -ERANGE, 0}};
+	static const struct {
+		const char *s;
+		int error;
+		uint64_t value;
+	} shares[] = {{"0", 0, 0}, {"0%", 0, 0}, {"2%", 0, 20000}, {"0.5%", 0, 5000},
+	    {"12.3456%", 0, 123456}, {"1.23456%", 0, 12345}, {"2", -EINVAL, 0}, {"2 %", -EINVAL, 0},
+	    {"", -EINVAL, 0}, {"%", -EINVAL, 0}, {".5%", -EINVAL, 0}, {"2%%", -EINVAL, 0},
+	    {"1000001%", -ERANGE, 0}};
 	uint64_t got, back;
 	struct text t = TEXT(ACCOUNT_CONFIG);
+	for (size_t i = 0; i < sizeof(shares) / sizeof(*shares); i++) {
+		assert_int_equal(share_parse(shares[i].s, &got), shares[i].error);
+		assert_true(shares[i].error || got == shares[i].value);
+	}
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
 		assert_int_equal(size_parse(sizes[i].s, &got), sizes[i].error);
 		assert_true(sizes[i].error || got == sizes[i].value);
@@ -228,6 +242,9 @@ static void numbers_with_units(void **state)
 		text_reset(&t);
 		size_print(n, &t);
 		assert_true(!size_parse(t.at, &back) && back == n);
+		text_reset(&t);
+		share_print(n % 1000000000, &t);
+		assert_true(!share_parse(t.at, &back) && back == n % 1000000000);
 		text_reset(&t);
 		duration_print(n, &t);
 		assert_true(!duration_parse(t.at, &back) && back == n);
