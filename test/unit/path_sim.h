@@ -30,6 +30,7 @@ static struct sim {
 	int64_t totals[PATH_TYPE_COUNT][PROFILE_VALUES_MAX];
 	int windows;
 	uint64_t fed;
+	uint64_t every; // samples bear so many ticks; 0: one
 	char wanted_name[64]; // counted by name of the leaf
 	int64_t named;
 	bool dumps;
@@ -152,7 +153,7 @@ static inline void feed_walk(uint32_t pid, uint32_t ppid, uint64_t ticks, const 
 		uint64_t frames[16];
 	} s = {.r = {.head = {.kind = RECORD_SAMPLE, .time_ns = now},
 		   .start_ns = ticks * TICK,
-		   .value = PERIOD,
+		   .value = PERIOD * (sim.every ? sim.every : 1),
 		   .pid = pid,
 		   .tid = pid,
 		   .ppid = ppid,
@@ -168,7 +169,7 @@ static inline void feed_walk(uint32_t pid, uint32_t ppid, uint64_t ticks, const 
 	text_copy(s.r.process_comm, COMM_LEN, comm);
 	s.frames[0] = 0xffffffff81000010;
 	memcpy(s.frames + 1, user, 8u * count);
-	sim.fed++;
+	sim.fed += sim.every ? sim.every : 1;
 	path_record(sim.path, &s.r.head);
 }
 

@@ -97,6 +97,34 @@ static void without_the_option_there_is_none(void **state)
 	sim_close();
 }
 
+// A tick that bears those that were left out counts as all of them, wherever it goes.
+static void a_tick_may_bear_others(void **state)
+{
+	(void)state;
+	static const char *const names[] = {"first", NULL};
+	char why[100];
+	struct filter *filter =
+	    filter_new(&(struct filter_options){.names = names}, why, sizeof(why));
+	sim.options.filter = filter;
+	assert_true(sim_open());
+	add(50, "first", "/opt/first");
+	feed_sample(50, 1, 700, "first", 0x400010);
+	sim.every = 8;
+	feed_sample(50, 1, 700, "first", 0x400010);
+	sim_ship();
+	totals_match();
+	assert_int_equal(sim.samples, 9);
+	feed_sample(51, 1, 700, "other", 0x400010);
+	sim.fed -= 8; // in no profile
+	struct path_totals t;
+	path_totals(sim.path, &t);
+	assert_int_equal(t.filtered, 8);
+	assert_int_equal(t.delivered, 9);
+	sim_close();
+	sim.options.filter = NULL;
+	filter_free(filter);
+}
+
 // Where memory ends there is a sample all the same.
 static void any_allocation_may_fail(void **state)
 {
@@ -127,6 +155,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(subjects_tell_whose_they_are, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(
 		without_the_option_there_is_none, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(a_tick_may_bear_others, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(any_allocation_may_fail, sim_setup, sim_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
