@@ -275,6 +275,15 @@ static int open_serve(struct hall *h, char *why, size_t size)
 	return 0;
 }
 
+// Only receivers ask for all that there is: to read that takes a hundred system calls.
+static uint32_t resources_of(const struct hall *h)
+{
+	if (h->deliver)
+		return PROCESS_RESOURCES |
+		       (h->options.config->profiling_command_lines ? PROCESS_COMMAND_LINES : 0);
+	return h->options.keeps ? PROCESS_OWNERS : h->options.labels ? PROCESS_OWNERS_NOW : 0;
+}
+
 int hall_open(struct hall *h, const struct hall_options *options, char *why, size_t size)
 {
 	const struct config *c = options->config;
@@ -323,8 +332,7 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	    .lock_min_ns = c->profiling_mutex_contention_threshold_ns,
 	    .pids = options->pids,
 	    .pid_count = options->pid_count,
-	    // Only receivers ask; to read one takes a hundred system calls.
-	    .resources = h->deliver ? 1u | (uint32_t)c->profiling_command_lines << 1 : 0,
+	    .resources = resources_of(h),
 	    .offline = options->source != NULL,
 	    .on_window = options->on_window,
 	    .arg = options->arg,

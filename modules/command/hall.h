@@ -13,6 +13,7 @@
 #include "../loop/loop.h"
 #include "../path/path.h"
 #include "../proc/proc.h"
+#include "../process/process.h"
 #include "../serve/serve.h"
 #include "../symbol/symbol.h"
 #include "../tape/tape.h"
@@ -35,6 +36,7 @@ struct hall_options {
 	const char *source;	  // a recording in place of the kernel, or NULL
 	struct tape_writer *tape; // to record to (taken over), or NULL
 	uint64_t window_ns;	  // 0: profiling.collection_interval
+	bool labels;		  // profiles tell whose processes they are of: services, pods
 	bool keeps;		  // history, directory, receivers and endpoint, as `run` has them
 	struct history *history;  // to go on with (taken over), or NULL
 	struct deliver *deliver;  // retired, to go on with (taken over), or NULL

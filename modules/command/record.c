@@ -218,6 +218,7 @@ static int open_output(struct record_run *r, struct hall_options *ho)
 	int error;
 	if (!record_is_tape(r->output)) {
 		ho->on_window = on_window;
+		ho->labels = true;
 		error = merged_open(&r->merged, r->arguments->source ? 0 : r->types);
 	} else if (!(error = file_sink_open(&r->file, r->output, 0600))) {
 		ho->on_window = on_tape_window;

@@ -5,12 +5,14 @@
 //   "time_ns",
 //    "duration_ns", ("base":true, "base_duration_ns"),
 //    "names":["", ...], "frames":[[name,kind,mapping]...],
-//    "processes":[[pid,name,container]...] or [[0,name,container,0,count]...],
+//    "whose":[[service,namespace,pod,container,pod_uid]...],
+//    "processes":[[pid,name,container,whose]...] or [[0,name,container,whose,count]...],
 //    "nodes":[[parent,frame,process,self...]...]}
 //
 // Processes stand one by one, which lets the page put them together and apart again; where that
 // makes too many nodes, and with a base, all of a name and container (of a base: of a name) are one
-// with their number (of a base: its number behind), 0 where it is not known.
+// with their number (of a base: its number behind), 0 where it is not known. Whose they are is the
+// row of `whose`, of which the first is empty: not known.
 //
 // A frame's kind is that of the profile's frames, 4: a mark that says why or which (a reason, a
 // class of locks).
@@ -33,6 +35,7 @@ enum part {
 	PART_PAGE_HEAD,
 	PART_NAMES,
 	PART_FRAMES,
+	PART_WHOSE,
 	PART_PROCESSES,
 	PART_NODES,
 	PART_PAGE_TAIL,
@@ -148,11 +151,18 @@ static void add_process(struct flame_job *j, const struct tree_process *p)
 {
 	struct text *t = &j->job.out;
 	const struct tree *tree = &j->tree;
-	text_printf(t, "[%u,%u,%u", p->pid, p->name, p->container);
+	text_printf(t, "[%u,%u,%u,%u", p->pid, p->name, p->container, p->whose);
 	if (tree->options.counted)
-		text_printf(t, ",0,%u", tree->uncounted ? 0 : p->counts[0]);
+		text_printf(t, ",%u", tree->uncounted ? 0 : p->counts[0]);
 	if (tree->options.counted && tree->sides[1])
 		text_printf(t, ",%u", tree->uncounted ? 0 : p->counts[1]);
+	text_puts(t, "]");
+}
+
+static void add_whose(struct text *t, const struct tree_whose *w)
+{
+	for (int i = 0; i < WHOSE_COUNT; i++)
+		text_printf(t, i ? ",%u" : "[%u", w->at[i]);
 	text_puts(t, "]");
 }
 
@@ -163,6 +173,8 @@ static uint32_t count_of(const struct flame_job *j)
 		return names_count(j->tree.names);
 	case PART_FRAMES:
 		return j->tree.frame_count;
+	case PART_WHOSE:
+		return j->tree.whose_count;
 	case PART_PROCESSES:
 		return j->tree.process_count;
 	case PART_NODES:
@@ -184,6 +196,9 @@ static void add_item(struct flame_job *j, uint32_t i)
 	case PART_FRAMES:
 		text_printf(t, "[%u,%u,%u]", f->name, f->class ? KIND_CLASS : f->kind, f->mapping);
 		break;
+	case PART_WHOSE:
+		add_whose(t, &j->tree.whose[i]);
+		break;
 	case PART_PROCESSES:
 		add_process(j, p);
 		break;
@@ -200,6 +215,7 @@ static int add_list(struct flame_job *j, struct slice *slice)
 	static const char *const keys[] = {
 	    [PART_NAMES] = "\"names\":[",
 	    [PART_FRAMES] = "],\"frames\":[",
+	    [PART_WHOSE] = "],\"whose\":[",
 	    [PART_PROCESSES] = "],\"processes\":[",
 	    [PART_NODES] = "],\"nodes\":[",
 	};

@@ -45,7 +45,7 @@ static int start(struct export_job *job)
 {
 	struct folded_job *j = (struct folded_job *)job;
 	struct tree_options options = {
-	    .processes = TREE_BY_NAME, .call_frame = call_frame, .nodes_max = TREE_NONE};
+	    .processes = TREE_BY_POD, .call_frame = call_frame, .nodes_max = TREE_NONE};
 	j->value = value_of(job->p);
 	return tree_start(&j->tree, job->p, job->base, &options);
 }

@@ -126,6 +126,17 @@ static uint64_t nth_value(const void *arg, uint32_t i)
 	return (uint64_t)((const int64_t *)arg)[i];
 }
 
+// What a resource says of service and pod; labels of samples are written as they came.
+static void put_whose(
+    const struct pprof_job *j, struct wire_out *o, const struct profile_subject *s)
+{
+	uint32_t names[WHOSE_COUNT];
+	if (!whose_of(j->job.p, &j->whose, s, false, names))
+		return;
+	for (uint32_t i = 0; i < WHOSE_COUNT; i++)
+		put_text_label(j, o, EXTRA_WHOSE + i, names[i]);
+}
+
 struct sample {
 	const struct pprof_job *j;
 	const struct profile_sample *s;
@@ -147,6 +158,7 @@ static void fill_sample(struct wire_out *o, const void *arg)
 	put_text_label(j, o, EXTRA_CONTAINER, subject->container);
 	if (subject->process != subject->comm)
 		put_text_label(j, o, EXTRA_PROCESS, subject->process);
+	put_whose(j, o, subject);
 	const struct profile_label *labels = profile_labels(p, subject->labels, &count);
 	for (uint32_t i = 0; i < count; i++)
 		wire_message(o, SAMPLE_LABEL, fill_label, &labels[i]);

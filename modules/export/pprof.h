@@ -3,6 +3,7 @@
 // and the writer's state; private to this room.
 #pragma once
 #include "job.h"
+#include "whose.h"
 
 enum {
 	PROFILE_SAMPLE_TYPE = 1, // ValueType
@@ -46,7 +47,8 @@ enum pprof_extra_string {
 #define X(id, s) EXTRA_##id,
 	PPROF_EXTRA(X)
 #undef X
-	    EXTRA_COUNT
+	    EXTRA_WHOSE, // and the others of whose_labels
+	EXTRA_COUNT = EXTRA_WHOSE + WHOSE_COUNT
 };
 extern const char *const pprof_extra[EXTRA_COUNT];
 
@@ -77,6 +79,7 @@ struct pprof_job {
 	enum pprof_phase phase;
 	uint32_t next;	       // item of the phase
 	uint32_t names;	       // strings that are names; pprof_extra follow
+	struct whose_keys whose;
 	uint32_t *function_of; // frame id -> function id, 0: no name
 	struct map functions;  // name << 32 | system name -> function id
 	struct function {

@@ -9,6 +9,9 @@ const char *const pprof_extra[EXTRA_COUNT] = {
 #define X(id, s) [EXTRA_##id] = s,
     PPROF_EXTRA(X)
 #undef X
+#define X(id, label, attribute) [EXTRA_WHOSE + WHOSE_##id] = label,
+	WHOSE(X)
+#undef X
 };
 
 bool pprof_made_up(const char *file, uint64_t start, uint64_t limit)
@@ -32,6 +35,7 @@ int pprof_tables_new(struct pprof_job *j)
 	const struct profile *p = j->job.p;
 	uint32_t mappings = profile_mapping_count(p), frames = profile_frame_count(p);
 	j->names = profile_name_count(p);
+	whose_keys_of(p, &j->whose);
 	j->functions = MAP(ACCOUNT_EXPORT);
 	j->kernel_mapping = mappings + 1;
 	j->jit_mapping = mappings + 2;

@@ -90,6 +90,7 @@ int series_part_new(struct series_job *j)
 	j->merge = j->profile ? profile_merge_new(j->profile, j->r.p, 1, NULL, NULL) : NULL;
 	if (!j->merge)
 		return -ENOMEM;
+	profile_merge_without_resources(j->merge); // the series' labels tell them
 	if (!series_is_parca(j)) // Pyroscope makes a series of each value of a label
 		profile_merge_without(j->merge, "lockAddress");
 	profile_merge_only(

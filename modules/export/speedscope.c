@@ -26,7 +26,7 @@ struct speedscope_job {
 static int start(struct export_job *job)
 {
 	struct speedscope_job *j = (struct speedscope_job *)job;
-	struct tree_options options = {.processes = TREE_BY_NAME, .nodes_max = TREE_NONE};
+	struct tree_options options = {.processes = TREE_BY_POD, .nodes_max = TREE_NONE};
 	return tree_start(&j->tree, job->p, NULL, &options);
 }
 

@@ -41,13 +41,17 @@ int tree_start(struct tree *t, const struct profile *p, const struct profile *ba
 	if (base && profile_header_of(base)->value_count != t->value_count)
 		return -EINVAL;
 	t->width = t->value_count * (base ? 2 : 1);
-	t->frame_ids = t->process_ids = t->pids = MAP(ACCOUNT_EXPORT);
+	t->frame_ids = t->process_ids = t->pids = t->whose_ids = MAP(ACCOUNT_EXPORT);
 	t->names = names_new(ACCOUNT_EXPORT);
 	bool ok = t->names && room_for_nodes(t, 0) &&
 		  grow(&t->frames, &t->frame_cap, 0, 0, sizeof(*t->frames)) &&
-		  grow(&t->processes, &t->process_cap, 0, 0, sizeof(*t->processes));
+		  grow(&t->processes, &t->process_cap, 0, 0, sizeof(*t->processes)) &&
+		  grow(&t->whose, &t->whose_cap, 0, 0, sizeof(*t->whose));
+	if (ok)
+		t->whose[t->whose_count++] = (struct tree_whose){0};
 	for (int side = 0; side < 2 && ok && t->sides[side]; side++) {
 		const struct profile *s = t->sides[side];
+		whose_keys_of(s, &t->whose_keys[side]);
 		t->frame_of[side] =
 		    mem_alloc(ACCOUNT_EXPORT, (profile_frame_count(s) + 1ull) * sizeof(uint32_t));
 		t->process_of[side] =
@@ -66,6 +70,8 @@ void tree_stop(struct tree *t)
 	map_clear(&t->frame_ids);
 	map_clear(&t->process_ids);
 	map_clear(&t->pids);
+	map_clear(&t->whose_ids);
+	mem_free(t->whose);
 	names_free(t->names);
 	mem_free(t->frames);
 	mem_free(t->processes);
@@ -178,6 +184,58 @@ static void count_pid(struct tree *t, uint32_t pid, uint32_t at)
 	t->processes[at - 1].counts[t->side]++;
 }
 
+// Our id of what is known of whose processes subject S is, 0: nothing, or no memory.
+static uint32_t whose_over(struct tree *t, const struct profile_subject *s)
+{
+	const struct profile *p = t->sides[t->side];
+	struct tree_whose new = {0};
+	uint32_t names[WHOSE_COUNT];
+	uint64_t hash, at;
+	if (!whose_of(p, &t->whose_keys[t->side], s, true, names))
+		return 0;
+	for (int i = 0; i < WHOSE_COUNT; i++)
+		if (!name_of(t, profile_name(p, names[i]), &new.at[i]))
+			return 0;
+	hash = hash_bytes(&new, sizeof(new), 0);
+	for (hash -= hash == MAP_NONE; map_get(&t->whose_ids, hash, &at);
+	     hash = hash_mix(hash + 1), hash -= hash == MAP_NONE)
+		if (!memcmp(&t->whose[at], &new, sizeof(new)))
+			return (uint32_t)at;
+	if (!grow(&t->whose, &t->whose_cap, t->whose_count, 1, sizeof(*t->whose)) ||
+	    map_put(&t->whose_ids, hash, t->whose_count) < 0)
+		return 0;
+	t->whose[t->whose_count] = new;
+	return t->whose_count++;
+}
+
+// What the process of subject S is called; false: no memory.
+static bool process_name(struct tree *t, const struct profile_subject *s, uint32_t *name)
+{
+	const struct profile *p = t->sides[t->side];
+	uint32_t names[WHOSE_COUNT];
+	text_reset(&t->text);
+	export_utf8(&t->text, profile_name(p, s->process ? s->process : s->comm));
+	if (t->options.processes == TREE_BY_POD &&
+	    whose_of(p, &t->whose_keys[t->side], s, true, names) &&
+	    (names[WHOSE_NAMESPACE] || names[WHOSE_POD])) {
+		text_puts(&t->text, " (");
+		export_utf8(&t->text, profile_name(p, names[WHOSE_NAMESPACE]));
+		text_puts(&t->text, names[WHOSE_NAMESPACE] && names[WHOSE_POD] ? "/" : "");
+		export_utf8(&t->text, profile_name(p, names[WHOSE_POD]));
+		text_puts(&t->text, ")");
+	}
+	return name_of_text(t, name);
+}
+
+// Whether NEW is of process HAVE, as far as container and owner tell. Samples from before its owner
+// was known are those of the pid, or of anything in its container.
+static bool is_same(const struct tree_process *have, const struct tree_process *new)
+{
+	return have->container == new->container &&
+	       (have->whose == new->whose ||
+		   ((new->pid || new->container) && (!have->whose || !new->whose)));
+}
+
 static uint32_t process_over(struct tree *t, uint32_t id)
 {
 	uint32_t *have = &t->process_of[t->side][id];
@@ -185,15 +243,18 @@ static uint32_t process_over(struct tree *t, uint32_t id)
 		return *have;
 	const struct profile *p = t->sides[t->side];
 	const struct profile_subject *s = profile_subject(p, id);
+	bool apart = t->options.processes <= TREE_BY_CONTAINER;
 	struct tree_process new = {.pid = t->options.processes == TREE_BY_PID ? s->pid : 0};
-	if (!name_of(t, profile_name(p, s->process ? s->process : s->comm), &new.name) ||
-	    (t->options.processes != TREE_BY_NAME &&
-		!name_of(t, profile_name(p, s->container), &new.container)))
+	if (!process_name(t, s, &new.name) ||
+	    (apart && !name_of(t, profile_name(p, s->container), &new.container)))
 		return 0;
+	new.whose = apart ? whose_over(t, s) : 0;
 	uint64_t key = (uint64_t) new.pid << 32 | new.name, first, at;
 	bool known = map_get(&t->process_ids, key, &first);
 	for (at = known ? first + 1 : 0; at; at = t->processes[at - 1].next)
-		if (t->processes[at - 1].container == new.container) {
+		if (is_same(&t->processes[at - 1], &new)) {
+			if (new.whose)
+				t->processes[at - 1].whose = new.whose;
 			count_pid(t, s->pid, (uint32_t)at);
 			return *have = (uint32_t)at;
 		}

@@ -15,13 +15,15 @@
 // memory, or comes after NODES_MAX nodes, is kept under "[rest: N stacks]", so that totals hold.
 #pragma once
 #include "job.h"
+#include "whose.h"
 
 #define TREE_NONE UINT32_MAX
 #define FLAME_NODES_MAX 200000 // more than a page can draw
 
 enum tree_processes {
 	TREE_BY_PID,	   // each, by pid, name and container
-	TREE_BY_CONTAINER, // all of a name and container are one
+	TREE_BY_CONTAINER, // all of a name, container, pod and service are one
+	TREE_BY_POD,	   // all of a name and pod, "java (shop/cart-7d4f)", where that is known
 	TREE_BY_NAME,	   // all of a name (always so with a base: pids and containers say nothing
 			   // there)
 };
@@ -41,7 +43,7 @@ struct tree_frame {
 	bool class; // a mark that says why: what the label of a sample says
 };
 struct tree_process {
-	uint32_t pid, name, container;
+	uint32_t pid, name, container, whose; // whose: see tree.whose
 	uint32_t next;	    // of the same pid and name, 0: none
 	uint32_t counts[2]; // pids in it, of each side, where they are counted
 };
@@ -62,6 +64,13 @@ struct tree {
 	uint32_t *index, index_mask; // nodes + 1 by (parent, what)
 	uint32_t *wider, wider_mask, moved;    // the index being made wider, nodes moved so far
 	uint32_t *frame_of[2], *process_of[2]; // the profiles' ids -> ours + 1
+	// What is known of processes: 0 nothing, others by their names. Without memory for one: 0.
+	struct tree_whose {
+		uint32_t at[WHOSE_COUNT];
+	} * whose;
+	uint32_t whose_count, whose_cap;
+	struct map whose_ids;
+	struct whose_keys whose_keys[2];
 	uint32_t labels, class;		       // the last set of labels, and its class + 1; 0: none
 	uint32_t side, next;		       // sample
 	uint64_t rest_stacks;

@@ -78,7 +78,7 @@ struct path_options {
 	uint32_t pinned_max;
 	const uint32_t *pids; // (borrowed) of what programs tell themselves: of these processes
 	uint32_t pid_count;   // and what they fork; 0: of all that the filter wants
-	uint32_t resources;   // 1: subjects have a resource, | 2: with command lines; 0: none
+	uint32_t resources;   // of subjects: enum process_wish; 0: they have none
 	bool offline;	      // a replay
 	// A profile of a window is named and in the history; P is valid during the call. One call
 	// for each type, in their order. For `record`, `top`.

@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 #define NAMESPACE_FILE "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
-#define LABEL_MAX 63 // of a DNS label; a host's name is cut there
+#define LABEL_MAX 63	 // of a DNS label; a host's name is cut there
+#define POD_NAME_MAX 253 // of a pod's name
 
 void gather_set(struct gathered *g, enum fact fact, const char *s, size_t n)
 {
@@ -61,7 +62,39 @@ struct environment {
 	struct gathered *g;
 	bool service, attributes, hostname;
 	char host[LABEL_MAX + 1];
+	char pod[POD_NAME_MAX + 1], space[LABEL_MAX + 1]; // of the downward API, "": not set
 };
+
+// A DNS label, or several with dots between them.
+static bool is_name(const char *s)
+{
+	size_t n = strlen(s);
+	return n && !strchr("-.", s[0]) && !strchr("-.", s[n - 1]) && !strstr(s, "..") &&
+	       strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-.") == n;
+}
+
+static bool is_label(const char *s)
+{
+	return is_name(s) && !strchr(s, '.');
+}
+
+// The downward API sets what a pod's author calls it: these names are those of Kubernetes' and
+// OpenTelemetry's own examples, and what most follow.
+static void take_downward(struct environment *e, const char *variable)
+{
+	static const char *const pods[] = {"POD_NAME", "MY_POD_NAME", "K8S_POD_NAME"};
+	static const char *const spaces[] = {
+	    "POD_NAMESPACE", "MY_POD_NAMESPACE", "K8S_POD_NAMESPACE"};
+	const char *value;
+	for (size_t i = 0; i < sizeof(pods) / sizeof(*pods); i++)
+		if ((value = value_of(variable, pods[i])) && !*e->pod && is_name(value) &&
+		    strlen(value) < sizeof(e->pod))
+			text_copy(e->pod, sizeof(e->pod), value);
+	for (size_t i = 0; i < sizeof(spaces) / sizeof(*spaces); i++)
+		if ((value = value_of(variable, spaces[i])) && !*e->space && is_label(value) &&
+		    strlen(value) < sizeof(e->space))
+			text_copy(e->space, sizeof(e->space), value);
+}
 
 static int on_variable(void *arg, const char *variable)
 {
@@ -77,6 +110,8 @@ static int on_variable(void *arg, const char *variable)
 		e->hostname = true;
 		if (strlen(value) < sizeof(e->host))
 			text_copy(e->host, sizeof(e->host), value);
+	} else {
+		take_downward(e, variable);
 	}
 	return 0;
 }
@@ -96,13 +131,6 @@ static void read_label(int root, const char *path, char label[static LABEL_MAX +
 	label[whole ? n : 0] = 0;
 }
 
-static bool is_label(const char *s)
-{
-	size_t n = strlen(s);
-	return n && s[0] != '-' && s[n - 1] != '-' &&
-	       strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
-}
-
 // Of the node: the first process may be more privileged than we are, and so hidden; the kernel's
 // own are in its network, too.
 static int node_net_ns(struct proc *proc, uint32_t *inode)
@@ -115,7 +143,7 @@ static int node_net_ns(struct proc *proc, uint32_t *inode)
 }
 
 // A host's name is its pod's, unless the pod has the node's network, or is called by its whole name
-// (setHostnameAsFQDN: there are dots in it), or was cut.
+// (setHostnameAsFQDN: there are dots in it), or was cut. A pod may also have been given another.
 static void tell_pod_name(
     struct processes *t, const struct entry *e, int root, const char *host, struct gathered *g)
 {
@@ -159,23 +187,25 @@ static int on_mount(void *arg, const char *root)
 	return 1;
 }
 
-static void gather_pod(
-    struct processes *t, const struct entry *e, const char *host, struct gathered *g)
+static void gather_pod(struct processes *t, const struct entry *e,
+    const struct environment *environment, struct gathered *g)
 {
 	struct mounts mounts = {.g = g, .pod = e->p.pod};
 	char space[LABEL_MAX + 1];
 	if (!*e->p.pod)
 		return;
 	set(g, FACT_POD_UID, e->p.pod);
+	set_found(g, FACT_POD_NAME, environment->pod);
 	proc_mounts(t->options.proc, entry_reader(e), on_mount, &mounts);
 	int root = proc_root_open(t->options.proc, entry_reader(e));
-	if (root < 0)
-		return;
-	read_label(root, NAMESPACE_FILE, space);
-	if (is_label(space))
-		set_found(g, FACT_NAMESPACE_NAME, space);
-	tell_pod_name(t, e, root, host, g);
-	close(root);
+	if (root >= 0) {
+		read_label(root, NAMESPACE_FILE, space);
+		if (is_label(space))
+			set_found(g, FACT_NAMESPACE_NAME, space);
+		tell_pod_name(t, e, root, environment->host, g);
+		close(root);
+	}
+	set_found(g, FACT_NAMESPACE_NAME, environment->space);
 }
 
 struct command {
@@ -266,11 +296,13 @@ void gather(struct processes *t, const struct entry *e, struct gathered *g)
 {
 	char path[4096 + 64];
 	struct environment environment = {.g = g};
-	if (proc_exe(t->options.proc, entry_reader(e), path, sizeof(path)) == 0)
+	bool all = t->options.resources & PROCESS_RESOURCES;
+	if (all && proc_exe(t->options.proc, entry_reader(e), path, sizeof(path)) == 0)
 		set_executable(g, path);
 	proc_environment(t->options.proc, entry_reader(e), on_variable, &environment);
-	gather_program(t, e, g);
-	gather_pod(t, e, environment.host, g);
+	if (all)
+		gather_program(t, e, g);
+	gather_pod(t, e, &environment, g);
 }
 
 void gather_gone(struct processes *t, const struct entry *e, struct gathered *g)
@@ -292,4 +324,23 @@ void gather_names(const struct entry *e, struct gathered *g)
 		set(g, FACT_SERVICE_NAME,
 		    *g->at[FACT_CONTAINER_NAME] ? g->at[FACT_CONTAINER_NAME]
 						: g->at[FACT_APP_NAME]);
+}
+
+bool gather_owner(struct gathered *g)
+{
+	static const bool is_owners[FACT_COUNT] = {
+	    [FACT_SERVICE_NAME] = true,
+	    [FACT_POD_UID] = true,
+	    [FACT_POD_NAME] = true,
+	    [FACT_NAMESPACE_NAME] = true,
+	    [FACT_CONTAINER_NAME] = true,
+	};
+	bool any = false;
+	set_found(g, FACT_SERVICE_NAME, g->at[FACT_CONTAINER_NAME]);
+	for (int fact = 0; fact < FACT_COUNT; fact++) {
+		if (!is_owners[fact])
+			g->at[fact][0] = 0;
+		any |= g->at[fact][0];
+	}
+	return any;
 }

@@ -50,6 +50,8 @@ void gather(struct processes *t, const struct entry *e, struct gathered *g);
 // What can be told of E, which has ended, by where it ran and what its events said.
 void gather_gone(struct processes *t, const struct entry *e, struct gathered *g);
 void gather_names(const struct entry *e, struct gathered *g); // app.name and service.name, at last
+// Instead of that: leaves only whose it is. False where that is not known.
+bool gather_owner(struct gathered *g);
 
 // attributes.c: takes of OTEL_RESOURCE_ATTRIBUTES what is wanted; nothing of one that is not sound.
 void gather_attributes(struct gathered *g, const char *variable);

@@ -16,6 +16,7 @@
 #define RENAMED_NS (100 * NS_PER_MS)
 #define TROUBLE_NS (10 * NS_PER_S)
 #define SETTLED UINT64_MAX
+#define YOUNG_NS (2 * NS_PER_S)
 
 struct resource {
 	struct process_resource p; // first: what callers hold
@@ -139,7 +140,12 @@ static struct resource *resource_of(struct processes *t, const struct gathered *
 
 static void keep(struct processes *t, struct entry *e, struct gathered *g)
 {
-	gather_names(e, g);
+	if (t->options.resources & PROCESS_RESOURCES) {
+		gather_names(e, g);
+	} else if (!gather_owner(g)) {
+		e->resource_due_ns = SETTLED;
+		return;
+	}
 	e->resource = resource_of(t, g);
 	e->resource_due_ns = e->resource ? SETTLED : clock_now() + TROUBLE_NS;
 }
@@ -221,6 +227,14 @@ void resource_read(struct processes *t, struct entry *e, bool deep)
 	t->busy--;
 }
 
+// Commands come and go by the thousand, and few of them outside of containers say whose they are.
+static bool is_too_young(const struct processes *t, const struct process *p)
+{
+	return !(t->options.resources & (PROCESS_RESOURCES | PROCESS_OWNERS_NOW)) &&
+	       !*p->container && !*p->pod &&
+	       clock_now() < monotonic_of_boot(p->start_ticks * TICK_NS) + YOUNG_NS;
+}
+
 const struct process_resource *process_resource(struct processes *t, const struct process *p)
 {
 	struct entry *e = (struct entry *)(uintptr_t)p;
@@ -228,7 +242,7 @@ const struct process_resource *process_resource(struct processes *t, const struc
 		return NULL;
 	// A sample from before an exec, handed over after it, is of the program before.
 	bool late = t->at_hand == e && e->late;
-	if (e->resource_due_ns != SETTLED && !late)
+	if (e->resource_due_ns != SETTLED && !late && !is_too_young(t, p))
 		resource_read(t, e, true);
 	return e->resource ? &e->resource->p : NULL;
 }

@@ -13,15 +13,24 @@
 //   process.command_line     where that is asked for; at most 512 bytes
 //   process.runtime.name, process.runtime.vendor, process.runtime.version
 //   k8s.pod.uid; k8s.pod.name, k8s.namespace.name, k8s.container.name: of OTEL_RESOURCE_ATTRIBUTES,
-//                            or as they are seen from outside
+//                            or as they are seen from outside (the name also of POD_NAME and its
+//                            like, which the downward API sets; the namespace where it is unseen)
 #pragma once
 #include <stdint.h>
 
 struct processes;
 struct process;
 
-enum process_wish { PROCESS_RESOURCES = 1, PROCESS_COMMAND_LINES = 2 }; // or both
-#define PROCESS_RESOURCE_FACTS 20					// at most
+// All, perhaps with command lines; or only whose it is: service.name (by its own word, or of its
+// container in a pod) and k8s.*, which takes few calls, and which most processes have none of. NOW:
+// also of a process that is in no container and not 2 s old.
+enum process_wish {
+	PROCESS_RESOURCES = 1,
+	PROCESS_COMMAND_LINES = 2,
+	PROCESS_OWNERS = 4,
+	PROCESS_OWNERS_NOW = 8
+};
+#define PROCESS_RESOURCE_FACTS 20 // at most
 
 struct process_resource {
 	uint32_t id;	// never reused: equal ids, equal facts

@@ -17,7 +17,8 @@ struct profile_merge {
 	bool (*wanted)(void *arg, const struct profile *from, const struct profile_subject *s);
 	void *arg;
 	const char *without; // label that is left out; NULL: none is
-	const char *label;   // NULL: none is added
+	bool no_resources;
+	const char *label; // NULL: none is added
 	const char *(*value)(void *arg, const struct profile *from, uint32_t stack);
 	void *value_arg;
 	uint32_t *mappings, *frames, *stacks, *subjects;
@@ -88,6 +89,11 @@ void profile_merge_label(struct profile_merge *m, const char *key,
 void profile_merge_without(struct profile_merge *m, const char *key)
 {
 	m->without = key;
+}
+
+void profile_merge_without_resources(struct profile_merge *m)
+{
+	m->no_resources = true;
 }
 
 void profile_merge_only(
@@ -187,7 +193,8 @@ static uint32_t subject_over(struct profile_merge *m, uint32_t id)
 	if (!name_over(m, old->comm, &new.comm) || !name_over(m, old->process, &new.process) ||
 	    !name_over(m, old->container, &new.container) ||
 	    (old->labels && !labels_over(m, old->labels, m->without, &new.labels)) ||
-	    (old->resource && !labels_over(m, old->resource, NULL, &new.resource)))
+	    (old->resource && !m->no_resources &&
+		!labels_over(m, old->resource, NULL, &new.resource)))
 		return 0;
 	return m->subjects[id] = profile_add_subject(m->into, &new);
 }

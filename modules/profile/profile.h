@@ -71,7 +71,7 @@ struct profile_subject {
 	uint32_t container; // id, 64 hex
 	uint32_t labels;    // id of a label set, 0: none
 	// Label set that tells whose process it is ("service.name", "k8s.pod.name"), the same for all its samples;
-	// 0: none. Not written as labels of samples.
+	// 0: none. As labels of samples only some of it is written, under shorter names (export).
 	uint32_t resource;
 };
 struct profile_sample {
@@ -157,6 +157,7 @@ void profile_merge_label(struct profile_merge *m, const char *key,
     const char *(*value)(void *arg, const struct profile *from, uint32_t stack), void *arg);
 // Labels KEY (borrowed) are left out; samples that become equal are summed. Before the first step.
 void profile_merge_without(struct profile_merge *m, const char *key);
+void profile_merge_without_resources(struct profile_merge *m); // likewise, of subjects
 // Only these COUNT samples of FROM (borrowed), and of a stack deeper than DEPTH (0: none is) the frames of its middle
 // give way to the mark "[truncated: too deep]". Before the first step.
 void profile_merge_only(struct profile_merge *m, const uint32_t *samples, uint32_t count, uint32_t depth);

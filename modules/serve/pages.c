@@ -126,7 +126,7 @@ void pages_index(struct serve *s, struct http_request *r)
 	}
 	text_printf(&t,
 	    "</table><p>Each takes seconds= (1 to %u; 30 where it is 0 or not there), and pid= "
-	    "comm= container= namespace= pod= to narrow it, and gives gzipped pprof."
+	    "comm= container= namespace= pod= service= to narrow it, and gives gzipped pprof."
 	    "<p>allocs, block, goblock and mutex without seconds= give, at once, what there was "
 	    "since they were first asked for so, as scrapers of Go programs ask."
 	    "<p>offcpu, wall and block also take reason=, one or several with commas between "

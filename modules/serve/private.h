@@ -60,7 +60,7 @@ bool pages_check_profile(const struct serve *s, struct http_request *r, const ch
 struct wish {
 	bool by_pid;
 	uint32_t pid;
-	char comm[64], container[65], namespace[254], pod[254]; // "": any
+	char comm[64], container[65], namespace[64], pod[254], service[513]; // "": any
 	uint32_t reasons; // 1 << enum off_reason and the likes of wish.c, 0: any
 };
 // The wish of R for a profile of TYPE. 0, or -EINVAL and R was answered.

@@ -44,7 +44,7 @@ static void ready(struct serve *s, struct http_request *r)
 enum access { ANYBODY, PAGE, PROFILES };
 
 // What narrows a profile, behind what a route takes beside it.
-#define NARROW "pid comm container namespace pod"
+#define NARROW "pid comm container namespace pod service"
 #define PPROF "seconds debug " NARROW // debug: 0 is the only form of pprof that there is
 #define REASON " reason"
 #define GC " gc" // of Go's heap; there is nothing to collect here

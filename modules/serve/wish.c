@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which samples a query means: those of a process, a command, a container, a pod, and of threads
-// that were off the CPU for some reasons.
+// Which samples a query means: those of a process, a command, a container, a pod, a service, and of
+// threads that were off the CPU for some reasons.
 #include "private.h"
 
 #include "../../bpf/reason.h"
@@ -57,11 +57,28 @@ static uint32_t label(const struct profile *p, const struct profile_subject *s, 
 	return 0;
 }
 
-// A container is named by its id or the first twelve digits and more of it, as its tools print it.
-static bool is_container(const struct profile *p, uint32_t name, const char *wanted)
+static bool has_label(
+    const struct profile *p, const struct profile_subject *s, const char *key, const char *wanted)
+{
+	return is(p, label(p, s, key), wanted);
+}
+
+#define ID_DIGITS 12
+// A container is named by its id or the first twelve digits and more of it, as its tools print it,
+// or as its pod calls it.
+static bool is_container(
+    const struct profile *p, const struct profile_subject *s, const char *wanted)
 {
 	size_t n = strlen(wanted);
-	return n >= 12 && strncmp(profile_name(p, name), wanted, n) == 0;
+	return (n >= ID_DIGITS && strncmp(profile_name(p, s->container), wanted, n) == 0) ||
+	       has_label(p, s, "container", wanted);
+}
+
+// Digits of an id that are too few. A name of nothing but letters may be one like "db".
+static bool is_short_id(const char *s)
+{
+	size_t n = strlen(s);
+	return n && n < ID_DIGITS && strspn(s, "0123456789abcdef") == n && strpbrk(s, "0123456789");
 }
 
 static uint32_t reason_of(const struct profile *p, const struct profile_subject *s)
@@ -80,16 +97,18 @@ bool wish_takes(void *wish, const struct profile *from, const struct profile_sub
 	const struct wish *w = wish;
 	return (!w->by_pid || s->pid == w->pid) &&
 	       (!*w->comm || is(from, s->comm, w->comm) || is(from, s->process, w->comm)) &&
-	       (!*w->container || is_container(from, s->container, w->container)) &&
-	       (!*w->namespace || is(from, label(from, s, "namespace"), w->namespace)) &&
-	       (!*w->pod || is(from, label(from, s, "pod"), w->pod)) &&
+	       (!*w->container || is_container(from, s, w->container)) &&
+	       (!*w->namespace || has_label(from, s, "namespace", w->namespace)) &&
+	       (!*w->pod || has_label(from, s, "pod", w->pod) ||
+		   has_label(from, s, "k8s_pod_uid", w->pod)) &&
+	       (!*w->service || has_label(from, s, "service_name", w->service)) &&
 	       (!w->reasons || w->reasons & BIT(reason_of(from, s)));
 }
 
 bool wish_takes_all(const struct wish *w)
 {
 	return !w->by_pid && !*w->comm && !*w->container && !*w->namespace && !*w->pod &&
-	       !w->reasons;
+	       !*w->service && !w->reasons;
 }
 
 int serve_number(struct http_request *r, const char *key, uint64_t max, uint64_t *value)
@@ -167,13 +186,15 @@ int wish_read(struct http_request *r, const char *type, struct wish *w)
 	    string(r, "comm", w->comm, sizeof(w->comm)) ||
 	    string(r, "container", w->container, sizeof(w->container)) ||
 	    string(r, "namespace", w->namespace, sizeof(w->namespace)) ||
-	    string(r, "pod", w->pod, sizeof(w->pod)) || read_reasons(r, type, &w->reasons))
+	    string(r, "pod", w->pod, sizeof(w->pod)) ||
+	    string(r, "service", w->service, sizeof(w->service)) ||
+	    read_reasons(r, type, &w->reasons))
 		return -EINVAL;
 	w->by_pid = http_query(r, "pid");
 	w->pid = (uint32_t)pid;
-	if (*w->container && strlen(w->container) < 12) {
-		serve_say(r, 400, NULL, "container: %s: write at least 12 digits of its id",
-		    w->container);
+	if (is_short_id(w->container)) {
+		serve_say(r, 400, NULL, "container: %s: write at least %d digits of its id",
+		    w->container, ID_DIGITS);
 		return -EINVAL;
 	}
 	return 0;

@@ -47,10 +47,14 @@ class Tree:
     def __init__(self):
         self.names, self.frames, self.processes, self.nodes = {"": 0}, {}, [], []
         self.children = {}
+        self.whose = {(0, 0, 0, 0, 0): 0}
         self.type, self.values, self.shown = "cpu", [["samples", "count"], ["cpu", "nanoseconds"]], 1
 
     def name(self, text):
         return self.names.setdefault(text, len(self.names))
+
+    def owner(self, service="", namespace="", pod="", container="", uid=""):
+        return self.whose.setdefault(tuple(self.name(n) for n in (service, namespace, pod, container, uid)), len(self.whose))
 
     def frame(self, name, kind, mapping):
         return self.frames.setdefault((self.name(name), kind, self.name(mapping)), len(self.frames))
@@ -97,17 +101,24 @@ class Tree:
         d = {"v": 1, "title": title or self.type + " on build-7", "banner": banner, "type": self.type,
              "unit": self.values[self.shown][1], "values": self.values, "shown": self.shown, "period": PERIOD,
              "time_ns": "1795428900000000000", "duration_ns": "60000000000",
-             "names": list(self.names), "frames": [list(f) for f in self.frames], "processes": processes, "nodes": nodes}
+             "names": list(self.names), "frames": [list(f) for f in self.frames], "whose": [list(w) for w in self.whose], "processes": processes, "nodes": nodes}
         if base:
             d["base"], d["base_duration_ns"] = True, "60000000000"
         return d
+
+
+def owner(comm):
+    """Service, namespace, pod and container of a program in a pod; of redis-server only the uid is known."""
+    if comm == "redis-server":
+        return "", "", "", "", "2d3cf0a5-1b2c-4d5e-8f90-123456789abc"
+    return comm + "-service", "shop" if comm in ("java", "node", "nginx") else "platform", comm + "-6f7c9d-x2lq4", comm + "-box"
 
 
 def process(t, r, comm, pid, samples):
     path, kind, functions = PROGRAMS[comm]
     functions = functions.split()
     container = hashlib.sha256(comm.encode()).hexdigest() if r.random() < .7 else ""
-    t.processes.append([pid, t.name(comm), t.name(container), t.name(comm + "-6f7c9d-x2lq4" if container else "")])
+    t.processes.append([pid, t.name(comm), t.name(container), t.owner(*owner(comm)) if container else 0])
     top = t.node(-1, -1, len(t.processes) - 1)
     start = t.node(top, t.frame("_start", NATIVE, path))
     hot = r.randrange(1, len(functions))
@@ -208,7 +219,7 @@ def off(type="offcpu", seed=5):
         path = PROGRAMS.get(comm, ("/usr/bin/" + comm,))[0]
         container = hashlib.sha256(comm.encode()).hexdigest() if comm != "bash" else ""
         for one in range(3 if comm in ("postgres", "bash") else 1):
-            t.processes.append([1200 + 10 * list(WAITS).index(comm) + one, t.name(comm), t.name(container), t.name(comm + "-6f7c9d-x2lq4" if container else "")])
+            t.processes.append([1200 + 10 * list(WAITS).index(comm) + one, t.name(comm), t.name(container), t.owner(*owner(comm)) if container else 0])
             top = t.node(-1, -1, len(t.processes) - 1)
             start = t.node(top, t.frame("_start" if comm in ("nginx", "bash", "redis-server", "postgres") else "clone3", NATIVE, LIBC))
             for why, functions, seconds, threads, events in waits:

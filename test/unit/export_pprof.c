@@ -46,6 +46,46 @@ static void there_and_back(void **state)
 	    mem_used(ACCOUNT_EXPORT) + mem_used(ACCOUNT_WIRE) + mem_used(ACCOUNT_PROFILE), 0);
 }
 
+// Of a resource the labels that scrapers' users ask for; they come back as labels, and stay.
+static void whose_it_is_comes_as_labels(void **state)
+{
+	(void)state;
+	static const char *const facts[][2] = {{"service.name", "cart"}, {"k8s.pod.uid", "u-1"},
+	    {"k8s.pod.name", "cart-1"}, {"k8s.namespace.name", "shop"}, {"language", "java"},
+	    {"k8s.container.name", "main"}};
+	struct profile *p = profile_new(ACCOUNT_PROFILE, profile_type_find("cpu"));
+	struct profile_label l[6],
+	    reason = {.key = profile_add_name(p, "reason"), .str = profile_add_name(p, "io")};
+	for (int i = 0; i < 6; i++)
+		l[i] = (struct profile_label){.key = profile_add_name(p, facts[i][0]),
+		    .str = profile_add_name(p, facts[i][1])};
+	uint32_t frame = profile_add_mark(p, "[f]"), stack = profile_add_stack(p, &frame, 1);
+	struct profile_subject who = {.pid = 1,
+	    .tid = 1,
+	    .resource = profile_add_labels(p, l, 6),
+	    .labels = profile_add_labels(p, &reason, 1)};
+	profile_add(p, stack, profile_add_subject(p, &who), (int64_t[]){1, 10});
+	who = (struct profile_subject){.pid = 2, .tid = 2};
+	profile_add(p, stack, profile_add_subject(p, &who), (int64_t[]){1, 10});
+	profile_seal(p);
+	struct profile *from = p;
+	for (int turn = 0; turn < 2; turn++) {
+		struct text t = TEXT(ACCOUNT_BASE);
+		char why[200];
+		assert_int_equal(profiles_export(from, NULL, EXPORT_PPROF, &t), 0);
+		struct profile *q = profiles_import(t.at, t.len, why);
+		char *dump = profiles_dump(q);
+		assert_string_equal(dump,
+		    "1 1    service_name=cart0 namespace=shop0 pod=cart-10 container=main0 "
+		    "k8s_pod_uid=u-10 reason=io0|[f]  3 0   1 10\n2 2   |[f]  3 0   1 10\n");
+		free(dump);
+		text_free(&t);
+		profile_free(from);
+		from = q;
+	}
+	profile_free(from);
+}
+
 // The plain protobuf of P.
 static struct text plain(const struct profile *p)
 {
@@ -242,6 +282,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(there_and_back),
+	    cmocka_unit_test(whose_it_is_comes_as_labels),
 	    cmocka_unit_test(ids_run_from_one),
 	    cmocka_unit_test(mappings_keep_the_conventions),
 	    cmocka_unit_test(bad_utf8_is_mended),

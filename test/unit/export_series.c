@@ -432,6 +432,11 @@ static void labels_tell_whose_it_is(void **state)
 		assert_int_equal(strlen(label(&s, "host_long")), 2047);
 		is_label(&s, "_7up_Gr____e", "y");
 		is_label(&s, "k8s_cluster_name", "east");
+		// The series says it: its samples do not again.
+		for (uint32_t i = 0; i < profile_subject_count(s.p); i++) {
+			assert_int_equal(profile_subject(s.p, i + 1)->labels, 0);
+			assert_int_equal(profile_subject(s.p, i + 1)->resource, 0);
+		}
 		is_label(&s, "empty", NULL);
 		profile_free(s.p);
 	}

@@ -146,8 +146,8 @@ static void flame_json(void **state)
 	    "\"time_ns\":\"1700000000000000001\",\"duration_ns\":\"60000000000\","
 	    "\"names\":[\"\",\"app\",\"main\",\"/lib/"
 	    "x.so\",\"work\",\"read\",\"node\",\"run\",\"[x.so+0x43]\"],"
-	    "\"frames\":[[2,0,3],[4,0,3],[5,1,3],[7,2,3],[8,0,3]],\"processes\":[[1,1,0],[2,1,0],["
-	    "3,6,0]],"
+	    "\"frames\":[[2,0,3],[4,0,3],[5,1,3],[7,2,3],[8,0,3]],\"whose\":[[0,0,0,0,0]],"
+	    "\"processes\":[[1,1,0,0],[2,1,0,0],[3,6,0,0]],"
 	    "\"nodes\":[[-1,-1,0,0,0],[0,0,-1,0,0],[1,1,-1,5,50],[-1,-1,1,0,0],[3,0,-1,0,0],[4,1,-"
 	    "1,2,20],"
 	    "[2,2,-1,1,10],[-1,-1,2,0,0],[7,3,-1,4,40],[8,4,-1,1,10]]}");
@@ -163,7 +163,8 @@ static void flame_json(void **state)
 	struct profile *mutex = make("cpu", (struct row[]){{0}});
 	assert_int_equal(profiles_export(mutex, NULL, EXPORT_FLAME, &t), 0);
 	assert_non_null(
-	    strstr(t.at, "\"names\":[\"\"],\"frames\":[],\"processes\":[],\"nodes\":[]}"));
+	    strstr(t.at, "\"names\":[\"\"],\"frames\":[],\"whose\":[[0,0,0,0,0]],\"processes\":[],"
+			 "\"nodes\":[]}"));
 	text_free(&t);
 	profile_free(mutex);
 	profile_free(b);
@@ -319,10 +320,79 @@ static void a_storm_of_processes_is_told_by_name(void **state)
 	profile_free(p);
 	p = storm(4);
 	assert_int_equal(profiles_export(p, NULL, EXPORT_FLAME, &t), 0);
-	assert_non_null(strstr(t.at, "\"processes\":[[1,1,2],[2,1,0],[3,1,2],[4,1,0]]"));
+	assert_non_null(strstr(t.at, "\"processes\":[[1,1,2,0],[2,1,0,0],[3,1,2,0],[4,1,0,0]]"));
 	text_free(&t);
 	profile_free(p);
 	assert_int_equal(mem_used(ACCOUNT_EXPORT), 0);
+}
+
+// One sample of PID, process NAME; FACTS: "key", "value", ..., NULL.
+static void add_owned(struct profile *p, uint32_t pid, const char *name, const char *container,
+    bool labels, const char *const *facts)
+{
+	struct profile_label l[8];
+	uint32_t n = 0, frame = profile_add_mark(p, "f");
+	for (; facts && facts[2 * n]; n++)
+		l[n] = (struct profile_label){.key = profile_add_name(p, facts[2 * n]),
+		    .str = profile_add_name(p, facts[2 * n + 1])};
+	uint32_t set = n ? profile_add_labels(p, l, n) : 0;
+	struct profile_subject who = {.pid = pid,
+	    .tid = pid + 1000 * !!n,
+	    .comm = profile_add_name(p, name),
+	    .container = profile_add_name(p, container),
+	    .labels = labels ? set : 0,
+	    .resource = labels ? 0 : set};
+	profile_add(
+	    p, profile_add_stack(p, &frame, 1), profile_add_subject(p, &who), (int64_t[]){1, 10});
+}
+
+// The same whether a window of ours says it by resources or a pprof file by labels.
+static void whose_it_is_is_told(void **state)
+{
+	(void)state;
+	for (int labels = 0; labels < 2; labels++) {
+		const char *const space = labels ? "namespace" : "k8s.namespace.name",
+				  *pod = labels ? "pod" : "k8s.pod.name",
+				  *uid = labels ? "k8s_pod_uid" : "k8s.pod.uid",
+				  *service = labels ? "service_name" : "service.name",
+				  *box = labels ? "container" : "k8s.container.name";
+		struct profile *p = profile_new(ACCOUNT_PROFILE, profile_type_find("cpu"));
+		add_owned(p, 1, "java", "c1", labels, NULL); // before it was known
+		add_owned(p, 1, "java", "c1", labels,
+		    (const char *[]){space, "shop", pod, "cart-1", service, "cart", box, "main",
+			uid, "u1", "process.executable.name", "java", NULL});
+		add_owned(p, 2, "java", "c2", labels,
+		    (const char *[]){space, "shop", pod, "cart-2", NULL});
+		add_owned(p, 3, "java", "", labels, (const char *[]){service, "plain", NULL});
+		add_owned(p, 4, "java", "", labels, NULL);
+		add_owned(p, 5, "sh", "c5", labels, (const char *[]){space, "shop", NULL});
+		add_owned(p, 6, "sh", "c6", labels, (const char *[]){pod, "p\xff", NULL});
+		add_owned(p, 7, "sh", "c7", labels, (const char *[]){uid, "u7", NULL});
+		profile_seal(p);
+		same(p, NULL, EXPORT_FOLDED,
+		    "java;f 3\njava (shop/cart-1);f 1\njava (shop/cart-2);f 1\nsh (shop);f 1\n"
+		    "sh (p\xef\xbf\xbd);f 1\nsh;f 1\n");
+		struct text t = TEXT(ACCOUNT_BASE);
+		assert_int_equal(profiles_export(p, NULL, EXPORT_FLAME, &t), 0);
+		assert_non_null(strstr(t.at, "\"names\":[\"\",\"java\",\"c1\",\"f\",\"cart\","
+					     "\"shop\",\"cart-1\",\"main\",\"u1\","
+					     "\"c2\",\"cart-2\",\"plain\",\"sh\",\"c5\",\"c6\","
+					     "\"p\xef\xbf\xbd\",\"c7\",\"u7\"]"));
+		assert_non_null(strstr(t.at,
+		    "\"whose\":[[0,0,0,0,0],[4,5,6,7,8],[0,5,10,0,0],[11,0,0,0,0],[0,5,0,0,0],"
+		    "[0,0,15,0,0],[0,0,0,0,17]],\"processes\":[[1,1,2,1],[2,1,9,2],[3,1,0,3],"
+		    "[4,1,0,0],[5,12,13,4],[6,12,14,5],[7,12,16,6]]"));
+		text_free(&t);
+		for (uint64_t nth = 1, over = 0; !over; nth++) {
+			mem_fail_at(nth);
+			profiles_export(p, NULL, nth % 2 ? EXPORT_FLAME : EXPORT_FOLDED, &t);
+			over = mem_fail_seen() < nth;
+			mem_fail_at(0);
+			text_free(&t);
+			assert_int_equal(mem_used(ACCOUNT_EXPORT), 0);
+		}
+		profile_free(p);
+	}
 }
 
 static void what_cannot_be_counted_is_not_told(void **state)
@@ -425,6 +495,7 @@ int main(void)
 	    cmocka_unit_test(the_page_holds_its_data),
 	    cmocka_unit_test(totals_hold_above_the_bound),
 	    cmocka_unit_test(a_storm_of_processes_is_told_by_name),
+	    cmocka_unit_test(whose_it_is_is_told),
 	    cmocka_unit_test(what_cannot_be_counted_is_not_told),
 	    cmocka_unit_test(totals_hold_when_memory_fails),
 	    cmocka_unit_test(slices_are_short),

@@ -447,6 +447,116 @@ static void replicas_share_and_all_are_bounded(void **state)
 	assert_int_equal(table->resources.count, 0);
 }
 
+// What the downward API sets counts where the pod's name is not seen, or another was given to it.
+static void a_pod_may_be_told_its_name(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *variable;
+		size_t size;
+		bool nodes_network;
+		const char *pod, *space;
+	} rows[] = {
+#define E(s) s, sizeof(s)
+	    {E("POD_NAME=a.b-1"), true, "a.b-1", "shop"},
+	    {E("A=1\0MY_POD_NAME=own\0POD_NAME=second"), false, "own", "shop"},
+	    {E("K8S_POD_NAME=own\0OTEL_RESOURCE_ATTRIBUTES=k8s.pod.name=first"), false, "first",
+		"shop"},
+	    {E("POD_NAME=$(POD)"), false, "cart-7d4f-abcde", "shop"},
+	    {E("POD_NAME=\0POD_NAMESPACE=seen-is-surer"), true, "", "shop"},
+	    {E("POD_NAME=a..b"), true, "", "shop"},
+	    {E("POD_NAME=-a"), true, "", "shop"},
+#undef E
+	};
+	table->options.on_new = on_new_in_pod;
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		add_pod(30 + i);
+		if (rows[i].nodes_network)
+			fake_link(30 + i, "ns/net", "net:[1]");
+		write_bytes(30 + i, "environ", rows[i].variable, rows[i].size);
+		assert_string_equal(fact(30 + i, "k8s.pod.name"), rows[i].pod);
+		assert_string_equal(fact(30 + i, "k8s.namespace.name"), rows[i].space);
+	}
+	add_pod(50); // no token was mounted, or not even its root can be seen
+	put_file(50, TOKEN "/namespace", "", 0);
+	WRITE(50, "environ", "POD_NAMESPACE=a.b\0MY_POD_NAMESPACE=told");
+	assert_string_equal(fact(50, "k8s.namespace.name"), "told");
+	add(51);
+	WRITE(51, "environ", "POD_NAMESPACE=told\0POD_NAME=p");
+	assert_string_equal(fact(51, "k8s.namespace.name"), "told");
+	assert_string_equal(fact(51, "k8s.pod.name"), "p");
+	table->options.on_new = on_new;
+	add(52); // no pod
+	WRITE(52, "environ", "POD_NAMESPACE=told\0POD_NAME=p");
+	assert_string_equal(fact(52, "k8s.pod.name"), "");
+	assert_string_equal(fact(52, "k8s.namespace.name"), "");
+}
+
+// Where only that is asked for, nothing else is told, and of most processes nothing at all.
+static void owners_alone(void **state)
+{
+	(void)state;
+	table->options.resources = PROCESS_OWNERS;
+	add(10);
+	fake_link(10, "exe", "/opt/tool-1.2.3");
+	assert_null(resource(10));
+	assert_int_equal(table->resource_bytes, 0);
+	WRITE(10, "environ", "OTEL_SERVICE_NAME=late"); // settled: is not read again
+	assert_null(resource(10));
+	add(11);
+	fake_link(11, "exe", "/opt/tool-1.2.3");
+	WRITE(11, "environ",
+	    "OTEL_RESOURCE_ATTRIBUTES=service.name=s,service.version=2,service.instance.id=i");
+	assert_int_equal(resource(11)->count, 1);
+	assert_string_equal(fact(11, "service.name"), "s");
+	table->options.on_new = on_new_in_pod;
+	static const char *const wanted[][2] = {{"k8s.pod.uid", UID},
+	    {"k8s.pod.name", "cart-7d4f-abcde"}, {"k8s.namespace.name", "shop"},
+	    {"k8s.container.name", "cart"}, {"service.name", "cart"}};
+	add_pod(12);
+	fake_link(12, "exe", "/opt/tool");
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
+		assert_string_equal(fact(12, wanted[i][0]), wanted[i][1]);
+	assert_int_equal(resource(12)->count, sizeof(wanted) / sizeof(*wanted));
+	// One that ended before it could be asked is in its parent's pod.
+	exited(13, 700, clock_now());
+	const struct process_resource *r =
+	    process_resource(table, sampled(13, 12, 700, "other", clock_now()));
+	assert_string_equal(fact_in(r, "k8s.pod.name"), "cart-7d4f-abcde");
+	assert_string_equal(fact_in(r, "app.name"), "");
+}
+
+// Of one that is in no container, and young, nothing is read: most of these are gone soon.
+static void who_is_young_is_not_asked(void **state)
+{
+	(void)state;
+	static uint64_t now;
+	uint64_t ticks = clock_boot() / TICK_NS;
+	for (unsigned pid = 10; pid < 12; pid++) {
+		fakeproc_add(pid, 1, "app", ticks, "");
+		fake_mount_ns(pid, 5);
+		WRITE(pid, "environ", "OTEL_SERVICE_NAME=s");
+	}
+	table->options.resources = PROCESS_OWNERS;
+	now = clock_now();
+	struct process *p = sampled(10, 1, ticks, "app", now);
+	assert_null(process_resource(table, p));
+	strcpy(p->container, "c");
+	assert_non_null(process_resource(table, p));
+	p = sampled(11, 1, ticks, "app", now);
+	assert_null(process_resource(table, p));
+	table->options.resources = PROCESS_OWNERS_NOW;
+	assert_non_null(process_resource(table, p));
+	resource_drop(table, entry_by_pid(table, 11));
+	entry_by_pid(table, 11)->resource_due_ns = 0;
+	table->options.resources = PROCESS_OWNERS;
+	assert_null(process_resource(table, p));
+	now += 2 * NS_PER_S;
+	clock_fake(&now, NULL);
+	p = sampled(11, 1, ticks, "app", now);
+	assert_non_null(process_resource(table, p));
+}
+
 static void nothing_is_read_where_nobody_asks(void **state)
 {
 	(void)state;
@@ -503,6 +613,9 @@ int main(void)
 	    T(another_one_with_its_pid_or_another_program_says_nothing_of_it),
 	    T(what_ended_is_told_by_its_events_and_its_parent),
 	    T(replicas_share_and_all_are_bounded),
+	    T(a_pod_may_be_told_its_name),
+	    T(owners_alone),
+	    T(who_is_young_is_not_asked),
 	    T(nothing_is_read_where_nobody_asks),
 	    T(any_allocation_may_fail),
 	};

@@ -281,16 +281,23 @@ static void a_label_may_be_left_out(void **state)
 		profile_add(from, stack, profile_add_subject(from, &s), (int64_t[]){1, 10});
 	}
 	profile_seal(from);
-	for (int without = 0; without < 2; without++) {
+	for (int without = 0; without < 3; without++) {
 		struct profile *into = profile_new_like(ACCOUNT_PROFILE, from);
 		struct profile_merge *m = profile_merge_new(into, from, 1, NULL, NULL);
 		if (without)
 			profile_merge_without(m, "where");
+		if (without == 2)
+			profile_merge_without_resources(m);
 		assert_int_equal(profile_merge_step(m, UINT64_MAX), 0);
 		profile_merge_free(m);
 		assert_int_equal(total(into), 8);
-		assert_int_equal(profile_sample_count(into), 1 + (without ? 4 : 8));
-		for (uint32_t i = 1; without && i < 5; i++) {
+		assert_int_equal(profile_sample_count(into), 1 + (without == 2 ? 2
+								     : without ? 4
+									       : 8));
+		for (uint32_t i = 1; without == 2 && i < 3; i++)
+			assert_int_equal(
+			    profile_subject(into, profile_sample(into, i)->subject)->resource, 0);
+		for (uint32_t i = 1; without == 1 && i < 5; i++) {
 			const struct profile_sample *x = profile_sample(into, i);
 			const struct profile_subject *s = profile_subject(into, x->subject);
 			uint32_t count = 0;

@@ -52,14 +52,22 @@ static void add_window(
 		struct profile_frame f = {
 		    .name = profile_add_name(p, name), .kind = FRAME_NATIVE, .address = i};
 		uint32_t frame = profile_add_frame(p, &f);
-		struct profile_label label = {.key = profile_add_name(p, "namespace"),
-		    .str = profile_add_name(p, pid % 2 ? "odd" : "even")};
+		// 100: a pod without a name; 101: a service in a pod; others: a namespace alone.
+		const char *facts[][2] = {
+		    {"k8s.namespace.name", pid % 2 ? "odd" : "even"},
+		    {pid == 100 ? "k8s.pod.uid" : "k8s.pod.name", pid == 100 ? "u-100" : "cart-1"},
+		    {"service.name", "cart"}, {"k8s.container.name", "db"}};
+		struct profile_label labels[4];
+		for (int k = 0; k < 4; k++)
+			labels[k] = (struct profile_label){.key = profile_add_name(p, facts[k][0]),
+			    .str = profile_add_name(p, facts[k][1])};
+		uint32_t known = pid == 100 ? 2 : pid == 101 ? 4 : 1;
 		struct profile_subject s = {.pid = pid,
 		    .tid = pid,
 		    .comm = profile_add_name(p, pid % 2 ? "left" : "right"),
 		    .process = profile_add_name(p, "prog"),
 		    .container = profile_add_name(p, container),
-		    .labels = profile_add_labels(p, &label, 1)};
+		    .resource = profile_add_labels(p, labels, known)};
 		int64_t values[PROFILE_VALUES_MAX] = {1, 1000};
 		assert_int_equal(profile_add(p, profile_add_stack(p, &frame, 1),
 				     profile_add_subject(p, &s), values),
@@ -259,6 +267,11 @@ static void page_and_errors(void **state)
 	    {"/api/flame?base_from=3&base_to=2", "base_from, base_to: 3, 2"},
 	    {"/api/flame?format=svg", "format: svg: not one of flame html pprof folded speedscope"},
 	    {"/api/flame?container=12", "container: 12: write at least 12 digits"},
+	    {"/api/flame?container=0a1b2c3d4e5", "write at least 12 digits"},
+	    {"/api/flame?namespace=0123456789012345678901234567890123456789012345678901234567890123",
+		"longer than 63"},
+	    {"/api/flame?service=a&service=b", "service: given twice"},
+	    {"/debug/pprof/profile?pods=x", "container namespace pod service\n"},
 	    {"/api/flame?pid=-1", "pid: -1: not a number"},
 	    {"/api/flame?comm=01234567890123456789012345678901234567890123456789012345678901234",
 		"longer than 63"},
@@ -487,6 +500,14 @@ static void flames(void **state)
 	    {"&namespace=odd", 30},
 	    {"&namespace=odd&pid=100", 0},
 	    {"&pod=p", 0},
+	    {"&pod=cart-1", 15},
+	    {"&pod=cart", 0},
+	    {"&pod=u-100", 15},
+	    {"&service=cart", 15},
+	    {"&service=cart&namespace=odd&pod=cart-1&container=db", 15},
+	    {"&service=cart&namespace=even", 0},
+	    {"&container=db", 15},
+	    {"&container=no-such", 0},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		char path[256];
