@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whose process is it: the container and the pod out of a cgroup path.
+// Whose process is it: the container and the pod out of a cgroup path. And what is it waiting for
+// (lockclass.h).
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "lockclass.h"
 
 #define LABEL_POD_UID 37 // bytes that a uid takes, with its NUL
 

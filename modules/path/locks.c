@@ -3,7 +3,7 @@
 // named, the profile of locks is made anew: each sample with its class, and without those that wait
 // for something to happen, which the profile of time off the CPU has.
 #include "private.h"
-#include "lockclass.h"
+#include "../label/label.h"
 
 #include <errno.h>
 #include <string.h>

@@ -72,7 +72,8 @@ class Endpoint:
         d["base_duration_ns"] = str(ns)
         values = len(d["values"])
         for n in d["nodes"]:
-            n[3:] = [v * now for v in n[3:3 + values]] + ([v * before for v in n[3 + values:3 + 2 * values]] if base else [])
+            both = values * (2 if base else 1)
+            n[3:] = [v * now for v in n[3:3 + values]] + [v * before for v in n[3 + values:3 + both]] + n[3 + both:]
         return d
 
     def close(self):

@@ -48,6 +48,7 @@ class Tree:
         self.names, self.frames, self.processes, self.nodes = {"": 0}, {}, [], []
         self.children = {}
         self.whose = {(0, 0, 0, 0, 0): 0}
+        self.idle = set()  # nodes of reasons where who waits waits for work
         self.type, self.values, self.shown = "cpu", [["samples", "count"], ["cpu", "nanoseconds"]], 1
 
     def name(self, text):
@@ -86,9 +87,12 @@ class Tree:
                 t.processes[row][4] += 1
                 t.processes[row][5] += 1
             n = t.node(at[parent] if parent >= 0 else -1, frame, row)
+            if len(at) in self.idle:
+                t.idle.add(n)
             at.append(n)
             t.nodes[n][3:] = [a + b for a, b in zip(t.nodes[n][3:], values)]
-        return t.processes, t.nodes
+        k = len(self.values)
+        return t.processes, [n[:3 + k] + n[5:5 + k] + [1] * (i in t.idle) for i, n in enumerate(t.nodes)]
 
     def total(self, value=None):
         return sum(n[3 + (self.shown if value is None else value)] for n in self.nodes)
@@ -97,7 +101,7 @@ class Tree:
         if base:
             processes, nodes = self.by_name()
         else:
-            processes, nodes = self.processes, [n[:3 + len(self.values)] for n in self.nodes]
+            processes, nodes = self.processes, [n[:3 + len(self.values)] + [1] * (i in self.idle) for i, n in enumerate(self.nodes)]
         d = {"v": 1, "title": title or self.type + " on build-7", "banner": banner, "type": self.type,
              "unit": self.values[self.shown][1], "values": self.values, "shown": self.shown, "period": PERIOD,
              "time_ns": "1795428900000000000", "duration_ns": "60000000000",
@@ -227,6 +231,8 @@ def off(type="offcpu", seed=5):
                 for f in functions.split():
                     kind = JIT if comm == "java" and "." in f else NATIVE
                     at = t.node(at, t.frame(f, kind, "/tmp/perf-9.map" if kind == JIT else path))
+                if type != "mutex" and IDLE & set(functions.split()):
+                    t.idle.add(t.node(at, t.frame("[%s]" % why, CLASS, "")))
                 add(t.node(at, t.frame("[%s]" % why, CLASS, "")), events * threads, seconds * threads / (3 if comm == "postgres" else 1))
                 if type != "mutex":
                     add(t.node(at, t.frame("[scheduler]", CLASS, "")), 0, seconds * threads * .004)

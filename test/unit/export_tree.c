@@ -238,6 +238,35 @@ static void stacks_end_in_their_class(void **state)
 	text_free(&t);
 	profile_free(b);
 	profile_free(p);
+	// Behind the values, who waits for work: the kernel's functions above do not matter.
+	static const struct row idle[] = {
+	    {"app", 1, "k:schedule|poll|main", 1, "reason", "waiting"},
+	    {"app", 1, "k:schedule|pthread_cond_wait|main", 2, "reason", "mutex"},
+	    {"app", 1, "pthread_mutex_lock|main", 3, "reason", "mutex"},
+	    {"app", 1, "k:pthread_cond_wait|f", 4, "reason", "mutex"},
+	    {"app", 1, "m:[waiting]", 5, "reason", "waiting"},
+	    {0},
+	};
+	static const char *const types[] = {"offcpu", "wall", "mutex"};
+	for (int i = 0; i < 3; i++) {
+		p = make(types[i], idle);
+		b = make(types[i], i ? (struct row[]){{0}} : before);
+		assert_int_equal(profiles_export(p, i ? NULL : b, EXPORT_FLAME, &t), 0);
+		const char *wanted[][5] = {
+		    {",1,10,0,0,1],", ",2,20,0,0,1],", ",3,30,0,0],", ",4,40,0,0],", ",5,50,0,0,1],"},
+		    {",1,1],", ",2,1],", ",3],", ",4],", ",5,1]]"},
+		    {",1,10],", ",2,20],", ",3,30],", ",4,40],", ",5,50]]"}};
+		for (int k = 0; k < 5; k++)
+			if (!strstr(strstr(t.at, "\"nodes\""), wanted[i][k]))
+				fail_msg("%s: no %s in %s", types[i], wanted[i][k], t.at);
+		text_free(&t);
+		profile_free(b);
+		profile_free(p);
+	}
+	p = make("offcpu", now);
+	b = make("offcpu", before);
+	profile_free(b);
+	profile_free(p);
 	assert_int_equal(mem_used(ACCOUNT_EXPORT), 0);
 }
 

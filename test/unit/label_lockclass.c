@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "../../modules/base/base.h"
-#include "../../modules/path/lockclass.c"
+#include "../../modules/label/lockclass.c"
 
 static const struct {
 	enum lock_class class;
@@ -258,6 +258,78 @@ static void rows_are_sound(void **state)
 	assert_false(lockclass_is_contention(LOCK_CONDVAR) || lockclass_is_contention(LOCK_FUTEX));
 }
 
+static const struct {
+	const char *reason, *stack; // leaf first
+	bool idle;
+} waits[] = {
+    {"waiting", "poll", true},
+    {"waiting", "", true},
+    {"network", "accept4|serve", true},
+    {"network", "__libc_accept64|serve", true},
+    {"network", "internal/poll.(*FD).Accept|net.(*netFD).accept", true},
+    {"network", "std::net::tcp::TcpListener::accept|serve", true},
+    {"network", "acceptor::accept(int)|serve", true},
+    {"network", "recv|a|b|c|d|e|accept", false}, // too far away
+    {"network", "recv|accept_loop", false},
+    {"network", "read|inaccept", false},
+    {"io", "accept4", false},
+    {"sleep", "pthread_cond_wait", false},
+    {"channel", "read", false},
+    {"sync", "__GI___wait4|waitchld", true},
+    {"sync", "__sigtimedwait", true},
+    {"sync", "[libc.so.6+0x12]|__libc_pause", true},
+    {"sync", "semop", false},
+    {"mutex", "__futex_abstimed_wait_common|pthread_cond_wait|uv_cond_wait|worker", true},
+    {"mutex", "__new_sem_wait_slow64.constprop.0|sem_wait|worker", true},
+    {"mutex", "std::sys::sync::condvar::futex::Condvar::wait_optional_timeout|work", true},
+    {"mutex", "std::condition_variable::wait(std::unique_lock<std::mutex>&)|work", true},
+    {"mutex", "runtime.futex|runtime.futexsleep|runtime.notesleep|runtime.mPark|runtime.stopm",
+	true},
+    {"mutex",
+	"pthread_cond_timedwait|Parker::park|Unsafe_Park|"
+	"Ljava/util/concurrent/locks/LockSupport;::parkNanos|ForkJoinPool.awaitWork",
+	true},
+    {"mutex",
+	"pthread_cond_wait|Parker::park|Unsafe_Park|Ljava/util/concurrent/locks/LockSupport;::park|"
+	"Ljava/util/concurrent/locks/ReentrantLock$NonfairSync;::lock",
+	false},
+    {"mutex", "pthread_cond_wait|ObjectMonitor::EnterI|ObjectMonitor::enter", false},
+    {"mutex", "pthread_cond_wait|ObjectMonitor::wait|Object.wait", true},
+    {"mutex", "__lll_lock_wait|pthread_mutex_lock|f", false},
+    {"mutex", "futex_wait|__GI___lll_lock_wait|__pthread_mutex_cond_lock|pthread_cond_wait", false},
+    {"mutex", "std::sys::sync::mutex::futex::Mutex::lock_contended|f", false},
+    {"mutex", "runtime.futexsleep|runtime.lock2|runtime.mallocgc", false},
+    {"mutex", "pthread_cond_timedwait|take_gil|PyEval_RestoreThread", false},
+    {"mutex", "sem_wait|PyThread_acquire_lock_timed|lock_PyThread_acquire_lock", true},
+    {"mutex", "futex_wait|LWLockAcquire", false},
+    {"mutex", "sem_wait|PGSemaphoreLock|LWLockAcquire|heap_insert", false},
+    {"mutex", "futex_wait|pthread_barrier_wait|work", false}, // for others at the same work
+    {"mutex", "__pthread_clockjoin_ex|main", true},
+    {"mutex", "[anon]|[anon]", false},
+    {"mutex", "", false},
+    {"of a later version", "pthread_cond_wait", false},
+    {"", "poll", false},
+};
+
+static void who_waits_for_work_is_idle(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(waits) / sizeof(*waits); i++) {
+		char copy[512], *rest = copy;
+		const char *names[LOCK_DEPTH_MAX];
+		uint32_t n = 0;
+		text_copy(copy, sizeof(copy), waits[i].stack);
+		for (char *name; *waits[i].stack && (name = strsep(&rest, "|"));)
+			names[n++] = name;
+		if (label_is_idle(waits[i].reason, names, n) != waits[i].idle)
+			fail_msg("%s: %s", waits[i].reason, waits[i].stack);
+	}
+	assert_false(label_is_idle("network", (const char *const[]){NULL, NULL}, 2));
+	assert_false(label_is_idle("sync", NULL, 0));
+	for (int c = 0; c < LOCK_CLASS_COUNT; c++) // both cannot be
+		assert_false(classes[c].waits_for == WORK && lockclass_is_contention(c));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,6 +337,7 @@ int main(void)
 	    cmocka_unit_test(names_are_made_plain),
 	    cmocka_unit_test(hostile_names_are_bounded),
 	    cmocka_unit_test(rows_are_sound),
+	    cmocka_unit_test(who_waits_for_work_is_idle),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,8 +4,10 @@
 // parking_lot and OpenJ9 are out of their sources.
 #include "lockclass.h"
 
+#include <ctype.h>
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 
 #include "../../bpf/reason.h"
 
@@ -75,6 +77,9 @@ static const struct row rows[] = {
     ROW("*.Mutex.LockSlowLoop", LOCK_MUTEX, LIBRARY),
     ROW("*.Mutex.LockSlowWithDeadline", LOCK_MUTEX, LIBRARY),
     ROW("*.Mutex.AwaitCommon", LOCK_CONDVAR, RUNTIME), // a condition, made of LockSlowLoop
+
+    ROW("LWLockAcquire*", LOCK_MUTEX, RUNTIME), // PostgreSQL's, made of a semaphore
+    ROW("LWLockWaitForVar", LOCK_MUTEX, RUNTIME),
 
     ROW("pthread_rwlock_*", LOCK_RWLOCK, LIBRARY),
     ROW("*.shared_mutex.lock", LOCK_RWLOCK, LIBRARY),
@@ -323,11 +328,12 @@ const char *lockclass_of_kernel(const char *mark)
 	return NULL;
 }
 
+enum waits_for { NOBODY, HOLDER, WORK, OTHERS };
 static const struct {
 	const char *name;
-	bool contention;
+	enum waits_for waits_for;
 } classes[] = {
-#define X(id, name, contention) {name, contention},
+#define X(id, name, waits_for) {name, waits_for},
     LOCK_CLASSES(X)
 #undef X
 };
@@ -339,5 +345,41 @@ const char *lockclass_name(enum lock_class c)
 
 bool lockclass_is_contention(enum lock_class c)
 {
-	return classes[c].contention;
+	return classes[c].waits_for == HOLDER;
+}
+
+// Whether NAME is WAIT, or ends in it behind something else than a letter.
+static bool ends_in(const char *name, const char *wait)
+{
+	size_t n = strlen(wait), len = strlen(name);
+	return len >= n && !strcasecmp(name + len - n, wait) &&
+	       (len == n || !isalpha((unsigned char)name[len - n - 1]));
+}
+
+// Whether one of the first DEPTH names is one of WAITS, as it is written (Go's methods) or plain.
+static bool is_in(
+    const char *const *names, uint32_t count, uint32_t depth, const char *const *waits)
+{
+	for (uint32_t i = 0; i < count && i < depth; i++) {
+		char buffer[NAME_SIZE];
+		const char *name = names[i] ? plain(names[i], buffer) : "";
+		for (const char *const *wait = waits; names[i] && *wait; wait++)
+			if (ends_in(name, *wait) || ends_in(names[i], *wait))
+				return true;
+	}
+	return false;
+}
+
+bool label_is_idle(const char *reason, const char *const *names, uint32_t count)
+{
+	static const char *const accepts[] = {"accept", "accept4", NULL};
+	static const char *const ends[] = {"wait4", "waitid", "waitpid", "sigwait", "sigwaitinfo",
+	    "sigtimedwait", "sigsuspend", "pause", NULL};
+	if (!strcmp(reason, "waiting"))
+		return true;
+	if (!strcmp(reason, "network"))
+		return is_in(names, count, 6, accepts);
+	if (!strcmp(reason, "sync"))
+		return is_in(names, count, 4, ends);
+	return !strcmp(reason, "mutex") && classes[lockclass_of(names, count)].waits_for == WORK;
 }
