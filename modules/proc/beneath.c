@@ -5,6 +5,7 @@
 #include "local.h"
 #include "../base/base.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,6 +20,8 @@
 #define EAGAIN_TRIES 4 // something was renamed while the kernel walked over a ".."
 #define LINKS_MAX 40   // as the kernel's MAXSYMLINKS
 #define DEPTH_MAX 64
+#define NAMES_BYTES 4096 // read at once of a directory
+#define NAMES_READS 16
 
 static bool openat2_missing; // only tests set it, to force the walk
 
@@ -150,4 +153,34 @@ int proc_open_beneath(int root_fd, const char *path)
 {
 	int fd = local_path_beneath(root_fd, path);
 	return fd < 0 ? fd : local_reopen(fd);
+}
+
+int proc_list_beneath(
+    int root_fd, const char *path, int (*each)(void *arg, const char *name), void *arg)
+{
+	_Alignas(struct dirent64) char entries[NAMES_BYTES];
+	int place = local_path_beneath(root_fd, path), n = 0;
+	if (place < 0)
+		return place;
+	int fd = openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+	    error = fd < 0 ? -errno : 0;
+	close(place);
+	for (int reads = 0; !error && reads < NAMES_READS; reads++) {
+		n = (int)syscall(SYS_getdents64, fd, entries, sizeof(entries));
+		if (n <= 0) {
+			error = n < 0 ? -errno : 0;
+			break;
+		}
+		for (int at = 0; at < n;) {
+			const struct dirent64 *entry = (const void *)(entries + at);
+			at += entry->d_reclen;
+			if (each (arg, entry->d_name)) {
+				reads = NAMES_READS;
+				break;
+			}
+		}
+	}
+	if (fd >= 0)
+		close(fd);
+	return error;
 }

@@ -75,6 +75,10 @@ int proc_root_open(struct proc *p, uint32_t pid);
 // descriptor or -errno; -EINVAL for what is not a regular file, which is never opened at all. Where
 // the kernel has no openat2 every component is opened by itself with O_NOFOLLOW.
 int proc_open_beneath(int root_fd, const char *path);
+// Calls EACH for every name in the directory PATH beneath ROOT_FD, of the first 64 KiB of them, until
+// it returns non-zero. 0 or -errno.
+int proc_list_beneath(
+    int root_fd, const char *path, int (*each)(void *arg, const char *name), void *arg);
 // Opens the mapped file itself through map_files/START-END, or exe; works for deleted files.
 int proc_map_file_open(struct proc *p, uint32_t pid, uint64_t start, uint64_t end);
 int proc_exe_open(struct proc *p, uint32_t pid);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LOGS "/var/log/pods"
 #define NAMESPACE_FILE "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 #define LABEL_MAX 63	 // of a DNS label; a host's name is cut there
 #define POD_NAME_MAX 253 // of a pod's name
@@ -164,6 +165,36 @@ struct mounts {
 	const char *pod;
 };
 
+// "NAMESPACE_POD_UID", where kubelet keeps what the containers of a pod print.
+static int on_logs(void *arg, const char *name)
+{
+	struct mounts *m = arg;
+	char space[LABEL_MAX + 1], pod[POD_NAME_MAX + 1];
+	size_t n = strcspn(name, "_"), rest = n + !!name[n], k = strcspn(name + rest, "_");
+	const char *uid = name + rest + k;
+	if (*uid != '_' || strcmp(uid + 1, m->pod) || n >= sizeof(space) || k >= sizeof(pod))
+		return 0;
+	text_copy(space, n + 1, name);
+	text_copy(pod, k + 1, name + rest);
+	if (!is_label(space) || !is_name(pod))
+		return 0;
+	set_found(m->g, FACT_NAMESPACE_NAME, space);
+	set_found(m->g, FACT_POD_NAME, pod);
+	return 1;
+}
+
+// By what the node keeps, where we may see its files.
+static void tell_by_logs(struct processes *t, struct mounts *m)
+{
+	if (*m->g->at[FACT_POD_NAME] && *m->g->at[FACT_NAMESPACE_NAME])
+		return;
+	int root = proc_root_open(t->options.proc, 1);
+	if (root < 0)
+		return;
+	proc_list_beneath(root, LOGS, on_logs, m);
+	close(root);
+}
+
 // ".../pods/UID/containers/NAME/FILE", where kubelet keeps what a container says at its end.
 static int on_mount(void *arg, const char *root)
 {
@@ -195,6 +226,7 @@ static void gather_pod(struct processes *t, const struct entry *e,
 	if (!*e->p.pod)
 		return;
 	set(g, FACT_POD_UID, e->p.pod);
+	tell_by_logs(t, &mounts);
 	set_found(g, FACT_POD_NAME, environment->pod);
 	proc_mounts(t->options.proc, entry_reader(e), on_mount, &mounts);
 	int root = proc_root_open(t->options.proc, entry_reader(e));

@@ -13,8 +13,8 @@
 //   process.command_line     where that is asked for; at most 512 bytes
 //   process.runtime.name, process.runtime.vendor, process.runtime.version
 //   k8s.pod.uid; k8s.pod.name, k8s.namespace.name, k8s.container.name: of OTEL_RESOURCE_ATTRIBUTES,
-//                            or as they are seen from outside (the name also of POD_NAME and its
-//                            like, which the downward API sets; the namespace where it is unseen)
+//                            as the node keeps them, as they are seen in the pod, or of POD_NAME
+//                            and the like, which the downward API sets
 #pragma once
 #include <stdint.h>
 

@@ -228,12 +228,51 @@ static void a_moved_directory_is_no_way_out(void **state)
 	assert_int_equal(w.at[0], root);
 }
 
+static int count_listed(void *arg, const char *name)
+{
+	unsigned *counts = arg;
+	counts[0]++;
+	counts[1] += !strcmp(name, "libfoo.so");
+	return counts[2] && counts[0] == counts[2];
+}
+
+static void a_directory_is_listed_within_bounds(void **state)
+{
+	(void)state;
+	for (int missing = 0; missing < 2; missing++) {
+		unsigned counts[3] = {0}, dots[3] = {0};
+		openat2_missing = missing;
+		assert_int_equal(proc_list_beneath(root, "/lib", count_listed, counts), 0);
+		assert_int_equal(counts[1], 1);
+		assert_int_equal(proc_list_beneath(root, "escapedir", count_listed, dots), -ENOENT);
+		assert_int_equal(
+		    proc_list_beneath(root, "/etc/passwd", count_listed, dots), -ENOTDIR);
+		assert_int_equal(proc_list_beneath(root, "/fifo", count_listed, dots), -ENOTDIR);
+		assert_int_equal(proc_list_beneath(root, "/none", count_listed, dots), -ENOENT);
+		assert_int_equal(dots[0], 0);
+		counts[0] = 0;
+		counts[2] = 2;
+		assert_int_equal(proc_list_beneath(root, "/lib", count_listed, counts), 0);
+		assert_int_equal(counts[0], 2);
+	}
+	unsigned all[3] = {0};
+	mkdir(fake_path("root/many/"), 0755);
+	for (int i = 0; i < 5000; i++) {
+		char name[64];
+		snprintf(name, sizeof(name), "root/many/name-%04d-that-is-long", i);
+		fake_link(name, "x");
+	}
+	assert_int_equal(proc_list_beneath(root, "many", count_listed, all), 0);
+	assert_in_range(all[0], 1000, 2000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(no_path_comes_out, begin, end),
 	    cmocka_unit_test_setup_teardown(the_walk_answers_as_openat2_does, begin, end),
 	    cmocka_unit_test_setup_teardown(magic_links_are_refused, begin, end),
+	    cmocka_unit_test_setup_teardown(a_directory_is_listed_within_bounds, begin, end),
 	    cmocka_unit_test_setup_teardown(long_and_deep_paths_end, begin, end),
 	    cmocka_unit_test_setup_teardown(a_moved_directory_is_no_way_out, begin, end),
 	};

@@ -492,6 +492,44 @@ static void a_pod_may_be_told_its_name(void **state)
 	assert_string_equal(fact(52, "k8s.namespace.name"), "");
 }
 
+// The node's kubelet knows: its word is surer than a host's name, which the pod may have chosen.
+static void the_node_knows_its_pods(void **state)
+{
+	(void)state;
+	static const char *const names[] = {"shop_cart-0_2d3cf0a5-1b2c-4d5e-8f90-000000000000",
+	    "node_net.agent-x2_" UID, "else_second_" UID, "no_" UID, UID, "_", "x"};
+	char path[400];
+	table->options.on_new = on_new_in_pod;
+	add_pod(10);
+	add_root(1);
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		snprintf(path, sizeof(path), "mkdir -p %s/root1/var/log/pods/%s", fakeproc_root,
+		    i == 2 ? "" : names[i]); // of two with one uid it would be chance
+		assert_int_equal(system(path), 0);
+	}
+	int before = descriptors();
+	WRITE(10, "environ", "POD_NAME=says");
+	assert_string_equal(fact(10, "k8s.pod.name"), "net.agent-x2");
+	assert_string_equal(fact(10, "k8s.namespace.name"), "node");
+	add_pod(11);
+	WRITE(11, "environ", "OTEL_RESOURCE_ATTRIBUTES=k8s.pod.name=own");
+	assert_string_equal(fact(11, "k8s.pod.name"), "own");
+	assert_string_equal(fact(11, "k8s.namespace.name"), "node");
+	// What is no name is none.
+	static const char *const bad[] = {"Shop_cart-0_", "shop_-_", "shop__", "_cart_", "a.b_cart_",
+	    "shop_cart_x_", "shop_cart"};
+	snprintf(path, sizeof(path), "rm -r %s/root1/var/log/pods/*", fakeproc_root);
+	assert_int_equal(system(path), 0);
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		snprintf(path, sizeof(path), "%s/root1/var/log/pods/%s" UID, fakeproc_root, bad[i]);
+		assert_int_equal(mkdir(path, 0755), 0);
+	}
+	add_pod(12);
+	assert_string_equal(fact(12, "k8s.pod.name"), "cart-7d4f-abcde");
+	assert_string_equal(fact(12, "k8s.namespace.name"), "shop");
+	assert_int_equal(descriptors(), before);
+}
+
 // Where only that is asked for, nothing else is told, and of most processes nothing at all.
 static void owners_alone(void **state)
 {
@@ -614,6 +652,7 @@ int main(void)
 	    T(what_ended_is_told_by_its_events_and_its_parent),
 	    T(replicas_share_and_all_are_bounded),
 	    T(a_pod_may_be_told_its_name),
+	    T(the_node_knows_its_pods),
 	    T(owners_alone),
 	    T(who_is_young_is_not_asked),
 	    T(nothing_is_read_where_nobody_asks),
