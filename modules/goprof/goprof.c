@@ -277,6 +277,13 @@ static int open_process(struct goprof *g)
 	return 1;
 }
 
+// Without a rate nothing is sampled. What lies in the list of the heap then was allocated before
+// the program said so, perhaps before its main: nobody would know the rest from nothing.
+static bool is_kept(const struct goprof *g, enum goprof_list list)
+{
+	return g->options.lists & 1u << list && (list != GOPROF_HEAP || g->rates.heap);
+}
+
 int goprof_step(struct goprof *g, uint64_t budget_ns,
     void (*told)(void *arg, const struct goprof_sample *sample), void *arg)
 {
@@ -295,7 +302,7 @@ int goprof_step(struct goprof *g, uint64_t budget_ns,
 		enum goprof_list list = g->walk.list;
 		if (list == GOPROF_LISTS)
 			return g->error;
-		more = g->options.lists & 1u << list ? list_step(g, deadline, told, arg) : 0;
+		more = is_kept(g, list) ? list_step(g, deadline, told, arg) : 0;
 		if (more < 0)
 			g->error = more;
 		if (more <= 0)

@@ -50,7 +50,7 @@ struct goprof_sample {
 	int64_t held, held_value; // GOPROF_HEAP: in use after the last collection: objects, bytes
 };
 
-// What the program has turned on, 0: off.
+// What the program has turned on, 0: off. Of a heap that is off nothing is told.
 struct goprof_rates {
 	uint64_t heap;	// bytes between two samples
 	uint64_t mutex; // one of so many

@@ -136,6 +136,9 @@ bool path_rates(const struct path *p, struct path_rates *rates); // false: there
 // Walk: why a stack may end early beyond what the walker in the kernel tells (WALK_ENDS): the label
 // in its frame `[truncated: LABEL]`, and a sentence. False behind the last.
 bool path_end(uint32_t i, const char **label, const char **text);
+// Why there is no profile of TYPE, one that programs tell of themselves: one line. False where no
+// program that might was met.
+bool path_untold(const struct path *p, enum path_type type, char *why, size_t size);
 bool path_scanned(const struct path *p); // the first scan is through
 // Says in lines like kernel_check's which of the profiles that programs keep of themselves there
 // are now. Takes up to two seconds.

@@ -39,6 +39,14 @@ struct filling {
 	uint32_t kernel_mapping;
 };
 
+// Who was the last to be met, "app (42)", that keeps a profile and was read for more than a mark;
+// that keeps none; whose profiles are not found; whose memory may not be read. "": nobody.
+#define WHO_LEN 32
+struct kept {
+	char keeps[GOPROF_LISTS][WHO_LEN], none[GOPROF_LISTS][WHO_LEN];
+	char hidden[WHO_LEN], refused[WHO_LEN];
+};
+
 // A round over the processes whose programs profile themselves: at the end of each window.
 struct round {
 	struct goprof *goprof; // NULL: not wanted
@@ -55,6 +63,7 @@ struct round {
 	uint64_t start, end, bias;
 	uint32_t told; // places of this round
 	struct slice *slice;
+	struct kept kept;
 };
 
 // What the agent's CPU is held to: its use since the last judgement.
@@ -226,6 +235,9 @@ bool round_last(struct path *p, uint64_t budget_ns);
 void round_free(struct path *p);
 void round_taped(struct path *p, const struct tape_bucket *b, const struct place *places);
 // programs.c
+void kept_who(char who[WHO_LEN], const struct process *process);
+// The program of PROCESS was just read.
+void kept_read(struct round *r, const struct process *process);
 // What a reading of PROCESS needs, its mapping in *M: 0; -ENOENT: it is not Go's, or is not known;
 // -errno.
 int target_of(struct processes *processes, struct proc *proc, const struct goprof *g,

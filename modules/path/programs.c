@@ -52,8 +52,60 @@ int target_of(struct processes *processes, struct proc *proc, const struct gopro
 	return -ESRCH;
 }
 
-struct tally {
+static const struct {
 	const char *what, *how;
+} lists[] = {
+    [GOPROF_HEAP] = {"heap",
+	"they are kept where runtime/pprof is used and runtime.MemProfileRate is not 0"},
+    [GOPROF_MUTEX] = {"mutex", "runtime.SetMutexProfileFraction turns them on"},
+    [GOPROF_BLOCK] = {"block", "runtime.SetBlockProfileRate turns them on"},
+};
+
+void kept_who(char who[WHO_LEN], const struct process *process)
+{
+	snprintf(who, WHO_LEN, "%.15s (%u)", process->comm, process->pid);
+}
+
+void kept_read(struct round *r, const struct process *process)
+{
+	const struct goprof_rates *rates = goprof_rates(r->goprof);
+	const uint64_t rate[] = {[GOPROF_HEAP] = rates->heap,
+	    [GOPROF_MUTEX] = rates->mutex,
+	    [GOPROF_BLOCK] = rates->block};
+	for (int l = 0; l < GOPROF_LISTS; l++)
+		if (!rate[l])
+			kept_who(r->kept.none[l], process);
+		else if (!r->marks)
+			kept_who(r->kept.keeps[l], process);
+}
+
+bool path_untold(const struct path *p, enum path_type type, char *why, size_t size)
+{
+	const struct kept *k = &p->round.kept;
+	enum goprof_list l = type == PATH_GO_BLOCK ? GOPROF_BLOCK : GOPROF_HEAP;
+	if (*k->keeps[l])
+		snprintf(why, size, "Go's own %s profile of %s told nothing", lists[l].what,
+		    k->keeps[l]);
+	else if (*k->none[l])
+		snprintf(why, size, "%s keeps none of Go's own %s profiles: %s", k->none[l],
+		    lists[l].what, lists[l].how);
+	else if (*k->hidden)
+		snprintf(why, size,
+		    "%s is a Go program without symbols (built with -ldflags=-s) in which its own "
+		    "profiles are not found",
+		    k->hidden);
+	else if (*k->refused)
+		snprintf(why, size, "the memory of %s may not be read: needs CAP_SYS_PTRACE",
+		    k->refused);
+	else
+		snprintf(why, size,
+		    "no Go program was there when Go's own profiles were read, every %.3g s "
+		    "(profiling.collection_interval) and at the end",
+		    (double)p->options.collection_ns / 1e9);
+	return *k->keeps[l] || *k->none[l] || *k->hidden || *k->refused;
+}
+
+struct tally {
 	uint32_t none;
 	char names[160];
 };
@@ -104,13 +156,14 @@ static void say(const struct check *c, struct text *out)
 	for (int l = 0; l < GOPROF_LISTS && c->programs; l++) {
 		const struct tally *t = &c->tallies[l];
 		text_printf(out,
-		    "%s  Go's own %s profiles: ", t->none < c->programs ? "yes" : "no ", t->what);
+		    "%s  Go's own %s profiles: ", t->none < c->programs ? "yes" : "no ",
+		    lists[l].what);
 		if (!t->none) {
 			text_printf(out, "kept by all of %u programs\n", c->programs);
 			continue;
 		}
 		text_printf(out, "%u of %u programs keep none (%s): %s", t->none, c->programs,
-		    t->how, t->names);
+		    lists[l].how, t->names);
 		if (t->none > NAMED_MAX)
 			text_printf(out, " and %u more", t->none - NAMED_MAX);
 		text_puts(out, "\n");
@@ -130,12 +183,7 @@ void path_check_programs(struct proc *proc, struct text *out)
 {
 	struct process_options po = {.proc = proc};
 	struct goprof_options go = {.lists = 0};
-	struct check c = {.proc = proc,
-	    .processes = processes_new(&po),
-	    .goprof = goprof_new(&go),
-	    .tallies = {[GOPROF_HEAP] = {"heap", "they are kept where runtime/pprof is used"},
-		[GOPROF_MUTEX] = {"mutex", "runtime.SetMutexProfileFraction turns them on"},
-		[GOPROF_BLOCK] = {"block", "runtime.SetBlockProfileRate turns them on"}}};
+	struct check c = {.proc = proc, .processes = processes_new(&po), .goprof = goprof_new(&go)};
 	uint32_t *pids = mem_alloc(ACCOUNT_PATH, PIDS_MAX * sizeof(*pids));
 	uint64_t end = clock_now() + CHECK_NS;
 	if (c.processes && c.goprof && pids) {

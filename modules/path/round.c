@@ -150,7 +150,10 @@ static bool begin_process(struct path *p, uint32_t pid)
 		return false;
 	struct process_mapping m;
 	struct goprof_target target;
-	if (target_of(p->processes, p->options.proc, r->goprof, process, &target, &m) < 0)
+	int error = target_of(p->processes, p->options.proc, r->goprof, process, &target, &m);
+	if (error == -EPERM || error == -EACCES)
+		kept_who(r->kept.refused, process);
+	if (error)
 		return false;
 	target.whole = process->exec_seen || process->start_ticks * TICK_NS > r->started_ns;
 	r->process = target.process;
@@ -172,7 +175,11 @@ static void end_process(struct path *p, int result)
 		return;
 	if (!result) {
 		count_add(COUNT_GO_READS, 1);
+		if (process)
+			kept_read(r, process);
 	} else if (result == -ENOENT) {
+		if (process)
+			kept_who(r->kept.hidden, process);
 		log_seldom(LOG_LEVEL_INFO,
 		    "%.16s: a Go program without symbols (built with -ldflags=-s) in which the "
 		    "profiles that it keeps of itself are not found",

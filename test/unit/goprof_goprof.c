@@ -203,6 +203,23 @@ static void samples_stand_for_more(void **state)
 	close_all();
 }
 
+// What lies there is of before the program turned it off, perhaps before its main.
+static void a_heap_that_is_turned_off_tells_nothing(void **state)
+{
+	(void)state;
+	begin();
+	open_all(0);
+	put_variable(VARIABLE_HEAP_RATE, 0);
+	uint64_t *r = put_bucket(GOPROF_HEAP, 1024, stack, 1);
+	r[0] = 2, r[2] = 2048;
+	put_bucket(GOPROF_BLOCK, 0, stack, 3)[0] = 5;
+	assert_int_equal(read_process(1, true), 0);
+	assert_int_equal(told.count[GOPROF_HEAP], 0);
+	assert_int_equal(told.sums[GOPROF_BLOCK][0], 5); // a list of its own
+	assert_int_equal(goprof_rates(g)->heap, 0);
+	close_all();
+}
+
 static uint64_t bits(double d)
 {
 	uint64_t b;
@@ -519,6 +536,7 @@ int main(void)
 	    cmocka_unit_test(what_happened_is_told_once),
 	    cmocka_unit_test(before_the_first_collection_all_is_in_use),
 	    cmocka_unit_test(samples_stand_for_more),
+	    cmocka_unit_test(a_heap_that_is_turned_off_tells_nothing),
 	    cmocka_unit_test(waits_have_counts_and_time),
 	    cmocka_unit_test(another_program_begins_anew),
 	    cmocka_unit_test(who_is_gone_is_forgotten),

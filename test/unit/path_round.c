@@ -200,6 +200,40 @@ static void nothing_of_its_own_kind(void **state)
 	sim_close();
 }
 
+static bool untold(enum path_type type, const char *words)
+{
+	char why[256];
+	bool met = path_untold(sim.path, type, why, sizeof(why));
+	if (!strstr(why, words))
+		fail_msg("\"%s\" is not in: %s", words, why);
+	return met;
+}
+
+// Why there is none of a profile: it was not read yet, it is kept and empty, it is not kept.
+static void what_is_not_told_has_a_reason(void **state)
+{
+	(void)state;
+	assert_true(start(-1));
+	assert_false(untold(
+	    PATH_HEAP, "no Go program was there when Go's own profiles were read, every 10 s"));
+	assert_true(
+	    untold(PATH_GO_BLOCK, " keeps none of Go's own block profiles: runtime.SetBlock"));
+	sim_ship();
+	assert_true(untold(PATH_ALLOCS, "Go's own heap profile of "));
+	text_free(&sim.dump);
+	sim_close();
+	static const uint64_t off = 0;
+	assert_true(start(-1));
+	fakeproc_remove(44);
+	feed_exit(44, 800);
+	poke(42, BIAS + DATA + 24, &off, 1);
+	sim_ship();
+	assert_int_equal(sim.totals[PATH_HEAP][0], 0);
+	assert_true(untold(PATH_HEAP, "app (42) keeps none of Go's own heap profiles: "));
+	text_free(&sim.dump);
+	sim_close();
+}
+
 static void any_allocation_may_fail(void **state)
 {
 	(void)state;
@@ -231,6 +265,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(of_those_that_were_named, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(the_end_is_a_window, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(nothing_of_its_own_kind, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(what_is_not_told_has_a_reason, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(any_allocation_may_fail, sim_setup, sim_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
