@@ -104,12 +104,14 @@ struct allocator_search *allocator_search_new(int fd, struct allocator *a)
 {
 	struct allocator_search *s = mem_alloc(ACCOUNT_HEAP, sizeof(*s));
 	struct elf_facts facts;
+	struct elf_frames frames;
 	*a = (struct allocator){.count = 0};
 	if (!s)
 		return NULL;
 	s->to = a;
 	s->fd = fd;
 	int error = elf_facts(fd, &facts);
+	a->go = !error && !elf_frames(fd, NULL, 0, &frames) && frames.go;
 	s->machine = facts.machine;
 	s->seek = error ? NULL : elf_seek_new(fd, names, on_found, s);
 	if (s->seek)

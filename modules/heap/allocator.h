@@ -11,6 +11,7 @@ struct allocator {
 	struct kernel_probe probes[KERNEL_PROBES_MAX];
 	uint32_t count;
 	bool has; // it defines one at all, probed or not
+	bool go;  // the file is a Go program
 	// One line each, "" for none: why none of it is probed; which lesser functions are not.
 	char why[160], without[160];
 };

@@ -21,6 +21,7 @@
 #define REST_NS (NS_PER_MS)
 #define REST_LONG_NS NS_PER_S
 #define LOOKS_SOON 50
+#define NO_MALLOC "a Go program, which does not use malloc: -t heap reads Go's own profile"
 
 struct file { // an executable mapping of one
 	uint64_t start, end, inode;
@@ -34,6 +35,7 @@ struct target {
 	uint32_t probed_count, looks;
 	bool wanted;	   // its mappings are to be read (again)
 	bool found, named; // an allocator, whether or not probed; any function at all
+	bool go, go_told;  // its program is Go's
 	bool ever;	   // it had probes
 	bool over;	   // the time limit took the probes off
 	uint64_t until;	   // clock_now() time, 0: no limit
@@ -250,7 +252,7 @@ void heap_changed(struct heap *h, uint32_t pid, bool execed)
 	if (execed) {
 		take_off(t);
 		t->file_count = t->next = 0;
-		t->found = t->named = false;
+		t->found = t->named = t->go = false;
 		*t->why = 0;
 	}
 	if (t == h->at) { // what was read of it may be of before
@@ -371,9 +373,7 @@ static void open_file(struct heap *h, struct target *t, struct file *f)
 	if (h->fd < 0) {
 		char what[96];
 		snprintf(what, sizeof(what), "%s%s", strerror(-h->fd),
-		    h->fd == -EPERM || h->fd == -EACCES
-			? ": needs CAP_SYS_PTRACE"
-			: "");
+		    h->fd == -EPERM || h->fd == -EACCES ? ": needs CAP_SYS_PTRACE" : "");
 		if (!t->probes && h->fd != -ENOENT)
 			say(t, f, what);
 		h->fd = -1;
@@ -382,6 +382,7 @@ static void open_file(struct heap *h, struct target *t, struct file *f)
 	h->search = allocator_search_new(h->fd, &h->allocator);
 	if (!h->search && errno == ENOMEM)
 		say(t, f, "no memory within memory_limit");
+	t->go = t->go || (h->search && f == t->files && h->allocator.go);
 	if (!h->search)
 		end_search(h);
 }
@@ -391,10 +392,16 @@ static void conclude(struct heap *h)
 {
 	struct target *t = h->at;
 	h->at = NULL;
+	if (t->go && t->probes && !t->go_told)
+		log_warn("process %u: %.80s: " NO_MALLOC "; probed is what C code in it allocates",
+		    t->pid, name_of(t->files));
+	t->go_told = t->go && t->probes;
 	if (t->probes || *t->why)
 		return;
 	if (!t->file_count)
-		text_copy(t->why, sizeof(t->why), "it maps no file: has it ended?");
+		text_copy(t->why, sizeof(t->why), "it maps no file: has it ended, or is it the kernel's?");
+	else if (t->go)
+		snprintf(t->why, sizeof(t->why), "%.80s: " NO_MALLOC, name_of(t->files));
 	else if (!t->named)
 		snprintf(t->why, sizeof(t->why),
 		    "%.80s: statically linked and stripped: its allocator has no name: keep "
