@@ -4,14 +4,28 @@
 #include "modules/base/base.h"
 #include "modules/command/command.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
+
+// Where one of the first three descriptors is closed the next file to be opened would take its
+// place, and our lines or a profile would go into that. What stands there instead refuses them.
+static void fill_descriptors(void)
+{
+	int fd;
+	while ((fd = open("/dev/null", O_RDONLY)) >= 0 && fd <= STDERR_FILENO)
+		;
+	if (fd >= 0)
+		close(fd);
+}
 
 int main(int argc, char **argv)
 {
 	static char run[] = "run", help[] = "help", version[] = "version";
 	char *only_run[] = {run, NULL};
+	fill_descriptors();
 	// Large blocks go back to the kernel when they are freed; what counts here is what is
 	// resident.
 	mallopt(M_MMAP_THRESHOLD, 64 << 10);

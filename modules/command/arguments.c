@@ -61,7 +61,8 @@ static const struct option {
 	"with -t memory: probe the allocators of PID or COMMAND, at about 1 us a call"},
     {LEAKS, 'a', {"--leaks"}, "TIME",
 	"as --alloc; at the end tell what has been in use for longer than TIME"},
-    {RATE, 'F', {"-F", "--frequency"}, "HZ", "samples a second and CPU, 1 to 1000 (99)"},
+    {RATE, 'F', {"-F", "--frequency"}, "HZ",
+	"samples a second and CPU of cpu and wall, 1 to 1000 (99)"},
     {DURATION, 'd', {"-d", "--duration"}, "TIME",
 	"how long: 10s, 500ms, 2m, 1h (10s, or as long as COMMAND)"},
     {DURATION, 'i', {"-d", "--duration"}, "TIME", "time that each table covers: 500ms, 1m (2s)"},
@@ -290,6 +291,21 @@ static int check_selection(const struct arguments *a, const char *verb)
 	return 0;
 }
 
+#define TICKING ((1u << PATH_CPU) | (1u << PATH_WALL))
+
+// What would change nothing is a mistake.
+static int check_use(const struct arguments *a, const char *verb)
+{
+	uint32_t types = a->types ? a->types : 1u << (a->alloc ? PATH_MEMORY : PATH_CPU);
+	if (a->source && (a->rate || a->duration_ns))
+		return value_wrong(verb, a->rate ? "-F" : "-d", NULL,
+		    "a recording holds what it holds: leave it out");
+	if (a->rate && !(types & TICKING))
+		return value_wrong(verb, "-F", NULL,
+		    "only -t cpu and wall have a rate: add one of them, or leave it out");
+	return 0;
+}
+
 int arguments_parse(struct arguments *a, int argc, char **argv, const char *takes)
 {
 	*a = (struct arguments){0};
@@ -305,7 +321,8 @@ int arguments_parse(struct arguments *a, int argc, char **argv, const char *take
 		if (status)
 			return status;
 	}
-	return check_selection(a, argv[0]);
+	int status = check_selection(a, argv[0]);
+	return status ? status : check_use(a, argv[0]);
 }
 
 static void say_lines(const struct text *t, void (*say)(const char *))

@@ -17,6 +17,7 @@ struct arguments {
 	bool all;
 	uint32_t types;	      // -t: 1 << enum path_type; 0: not given
 	uint64_t duration_ns; // 0: not given
+	bool rate;	      // -F was given
 	uint64_t count;	      // -n
 	bool alloc;
 	const char *leaks; // TIME of --leaks, NULL: not given

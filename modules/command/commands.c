@@ -23,6 +23,7 @@ const struct command commands[] = {
 	"Several types are as many files: -t cpu,offcpu -o x.html writes x.cpu.html and\n"
 	"x.offcpu.html; a recording holds all of them. What Go programs tell of themselves comes\n"
 	"beside: allocs and heap with memory (x.allocs.html, x.heap.html), goblock with mutex.\n"
+	"A type that the kernel does not permit, or that no program tells of, has no file.\n"
 	"A COMMAND is profiled with all that it starts, until it ends; that it failed is told, "
 	"and\n"
 	"the exit status is telegen's own.\n"},

@@ -234,8 +234,8 @@ static int open_keepers(struct hall *h, char *why, size_t size)
 	// Where there are receivers, half of the space is for what waits for them.
 	uint64_t most = h->deliver ? c->output_max_size / 2 : c->output_max_size;
 	if (*c->output_directory) {
-		h->directory = directory_new(c->output_directory, most,
-		    formats[c->profiling_output_format], why, size);
+		h->directory = directory_new(
+		    c->output_directory, most, formats[c->profiling_output_format], why, size);
 		if (!h->directory)
 			return EXIT_FAILED;
 	}
@@ -388,14 +388,19 @@ static void on_look(void *arg)
 	text_free(&selection);
 }
 
+const char *hall_left_out(const struct hall *h, enum path_type type)
+{
+	return (1u << type) & OFF_CPU ? kernel_off_cpu_why(h->kernel)
+	       : type == PATH_MEMORY  ? kernel_memory_why(h->kernel)
+				      : NULL;
+}
+
 // Each profiler starts by itself: what one lacks keeps no other from running. False where none is
 // left.
 static bool register_profilers(struct hall *h)
 {
 	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
-		const char *why = (1u << t) & OFF_CPU ? kernel_off_cpu_why(h->kernel)
-				  : t == PATH_MEMORY  ? kernel_memory_why(h->kernel)
-						      : NULL;
+		const char *why = hall_left_out(h, t);
 		if (!(h->types & 1u << t))
 			continue;
 		if (why) {

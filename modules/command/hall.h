@@ -75,6 +75,8 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 int hall_start(
     struct hall *h, void (*replayed)(void *arg, int result), void *arg, char *why, size_t size);
 void hall_close(struct hall *h);
+// Why the kernel does not permit profiles of TYPE, after hall_start of no recording; NULL: it does.
+const char *hall_left_out(const struct hall *h, enum path_type type);
 void hall_metrics(void *h, struct text *out); // serve_options.metrics
 // False where processes are selected by what they are (not by pid), and none was there at
 // hall_start or used the CPU since; true while that is not known yet. hall_say_unmatched says it on

@@ -58,6 +58,7 @@ static void on_child(void *arg, int events)
 	struct record_run *r = arg;
 	(void)events;
 	watch_set(r->child_watch, 0);
+	r->child_ended = true;
 	end(r);
 }
 
@@ -119,6 +120,16 @@ static void on_tape_window(void *arg, enum path_type type, const struct profile 
 		end(r);
 }
 
+static void hold_signals(int how)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(how, &set, NULL);
+}
+
 // In the child: waits for the byte, then becomes the program. The end of the gate without a byte
 // says that there is no capture.
 static void become(int gate, char **command)
@@ -128,6 +139,7 @@ static void become(int gate, char **command)
 		_exit(127);
 	signal(SIGPIPE, SIG_DFL);
 	signal(SIGXFSZ, SIG_DFL);
+	hold_signals(SIG_UNBLOCK);
 	execvp(command[0], command);
 	int error = errno;
 	ssize_t told = write(gate, &error, sizeof(error));
@@ -194,6 +206,7 @@ static int capture(struct record_run *r)
 {
 	char why[512];
 	int error = watch_all(r);
+	hold_signals(SIG_UNBLOCK);
 	int status = error ? EXIT_FAILED : hall_start(&r->hall, on_replayed, r, why, sizeof(why));
 	if (status) {
 		log_error("record: %s", error ? strerror(-error) : why);
@@ -219,7 +232,7 @@ static int open_output(struct record_run *r, struct hall_options *ho)
 	if (!record_is_tape(r->output)) {
 		ho->on_window = on_window;
 		ho->labels = true;
-		error = merged_open(&r->merged, r->arguments->source ? 0 : r->types);
+		error = merged_open(&r->merged, r->arguments->source ? 0 : r->types & SEEN_TYPES);
 	} else if (!(error = file_sink_open(&r->file, r->output, 0600))) {
 		ho->on_window = on_tape_window;
 		int fd = fcntl(r->file.fd, F_DUPFD_CLOEXEC, 0);
@@ -230,16 +243,6 @@ static int open_output(struct record_run *r, struct hall_options *ho)
 		return 0;
 	log_error("record: %s: %s", r->output, strerror(-error));
 	return EXIT_FAILED;
-}
-
-static void hold_signals(void)
-{
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 static int run(struct record_run *r, struct config *config)
@@ -261,6 +264,7 @@ static int run(struct record_run *r, struct config *config)
 	    .source = a->source,
 	    .arg = r,
 	};
+	hold_signals(SIG_BLOCK); // until they are watched: a file that was begun is not left behind
 	int status = a->command ? 0 : targets_open(&r->targets, "record", a->pids, a->pid_count);
 	if (status)
 		return status;
@@ -313,11 +317,25 @@ static int check_output(const char *output, const char *source)
 		    output);
 		return EXIT_USAGE;
 	}
-	int error = file_sink_check(output);
-	if (!error)
-		return 0;
-	log_error("record: -o: %s: %s: choose another place", output, strerror(-error));
-	return EXIT_FAILED;
+	return 0;
+}
+
+// Can every file be made that is to be?
+static int check_files(const struct record_run *r)
+{
+	bool several = r->types & (r->types - 1) && !record_is_tape(r->output);
+	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
+		char path[4096];
+		if (!(r->types & 1u << t))
+			continue;
+		record_output_of(r, (enum path_type)t, several, path, sizeof(path));
+		int error = file_sink_check(path);
+		if (!error)
+			continue;
+		log_error("record: -o: %s: %s: choose another place", path, strerror(-error));
+		return EXIT_FAILED;
+	}
+	return 0;
 }
 
 int command_record(int argc, char **argv)
@@ -334,7 +352,7 @@ int command_record(int argc, char **argv)
 	    .child_fd = -1,
 	    .gate = -1,
 	    .terminal = isatty(STDERR_FILENO)};
-	if ((status = check_output(r.output, a.source)))
+	if ((status = check_output(r.output, a.source)) || (status = check_files(&r)))
 		return status;
 	if (!strcmp(r.output, "-") && r.types & (r.types - 1)) {
 		log_error(
@@ -358,7 +376,8 @@ int command_record(int argc, char **argv)
 	if (!config)
 		return EXIT_USAGE;
 	status = run(&r, config);
-	hold_signals(); // all is written: one that comes late must not make a failure of it
+	hold_signals(
+	    SIG_BLOCK); // all is written: one that comes late must not make a failure of it
 	timer_free(r.deadline);
 	timer_free(r.progress);
 	watch_free(r.child_watch);

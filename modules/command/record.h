@@ -24,10 +24,16 @@ struct record_run {
 	uint64_t began_ns, end_ns;
 	struct timer *deadline, *progress;
 	struct watch *child_watch, *interrupt, *terminate, *hangup;
-	bool ending, abandoned, terminal;
+	bool ending, abandoned, terminal, child_ended;
 };
+
+// Types that are seen from outside; the others are there where a program tells them, or probes do.
+#define SEEN_TYPES ((1u << PATH_ALLOCS) - 1)
 
 // Whether PATH names a recording, by its suffix.
 bool record_is_tape(const char *path);
+// Where the profile of TYPE goes: SEVERAL go to files of their own, out.pb.gz to out.cpu.pb.gz.
+void record_output_of(
+    const struct record_run *r, enum path_type type, bool several, char *path, size_t size);
 // What was captured into its files; says how it went. An exit status.
 int record_result(struct record_run *r);

@@ -63,8 +63,7 @@ static int close_tape(struct record_run *r)
 	return EXIT_FAILED;
 }
 
-// Where the profile of TYPE goes: several go to files of their own, out.pb.gz to out.cpu.pb.gz.
-static void output_of(
+void record_output_of(
     const struct record_run *r, enum path_type type, bool several, char *path, size_t size)
 {
 	const char *dot = strrchr(r->output, '.');
@@ -78,42 +77,113 @@ static void output_of(
 	    path, size, "%.*s.%s%s", (int)(dot - r->output), r->output, path_type_name(type), dot);
 }
 
-// Writes what was collected; STACKS gets how many there are, WROTE the files.
-static int write_profiles(struct record_run *r, char *stacks, size_t size, struct text *wrote)
+// What became of a capture, by names of files.
+struct outcome {
+	struct text wrote, unwritten;
+	uint32_t stacks;
+	int status;
+};
+
+static void list(struct text *to, const char *path)
 {
-	uint32_t count = 0, held = 0, asked = r->arguments->types, beside;
-	int status = 0;
+	text_printf(to, "%s%s", to->len ? ", " : "", sink_name(path));
+}
+
+// Why there is nothing of TYPE, which was asked for.
+static void why_missing(const struct record_run *r, enum path_type type, char *why, size_t size)
+{
+	const char *left_out = r->arguments->source ? NULL : hall_left_out(&r->hall, type);
+	if (r->arguments->source || left_out) {
+		text_copy(why, size, left_out ? left_out : "the recording holds none");
+	} else if (!path_untold(r->hall.path, type, why, size) && r->child_ended) {
+		size_t n = strlen(why);
+		snprintf(why + n, size - n, ": %s had ended by then", r->arguments->command[0]);
+	}
+}
+
+static void say_missing(
+    const struct record_run *r, enum path_type type, const char *path, enum log_level level)
+{
+	char why[512];
+	why_missing(r, type, why, sizeof(why));
+	log_line(level, "record: %s: %s was not written: %s", path_type_name(type), sink_name(path),
+	    why);
+}
+
+static void write_one(
+    struct record_run *r, enum path_type type, const char *path, struct outcome *o)
+{
+	struct profile *p = r->merged.profiles[type];
+	profile_seal(p);
+	int status = write_profile(p, NULL, path, "telegen record", true);
+	if (status == -ENOMEM)
+		limit_say(r->hall.options.config, sink_name(path), "writing it", 0);
+	else if (!status)
+		o->stacks += profile_stack_count(p) - 1;
+	list(status ? &o->unwritten : &o->wrote, path);
+	if (status)
+		o->status = EXIT_FAILED;
+}
+
+// TYPES would have come beside the others, if the programs that were named had told of them.
+static void say_beside(const struct record_run *r, uint32_t types)
+{
+	char why[512];
+	bool named = r->arguments->pid_count || r->child;
+	for (int t = PATH_HEAP; t < PATH_TYPE_COUNT && named; t++) // allocs come as heap does
+		if (types & 1u << t &&
+		    path_untold(r->hall.path, (enum path_type)t, why, sizeof(why)))
+			log_info("record: %s: %s", path_type_name((enum path_type)t), why);
+}
+
+// What the kernel refused has a profile all the same, which is empty.
+static uint32_t held_types(const struct record_run *r)
+{
+	uint32_t held = 0;
+	for (int t = 0; t < PATH_TYPE_COUNT; t++)
+		if (r->merged.profiles[t] &&
+		    (r->arguments->source || !hall_left_out(&r->hall, (enum path_type)t)))
+			held |= 1u << t;
+	return held;
+}
+
+// Writes what was collected, as much of it as can be.
+static void write_profiles(struct record_run *r, struct outcome *o)
+{
+	uint32_t held = held_types(r), asked = r->arguments->types;
+	uint32_t missing = (r->arguments->source ? asked : r->types) & ~held;
 	if (merged_incomplete(&r->merged))
 		log_warn("record: memory_limit: samples without memory are [lost: ...]: "
 			 "raise memory_limit");
-	for (int t = 0; t < PATH_TYPE_COUNT; t++)
-		held |= r->merged.profiles[t] ? 1u << t : 0;
-	asked = asked ? asked : held;
-	beside = held & path_types_beside(asked) & ~asked;
-	held &= asked;
-	// What comes beside may be there or not: it does not change how the others are called.
-	bool several = held & (held - 1);
-	held |= strcmp(r->output, "-") ? beside : 0;
-	for (int t = 0; t < PATH_TYPE_COUNT && !status; t++) {
+	asked = asked ? asked : held | missing;
+	// What comes beside may be there or not: it does not change how the others are called, nor
+	// does what is missing.
+	bool several = asked & (asked - 1);
+	uint32_t beside = strcmp(r->output, "-") ? held & path_types_beside(asked) & ~asked : 0;
+	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
 		char path[4096];
-		struct profile *p = r->merged.profiles[t];
-		if (!(held & 1u << t))
-			continue;
-		output_of(r, t, several || beside & 1u << t, path, sizeof(path));
-		profile_seal(p);
-		count += profile_stack_count(p) - 1;
-		status = write_profile(p, NULL, path, "telegen record", true);
-		text_printf(wrote, "%s%s", wrote->len ? ", " : "",
-		    strcmp(path, "-") ? path : "standard output");
+		uint32_t type = 1u << t;
+		record_output_of(r, t, several || beside & type, path, sizeof(path));
+		if (missing & type) {
+			say_missing(r, (enum path_type)t, path,
+			    held & asked ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR);
+			list(&o->unwritten, path);
+		} else if (held & (asked | beside) & type) {
+			write_one(r, (enum path_type)t, path, o);
+		}
 	}
-	snprintf(stacks, size, "%u stacks; ", count);
-	return status;
+	say_beside(r, path_types_beside(asked) & ~asked & ~held);
+	if (!held && !missing)
+		log_error("%s: the recording holds no sample", r->arguments->source);
+	if (!o->wrote.len)
+		o->status = EXIT_FAILED;
 }
 
 static void say_result(
-    const struct record_run *r, const struct path_totals *t, const char *stacks, const char *wrote)
+    const struct record_run *r, const struct path_totals *t, const struct outcome *o)
 {
 	char peak[32], size[32], cpu[96] = "", off[64] = "", memory[64] = "", allocs[64] = "";
+	char stacks[32] = "";
 	// What the kernel counted was last looked at when a window closed.
 	uint64_t seen = t->delivered + t->lost,
 		 taken = t->taken > t->filtered + seen ? t->taken - t->filtered : seen;
@@ -128,9 +198,13 @@ static void say_result(
 	if (r->hall.period_ns || taken)
 		snprintf(cpu, sizeof(cpu), "%lu samples taken, %lu delivered, %lu lost, ", taken,
 		    t->delivered, t->lost);
-	log_info("record: %sin %.1f s; %s%s%s%smemory peak %s; wrote %s", cpu,
+	if (!record_is_tape(r->output))
+		snprintf(stacks, sizeof(stacks), "%u stacks; ", o->stacks);
+	log_line(o->status ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
+	    "record: %sin %.1f s; %s%s%s%smemory peak %s; wrote %s%s%s", cpu,
 	    (double)(r->end_ns - r->began_ns) / 1e9, off, memory, allocs, stacks,
-	    human_bytes(mem_peak(), peak, sizeof(peak)), wrote);
+	    human_bytes(mem_peak(), peak, sizeof(peak)), o->wrote.len ? o->wrote.at : "nothing",
+	    o->unwritten.len ? ", not " : "", o->unwritten.len ? o->unwritten.at : "");
 }
 
 static int write_leaks(const struct record_run *r)
@@ -146,35 +220,45 @@ static int write_leaks(const struct record_run *r)
 	return status;
 }
 
+static void warn_of_nothing(const struct record_run *r, const struct path_totals *t)
+{
+	char why[512] = "what is selected used no CPU";
+	if (t->delivered || t->off_cpu_ns || t->memory_bytes || t->alloc_bytes || t->told)
+		return;
+	if (!r->hall.period_ns)
+		text_copy(why, sizeof(why), "what is selected told nothing of that type");
+	if (!(r->types & SEEN_TYPES)) // of a recording, nobody else has said it
+		why_missing(r, (enum path_type)__builtin_ctz(r->types), why, sizeof(why));
+	log_warn(
+	    "record: no sample was delivered: %s%s", why, t->lost ? ", or all of it was lost" : "");
+}
+
 int record_result(struct record_run *r)
 {
 	struct path_totals t;
-	struct text wrote = TEXT(ACCOUNT_COMMAND);
-	char stacks[32] = "";
+	struct outcome o = {.wrote = TEXT(ACCOUNT_COMMAND), .unwritten = TEXT(ACCOUNT_COMMAND)};
+	bool several;
 	path_totals(r->hall.path, &t);
-	int status = record_is_tape(r->output) ? close_tape(r)
-					       : write_profiles(r, stacks, sizeof(stacks), &wrote);
-	if (status == -ENOMEM) {
-		limit_say(r->hall.options.config, sink_name(r->output), "writing it", 0);
-		status = EXIT_FAILED;
-	}
+	if (!record_is_tape(r->output))
+		write_profiles(r, &o);
+	else if (!(o.status = close_tape(r)))
+		list(&o.wrote, r->output);
 	say_child(r);
-	if (!status)
-		say_result(r, &t, stacks, wrote.len ? wrote.at : r->output);
-	text_free(&wrote);
-	if (status)
-		return status;
-	if (r->abandoned) {
+	// Of one file the line that says what is wrong with it says all.
+	several = o.wrote.len || strchr(o.unwritten.at ? o.unwritten.at : "", ',');
+	if (several)
+		say_result(r, &t, &o);
+	text_free(&o.wrote);
+	text_free(&o.unwritten);
+	if (!o.status && r->abandoned) {
 		log_error(
 		    "record: interrupted again: what was not yet named is left out of the file");
-		return EXIT_FAILED;
+		o.status = EXIT_FAILED;
+	} else if (r->arguments->leaks && write_leaks(r)) {
+		o.status = EXIT_FAILED;
 	}
-	if (r->arguments->leaks)
-		status = write_leaks(r);
 	allocs_say(&r->hall);
-	if (!t.delivered && !t.off_cpu_ns && !t.memory_bytes && !t.alloc_bytes && !t.told)
-		log_warn("record: no sample was delivered: what is selected %s%s",
-		    r->hall.period_ns ? "used no CPU" : "told nothing of that type",
-		    t.lost ? ", or all of it was lost" : "");
-	return status;
+	if (!o.status)
+		warn_of_nothing(r, &t);
+	return o.status;
 }

@@ -101,6 +101,9 @@ int file_sink_check(const char *path)
 		return -EISDIR;
 	if (is_special(path))
 		return access(path, W_OK) < 0 ? -errno : 0;
+	// One that is only readable can be replaced; one that is immutable cannot.
+	if (access(path, W_OK) < 0 && errno == EPERM)
+		return -errno;
 	text_copy(directory, slash ? (size_t)(slash - path) + 2 : 2, slash ? path : ".");
 	if (access(directory, W_OK | X_OK) < 0)
 		return -errno;

@@ -75,9 +75,13 @@ int value_pids(struct arguments *a, const char *verb, const char *option, const 
 		snprintf(hint, sizeof(hint), "%lu is a thread: its process is %lu", pid, process);
 		if (process != pid)
 			return value_wrong(verb, option, one, hint);
-		if (a->pid_count == SELECTED_MAX)
+		uint32_t i = 0;
+		while (i < a->pid_count && a->pids[i] != pid)
+			i++;
+		if (i == SELECTED_MAX)
 			return value_wrong(verb, option, one, "at most 64 process ids");
-		a->pids[a->pid_count++] = (uint32_t)pid;
+		a->pids[i] = (uint32_t)pid;
+		a->pid_count += i == a->pid_count; // named once more it is the same
 		at += n;
 		if (!*at)
 			return 0;
@@ -182,6 +186,7 @@ int value_rate(struct arguments *a, const char *verb, const char *option, const 
 	if (text_number(value, strlen(value), 10, &hz) < 0 || hz < 1 || hz > 1000)
 		return value_wrong(
 		    verb, option, *value ? value : "\"\"", "not in 1..1000 samples a second");
+	a->rate = true;
 	int status = value_flag(a, verb, "--profiling.cpu.sample_rate");
 	return status ? status : value_flag(a, verb, value);
 }

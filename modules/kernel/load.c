@@ -177,6 +177,9 @@ int kernel_explain(int error, char *why, size_t size, const char *what)
 	else if (error == -ENOMEM)
 		snprintf(why, size,
 		    "%s: no memory within memory_limit: raise it, or see `telegen check`", what);
+	else if (error == -EMFILE)
+		snprintf(
+		    why, size, "%s: %s: raise their limit: `ulimit -n`", what, strerror(-error));
 	else
 		snprintf(why, size, "%s: %s%s%s: see `telegen check`", what, strerror(-error),
 		    *first_warning ? ": " : "", first_warning);
