@@ -34,6 +34,11 @@ struct alloc_call {
 	u16 kind;
 };
 
+struct alloc_taken { /* what was sampled */
+	u64 object, size; /* of a record_sample: object, value */
+	u32 kind;
+};
+
 struct alloc_block {
 	u64 address;
 	u32 pid;
@@ -77,7 +82,7 @@ struct {
 #define ALLOC_SP(ctx) OF_SAMPLE(ctx, 31)
 #define ALLOC_PC(ctx) OF_SAMPLE(ctx, 32)
 #else
-#define ALLOC_ARGUMENT(ctx, i) OF_SAMPLE(ctx, (i) == 0 ? 14 : (i) == 1 ? 13 : 12)
+#define ALLOC_ARGUMENT(ctx, i) OF_SAMPLE(ctx, (i) == 4 ? 9 : (i) == 0 ? 14 : 14 - (i))
 #define ALLOC_RESULT(ctx) OF_SAMPLE(ctx, 10)
 #define ALLOC_SP(ctx) OF_SAMPLE(ctx, 19)
 #define ALLOC_PC(ctx) OF_SAMPLE(ctx, 16)
@@ -150,9 +155,12 @@ static __always_inline void alloc_lost(u64 size)
 }
 
 /* The stack of a block that was just handed out. */
-static __always_inline void alloc_take(void *ctx, u64 address, u64 size, u32 pid, u32 tid, u32 kind)
+static __always_inline void alloc_take(
+    void *ctx, const struct alloc_taken *taken, u32 pid, u32 tid)
 {
-	struct alloc_block block = {.address = address, .pid = pid};
+	struct alloc_block block = {.address = taken->object, .pid = pid};
+	u64 size = taken->size;
+	u32 kind = taken->kind;
 	u32 cpu = bpf_get_smp_processor_id();
 	struct scratch *x = bpf_map_lookup_elem(&alloc_scratches, &cpu);
 	if (!x || __sync_val_compare_and_swap(&x->busy, 0, 1)) {
@@ -162,23 +170,25 @@ static __always_inline void alloc_take(void *ctx, u64 address, u64 size, u32 pid
 	struct record_sample *s = (struct record_sample *)x->words;
 	struct task_struct *task = current_task();
 	take_head(s, SOURCE_ALLOC, size);
-	s->object = address;
+	s->object = taken->object;
 	s->in_user = 1;
 	s->reason = (u8)kind;
 	take_user(x, ctx, true, task);
 	if (x->walking)
 		bpf_loop(user_frames_max + 1, walk_one, &x, 0);
 	u32 size_of = take_finish(x);
-	bool followed = !bpf_map_update_elem(&alloc_live, &block, &tid, BPF_ANY);
+	bool ends = !ALLOC_IS_JAVA(kind);
+	bool followed = ends && !bpf_map_update_elem(&alloc_live, &block, &tid, BPF_ANY);
 	s->block = followed;
-	if (!followed)
+	if (ends && !followed)
 		count(KERNEL_ALLOC_FULL, 1);
 	/* They come in bursts, which the next look at the ring would be too late for. */
 	bool full = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= ALLOC_WAKE_BYTES;
 	u64 wake = wants_wake(x, s->head.time_ns) || full ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 	if (bpf_ringbuf_output(&ring, s, size_of, wake)) {
 		alloc_lost(size);
-		bpf_map_delete_elem(&alloc_live, &block);
+		if (followed)
+			bpf_map_delete_elem(&alloc_live, &block);
 	} else {
 		count(KERNEL_ALLOC_STACKS, 1);
 	}
@@ -237,7 +247,8 @@ static __always_inline bool alloc_enter(const u64 *ctx, u64 function, u32 kind, 
 	return false;
 }
 
-static __always_inline void alloc_leave(void *ctx, u64 function, u32 pid, u32 tid)
+static __always_inline void alloc_leave(
+    const u64 *ctx, u64 function, u32 tid, struct alloc_taken *taken)
 {
 	struct alloc_call call, *found = bpf_map_lookup_elem(&alloc_calls, &tid);
 	u64 address = ALLOC_RESULT(ctx);
@@ -250,9 +261,14 @@ static __always_inline void alloc_leave(void *ctx, u64 function, u32 pid, u32 ti
 	if (call.kind == ALLOC_POSIX &&
 	    ((u32)address || bpf_probe_read_user(&address, sizeof(address), (void *)call.out)))
 		return;
-	if (address)
-		alloc_take(ctx, address, call.size ? call.size : 1, pid, tid, call.kind);
+	if (!address)
+		return;
+	taken->object = address;
+	taken->size = call.size ? call.size : 1;
+	taken->kind = call.kind;
 }
+
+#include "java.bpf.h"
 
 SEC("uprobe")
 int alloc_probe(u64 *ctx)
@@ -261,11 +277,16 @@ int alloc_probe(u64 *ctx)
 	u64 id = bpf_get_current_pid_tgid();
 	u32 pid = (u32)(id >> 32), tid = (u32)id;
 	bool wanted = false;
+	struct alloc_taken taken = {0};
 	if (pid == (u32)(cookie >> 32)) {
-		if (ALLOC_PC(ctx) == function)
+		if (ALLOC_IS_JAVA((u8)cookie))
+			java_enter(ctx, cookie, pid, &taken);
+		else if (ALLOC_PC(ctx) == function)
 			wanted = alloc_enter(ctx, function, (u8)cookie, pid, tid);
 		else
-			alloc_leave(ctx, function, pid, tid);
+			alloc_leave(ctx, function, tid, &taken);
 	}
+	if (taken.size)
+		alloc_take(ctx, &taken, pid, tid);
 	return alloc_session && !wanted;
 }

@@ -31,7 +31,7 @@ enum sample_source {
 	SOURCE_OFF_CPU, /* value: see record_block */
 	SOURCE_MEMORY,	/* value: bytes that became resident */
 	SOURCE_LOCK,	/* value: nanoseconds that it waited for a lock of the kernel */
-	SOURCE_ALLOC,	/* value: bytes asked for by the call that was sampled, not weighted */
+	SOURCE_ALLOC,	/* value: bytes that the call that was sampled stands for, not weighted */
 	SOURCE_COUNT,
 };
 
@@ -64,7 +64,8 @@ struct record_sample {
 	struct record head;
 	u64 start_ns; /* of the process's first thread, CLOCK_BOOTTIME: identity with pid */
 	u64 value;    /* weight of this sample, in the unit of its source */
-	u64 object;   /* OFF_MUTEX: the futex; SOURCE_MEMORY, _ALLOC: the address; _LOCK: the lock */
+	u64 object;   /* OFF_MUTEX: the futex; SOURCE_MEMORY, _ALLOC: the address; _LOCK: the lock.
+		     * Of an ALLOC_JAVA_ kind: the size of one object, 0: not known */
 	u64 cgroup;   /* id in the cgroup v2 tree */
 	u32 pid;      /* process (tgid), in the initial pid namespace, as all ids here */
 	u32 tid;

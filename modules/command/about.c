@@ -4,6 +4,7 @@
 #include "command.h"
 #include "sink.h"
 #include "../base/base.h"
+#include "../heap/heap.h"
 #include "../kernel/kernel.h"
 #include "../path/path.h"
 #include "../proc/proc.h"
@@ -34,8 +35,10 @@ int command_check(int argc, char **argv)
 	struct text t = TEXT(ACCOUNT_COMMAND);
 	bool possible = kernel_check(&t) == 0;
 	struct proc *proc = proc_new("/proc");
-	if (proc)
+	if (proc) {
 		path_check_programs(proc, &t);
+		heap_check(proc, &t);
+	}
 	proc_free(proc);
 	text_printf(&t, "%s\n",
 	    possible ? "CPU profiles of the whole node are possible here."

@@ -58,7 +58,7 @@ static const struct option {
     {ONE_TYPE, 'T', {"-t", "--type"}, "TYPE",
 	"one of cpu, offcpu, wall, mutex, memory, allocs, heap, goblock (cpu)"},
     {ALLOC, 'a', {"--alloc"}, NULL,
-	"with -t memory: probe the allocators of PID or COMMAND, at about 1 us a call"},
+	"with -t memory: probe the allocators (and Java) of PID or COMMAND, at about 1 us a call"},
     {LEAKS, 'a', {"--leaks"}, "TIME",
 	"as --alloc; at the end tell what has been in use for longer than TIME"},
     {RATE, 'F', {"-F", "--frequency"}, "HZ",

@@ -83,9 +83,10 @@ int elf_debug_check(struct elf_debug_check *check, int fd, int debug_fd, uint64_
 int elf_lookup_memory(const void *image, size_t size, const uint64_t *addresses, uint32_t count,
     void (*found)(void *arg, uint32_t index, const struct elf_symbol *symbol), void *arg);
 
-// Functions by name: NAMES ends in NULL, names of 63 bytes at most; borrowed as FD is until
+// Functions by name: NAMES ends in NULL, names of 127 bytes at most; borrowed as FD is until
 // elf_seek_free. FOUND gets each one that FD defines in .dynsym or .symtab, perhaps twice: the
-// index of its name, its link-time address and where it lies in the file.
+// index of its name, its link-time address and where it lies in the file (0: not in this one, as in
+// a separate debug file).
 struct elf_seek;
 struct elf_seek *elf_seek_new(int fd, const char *const *names,
     void (*found)(void *arg, uint32_t name, uint64_t vaddr, uint64_t offset), void *arg);

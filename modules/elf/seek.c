@@ -11,7 +11,7 @@
 
 #define CHUNK_SYMBOLS 1024
 #define SYMBOLS_BYTES_MAX (256ull << 20)
-#define NAME_SIZE 64 // names that are looked for are shorter
+#define NAME_SIZE 128 // names that are looked for are shorter
 
 struct elf_seek {
 	struct view view;
@@ -95,6 +95,7 @@ static void take(struct elf_seek *s, const Elf64_Sym *symbol)
 			return;
 		}
 	}
+	s->found(s->arg, (uint32_t)index, symbol->st_value, 0);
 }
 
 static int next_table(struct elf_seek *s)

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 };
 
 // One instruction: its length, 0 where it is none that is known, and the registers it writes.
 struct instruction {
@@ -156,7 +156,7 @@ static struct instruction decode(const uint8_t *code, size_t n)
 int entry_offset(
     uint16_t machine, const uint8_t *code, size_t n, unsigned arguments, char *why, size_t size)
 {
-	static const uint8_t registers[] = {RDI, RSI, RDX, RCX};
+	static const uint8_t registers[] = {RDI, RSI, RDX, RCX, R8};
 	uint32_t kept = 1u << RSP;
 	if (machine != EM_X86_64) // elsewhere no instruction is that dear
 		return 0;

@@ -2,6 +2,8 @@
 // Processes that are probed, one search at a time among them.
 #include "heap.h"
 #include "allocator.h"
+#include "hotspot.h"
+#include "mapped.h"
 
 #include "../base/base.h"
 #include "../kernel/kernel.h"
@@ -11,7 +13,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define TARGETS_MAX 64
@@ -22,12 +23,12 @@
 #define REST_LONG_NS NS_PER_S
 #define LOOKS_SOON 50
 #define NO_MALLOC "a Go program, which does not use malloc: -t heap reads Go's own profile"
+#define TRIES_MAX 20 // to read what a file that was just mapped holds in memory
 
-struct file { // an executable mapping of one
-	uint64_t start, end, inode;
-	uint32_t major, minor;
-	bool seen;	// looked through
-	char path[200]; // "" where it is longer
+struct file {
+	struct mapped at;
+	bool seen; // looked through
+	uint32_t tries;
 };
 
 struct target {
@@ -53,7 +54,7 @@ struct heap {
 	struct proc_maps_job *maps;
 	struct allocator_search *search;
 	struct allocator allocator;
-	int fd; // of the file that is being looked through
+	int fd, debug; // of the file that is being looked through, and its debug file or -1
 	struct slice *slice;
 	struct timer *rest;
 };
@@ -71,9 +72,11 @@ static void end_search(struct heap *h)
 	allocator_search_free(h->search);
 	if (h->fd >= 0)
 		close(h->fd);
+	if (h->debug >= 0)
+		close(h->debug);
 	h->maps = NULL;
 	h->search = NULL;
-	h->fd = -1;
+	h->fd = h->debug = -1;
 }
 
 static void target_free(struct target *t)
@@ -90,7 +93,7 @@ struct heap *heap_new(const struct heap_options *options)
 	if (!h)
 		return NULL;
 	h->options = *options;
-	h->fd = -1;
+	h->fd = h->debug = -1;
 	return h;
 }
 
@@ -255,7 +258,9 @@ void heap_changed(struct heap *h, uint32_t pid, bool execed)
 		t->found = t->named = t->go = false;
 		*t->why = 0;
 	}
-	if (t == h->at) { // what was read of it may be of before
+	// What was read of it may be of before; a file that is looked through stays what it is, and
+	// a program that goes on mapping would never see the end of a large one.
+	if (t == h->at && (execed || h->maps)) {
 		end_search(h);
 		h->at = NULL;
 	}
@@ -283,49 +288,59 @@ static int on_map(void *arg, const struct proc_map *m)
 	if (!m->executable || !m->inode)
 		return 0;
 	for (uint32_t i = 0; i < t->file_count; i++) {
-		struct file *f = &t->files[i];
-		if (f->inode == m->inode && f->major == m->dev_major && f->minor == m->dev_minor) {
-			f->start = m->start;
-			f->end = m->end;
-			return 0;
-		}
+		struct mapped *f = &t->files[i].at;
+		if (f->inode == m->inode && f->major == m->dev_major && f->minor == m->dev_minor)
+			return mapped_set(f, m), 0;
 	}
 	if (t->file_count == FILES_MAX)
 		return 1;
 	struct file *f = &t->files[t->file_count++];
-	*f = (struct file){.start = m->start,
-	    .end = m->end,
-	    .inode = m->inode,
-	    .major = m->dev_major,
-	    .minor = m->dev_minor};
-	if (strlen(m->path) < sizeof(f->path))
-		text_copy(f->path, sizeof(f->path), m->path);
+	*f = (struct file){0};
+	mapped_set(&f->at, m);
 	return 0;
-}
-
-static const char *name_of(const struct file *f)
-{
-	const char *slash = strrchr(f->path, '/');
-	return slash ? slash + 1 : *f->path ? f->path : "a file";
 }
 
 static void say(struct target *t, const struct file *f, const char *what)
 {
-	snprintf(t->why, sizeof(t->why), "%.80s: %s", name_of(f), what);
+	snprintf(t->why, sizeof(t->why), "%.80s: %s", mapped_name(&f->at), what);
+}
+
+// The Java machine that was found in F: can it be probed?
+static bool fit_java(struct heap *h, struct target *t, struct file *f)
+{
+	const char *name = mapped_name(&f->at);
+	if (!h->allocator.names) {
+		log_warn("process %u: " HEAP_NO_JAVA, t->pid);
+		return false;
+	}
+	bool fits = hotspot_fit(&h->allocator, h->options.proc, t->pid, h->fd, &f->at);
+	if (!fits && f->tries++ < TRIES_MAX) { // its loader may not be through with it
+		f->seen = false;
+		t->wanted = true;
+		busy(h, t);
+		return false;
+	}
+	log_info(
+	    "process %u: %.80s: what Java allocates is probed where threads take new TLABs, or "
+	    "none%s; what of it is in use (heap) is not told: the garbage collector frees it",
+	    t->pid, name, fits ? "" : ", which count with their whole size");
+	return true;
 }
 
 // The allocator that was found in F.
-static void probe(struct heap *h, struct target *t, const struct file *f)
+static void probe(struct heap *h, struct target *t, struct file *f)
 {
 	const struct allocator *a = &h->allocator;
 	char what[128];
+	if (a->jvm && !a->has && !fit_java(h, t, f))
+		return;
 	t->found = t->found || a->has;
 	if (*a->why)
 		say(t, f, a->why);
-	if (!a->has || *a->why)
+	if (!a->count)
 		return;
 	if (*a->without)
-		log_info("process %u: %s: %s", t->pid, name_of(f), a->without);
+		log_info("process %u: %s: %s", t->pid, mapped_name(&f->at), a->without);
 	if (t->probed_count == PROBED_MAX) {
 		say(t, f, "more than 8 allocators");
 		return;
@@ -343,33 +358,14 @@ static void probe(struct heap *h, struct target *t, const struct file *f)
 	t->probed_count++;
 	t->probes += a->count;
 	t->ever = true;
-	log_info("process %u: %s: %u functions of its allocator are probed", t->pid, name_of(f),
-	    a->count);
-}
-
-// F as PID maps it; by its path where its mapping may not be opened (CAP_CHECKPOINT_RESTORE).
-static int open_mapped(struct heap *h, uint32_t pid, const struct file *f)
-{
-	struct stat st;
-	int fd = proc_map_file_open(h->options.proc, pid, f->start, f->end);
-	if (fd != -EPERM && fd != -EACCES)
-		return fd;
-	int root = proc_root_open(h->options.proc, pid), error = fd;
-	fd = root < 0 ? root : proc_open_beneath(root, f->path);
-	if (root >= 0)
-		close(root);
-	if (fd < 0)
-		return error;
-	if (fstat(fd, &st) == 0 && st.st_ino == f->inode)
-		return fd;
-	close(fd);
-	return error;
+	log_info("process %u: %s: %u functions of its %s are probed", t->pid, mapped_name(&f->at),
+	    a->count, a->has ? "allocator" : "Java machine");
 }
 
 static void open_file(struct heap *h, struct target *t, struct file *f)
 {
 	f->seen = true;
-	h->fd = open_mapped(h, t->pid, f);
+	h->fd = mapped_open(h->options.proc, t->pid, &f->at);
 	if (h->fd < 0) {
 		char what[96];
 		snprintf(what, sizeof(what), "%s%s", strerror(-h->fd),
@@ -379,7 +375,7 @@ static void open_file(struct heap *h, struct target *t, struct file *f)
 		h->fd = -1;
 		return;
 	}
-	h->search = allocator_search_new(h->fd, &h->allocator);
+	h->search = allocator_search_new(h->fd, h->fd, &h->allocator);
 	if (!h->search && errno == ENOMEM)
 		say(t, f, "no memory within memory_limit");
 	t->go = t->go || (h->search && f == t->files && h->allocator.go);
@@ -394,25 +390,26 @@ static void conclude(struct heap *h)
 	h->at = NULL;
 	if (t->go && t->probes && !t->go_told)
 		log_warn("process %u: %.80s: " NO_MALLOC "; probed is what C code in it allocates",
-		    t->pid, name_of(t->files));
+		    t->pid, mapped_name(&t->files[0].at));
 	t->go_told = t->go && t->probes;
 	if (t->probes || *t->why)
 		return;
 	if (!t->file_count)
-		text_copy(t->why, sizeof(t->why), "it maps no file: has it ended, or is it the kernel's?");
+		text_copy(t->why, sizeof(t->why),
+		    "it maps no file: has it ended, or is it the kernel's?");
 	else if (t->go)
-		snprintf(t->why, sizeof(t->why), "%.80s: " NO_MALLOC, name_of(t->files));
+		snprintf(t->why, sizeof(t->why), "%.80s: " NO_MALLOC, mapped_name(&t->files[0].at));
 	else if (!t->named)
 		snprintf(t->why, sizeof(t->why),
 		    "%.80s: statically linked and stripped: its allocator has no name: keep "
 		    ".symtab",
-		    name_of(&t->files[0]));
+		    mapped_name(&t->files[0].at));
 	else
 		snprintf(t->why, sizeof(t->why),
 		    "%.80s: none of its files defines malloc and free: a runtime with a heap of "
 		    "its "
 		    "own (Go, Java)?",
-		    name_of(&t->files[0]));
+		    mapped_name(&t->files[0].at));
 }
 
 static bool next_target(struct heap *h)
@@ -444,6 +441,20 @@ static void step_maps(struct heap *h, uint64_t budget_ns)
 		snprintf(h->at->why, sizeof(h->at->why), "mappings: %s", strerror(-more));
 }
 
+// Begins with the separate debug file of F, where that has the names of a Java machine.
+static bool search_debug(struct heap *h, uint32_t pid, const struct file *f)
+{
+	if (!h->allocator.jvm || h->allocator.names || h->debug >= 0)
+		return false;
+	h->debug = mapped_debug_open(h->options.proc, pid, h->fd, &f->at);
+	if (h->debug < 0)
+		return false;
+	allocator_search_free(h->search);
+	h->search = allocator_search_new(h->fd, h->debug, &h->allocator);
+	h->allocator.jvm = true;
+	return h->search;
+}
+
 static void step_search(struct heap *h, uint64_t budget_ns)
 {
 	struct target *t = h->at;
@@ -451,7 +462,9 @@ static void step_search(struct heap *h, uint64_t budget_ns)
 	if (more > 0)
 		return;
 	t->named = t->named || allocator_search_functions(h->search) > 0;
-	if (!more)
+	if (!more && search_debug(h, t->pid, &t->files[t->next - 1]))
+		return;
+	if (!more || h->debug >= 0)
 		probe(h, t, &t->files[t->next - 1]);
 	end_search(h);
 }

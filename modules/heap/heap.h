@@ -14,6 +14,7 @@ struct heap;
 struct kernel;
 struct loop;
 struct proc;
+struct text;
 
 struct heap_options {
 	struct kernel *kernel;
@@ -39,6 +40,9 @@ uint32_t heap_probes(const struct heap *h, uint32_t pid, char *why, size_t size)
 bool heap_was_probed(const struct heap *h, uint32_t pid, char *why, size_t size);
 // What was mapped into PID is looked at within moments. EXECED: all that was there is gone.
 void heap_changed(struct heap *h, uint32_t pid, bool execed);
-void heap_stop(struct heap *h);			// all probes come off, nothing more is looked for
+void heap_stop(struct heap *h); // all probes come off, nothing more is looked for
 // The process ended. Of one without a time limit that was never probed the reason stays.
 void heap_ended(struct heap *h, uint32_t pid);
+// For `telegen check`: of which Java machines that run here the allocations could be probed.
+// Nothing where none runs. Takes up to two seconds.
+void heap_check(struct proc *proc, struct text *out);

@@ -71,8 +71,8 @@ void alloc_choose(struct kernel *k)
 {
 	struct telegen_bpf *b = k->bpf;
 	bool any = k->alloc_level != ALLOC_NONE;
-	struct bpf_map *maps[] = {
-	    b->maps.alloc_calls, b->maps.alloc_live, b->maps.alloc_left, b->maps.alloc_scratches};
+	struct bpf_map *maps[] = {b->maps.alloc_calls, b->maps.alloc_live, b->maps.alloc_left,
+	    b->maps.alloc_scratches, b->maps.java_threads};
 	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++)
 		bpf_map__set_autocreate(maps[i], any);
 	bpf_program__set_autoload(b->progs.alloc_probe, any);
@@ -129,7 +129,9 @@ int kernel_probe(struct kernel *k, uint32_t pid, int fd, const struct kernel_pro
 		return -EOPNOTSUPP;
 	if (!count || count > KERNEL_PROBES_MAX)
 		return -EINVAL;
+	bool returns = false;
 	for (uint32_t i = 0; i < count; i++) {
+		returns = returns || !ALLOC_IS_JAVA(probes[i].kind & 0xff);
 		offsets[i] = probes[i].offset;
 		cookies[i] = ALLOC_COOKIE(pid, probes[i].kind);
 	}
@@ -143,11 +145,12 @@ int kernel_probe(struct kernel *k, uint32_t pid, int fd, const struct kernel_pro
 	    .count = count,
 	    .pid = pid};
 	// The return first: an entry without one would be taken for a call that goes on.
-	if (!session) {
+	if (!session && returns) {
 		c.multi_flags = MULTI_RETURN;
-		links[1] = create(&c);
-		if (links[1] < 0)
-			return links[1];
+		int link = create(&c);
+		if (link < 0)
+			return link;
+		links[1] = link;
 		c.multi_flags = 0;
 	}
 	links[0] = create(&c);
@@ -191,6 +194,24 @@ struct call { // struct alloc_call of bpf/alloc.bpf.h
 	uint16_t sampled, kind;
 };
 
+struct java_thread { // as in bpf/java.bpf.h
+	uint64_t address;
+	uint32_t pid, pad;
+};
+
+static void forget_threads(const struct bpf_map *map, uint32_t pid)
+{
+	int fd = bpf_map__fd(map);
+	struct java_thread key, before;
+	bool any = !bpf_map_get_next_key(fd, NULL, &key);
+	for (uint32_t i = 0; any && i < bpf_map__max_entries(map); i++) {
+		before = key;
+		any = !bpf_map_get_next_key(fd, &before, &key);
+		if (before.pid == pid)
+			bpf_map_delete_elem(fd, &before);
+	}
+}
+
 void kernel_calls_forget(struct kernel *k, uint32_t pid)
 {
 	int fd = bpf_map__fd(k->bpf->maps.alloc_calls);
@@ -203,4 +224,5 @@ void kernel_calls_forget(struct kernel *k, uint32_t pid)
 		if (!bpf_map_lookup_elem(fd, &before, &call) && call.pid == pid)
 			bpf_map_delete_elem(fd, &before);
 	}
+	forget_threads(k->bpf->maps.java_threads, pid);
 }

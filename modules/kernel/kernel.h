@@ -79,7 +79,7 @@ unsigned kernel_ring_use(const struct kernel *k);
 #define KERNEL_PROBE_LINKS 2
 struct kernel_probe {
 	uint64_t offset; // in the file
-	uint32_t kind;	 // enum alloc_kind (bpf/alloc.h)
+	uint32_t kind;	 // enum alloc_kind, of HotSpot's an ALLOC_JAVA_KIND (bpf/alloc.h)
 };
 int kernel_probe(struct kernel *k, uint32_t pid, int fd, const struct kernel_probe *probes,
     uint32_t count, int links[KERNEL_PROBE_LINKS]);

@@ -22,7 +22,10 @@ static const char *const kinds[] = {[ALLOC_MALLOC] = "malloc",
     [ALLOC_CALLOC] = "calloc",
     [ALLOC_REALLOC] = "realloc",
     [ALLOC_ALIGNED] = "memalign",
-    [ALLOC_POSIX] = "posix_memalign"};
+    [ALLOC_POSIX] = "posix_memalign",
+    [ALLOC_JAVA_TLAB] = "java",
+    [ALLOC_JAVA_OUTSIDE] = "java",
+    [ALLOC_JAVA_END] = "java"};
 
 int alloc_open(struct path *p)
 {
@@ -41,12 +44,18 @@ static int64_t whole(double *rest, double value)
 	return (int64_t)n;
 }
 
-// What a sampled block of BYTES stands for: objects and bytes.
-static void weigh(struct path *p, uint64_t bytes, int64_t values[2])
+// What a sample stands for: objects and bytes. Java's stand for objects of the size that was seen;
+// how many a thread had in its last buffer nobody knows.
+static void weigh(struct path *p, const struct record_sample *r, int64_t values[2])
 {
-	double chance = -expm1(-(double)bytes / (double)p->options.alloc_period);
-	values[0] = whole(&p->alloc_rest[0], 1 / chance);
-	values[1] = whole(&p->alloc_rest[1], (double)bytes / chance);
+	double bytes = (double)r->value, objects = 1;
+	double chance = -expm1(-bytes / (double)p->options.alloc_period);
+	if (ALLOC_IS_JAVA(r->reason) && r->object)
+		objects = bytes / (double)r->object;
+	else if (ALLOC_IS_JAVA(r->reason))
+		objects = 0;
+	values[0] = whole(&p->alloc_rest[0], objects / chance);
+	values[1] = whole(&p->alloc_rest[1], bytes / chance);
 }
 
 void alloc_sample(struct path *p, const struct process *process, const struct record_sample *r)
@@ -60,9 +69,11 @@ void alloc_sample(struct path *p, const struct process *process, const struct re
 	    .allocation = kinds[r->reason]};
 	if (!p->live || !r->value)
 		return;
-	weigh(p, r->value, values);
+	weigh(p, r, values);
 	take_add(p, PATH_ALLOCS, &who, p->stack, NULL, values);
 	p->totals.alloc_bytes += (uint64_t)values[1];
+	if (ALLOC_IS_JAVA(r->reason)) // the garbage collector tells no end of it
+		return;
 	struct live_block block = {.address = r->object,
 	    .born_ns = r->head.time_ns,
 	    .objects = values[0],
@@ -93,7 +104,7 @@ void alloc_lose(struct path *p, const struct record_sample *r, const char *mark)
 	int64_t values[2];
 	if (!p->live || !r->value)
 		return;
-	weigh(p, r->value, values);
+	weigh(p, r, values);
 	take_lost(p, PATH_ALLOCS, mark, (uint64_t)values[0], (uint64_t)values[1]);
 }
 

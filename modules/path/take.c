@@ -214,7 +214,8 @@ static bool is_sound(const struct record_sample *r)
 	       r->value <= (r->source == SOURCE_CPU ? VALUE_MAX : OFF_MAX) &&
 	       (!off || r->reason < OFF_COUNT) &&
 	       (r->source != SOURCE_LOCK || r->reason < KERNEL_LOCK_COUNT) &&
-	       (r->source != SOURCE_ALLOC || r->reason < ALLOC_FREE) &&
+	       (r->source != SOURCE_ALLOC ||
+		   (r->reason < ALLOC_KINDS && r->reason != ALLOC_FREE)) &&
 	       (!bare || r->object <= OFF_MAX) && (!off || bare == (r->reason >= OFF_WITH_STACK));
 }
 

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (ftruncate(fd, 0) || pwrite(fd, data, size, 0) != (ssize_t)size)
 		abort();
-	struct allocator_search *s = allocator_search_new(fd, &a);
+	struct allocator_search *s = allocator_search_new(fd, fd, &a);
 	while (s && allocator_search_step(s, 100 * NS_PER_US) == 1)
 		;
 	allocator_search_free(s);

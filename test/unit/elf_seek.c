@@ -54,7 +54,8 @@ static int make(size_t cut)
 	}
 	image_function(&m, "free", TEXT_ADDRESS + 0xa00, 16);
 	image_symbol(&m, "je_malloc", TEXT_ADDRESS + 0xb00, 8, STB_GLOBAL, STT_OBJECT);
-	image_function(&m, "je_malloc", 0x99999999, 16); // in no segment
+	image_function(
+	    &m, "je_malloc", 0x99999999, 16); // in no segment, as in a separate debug file
 	image_function(&m, "malloc", TEXT_ADDRESS + 0x800, 16);
 	m.symbols[m.symbol_count - 1].st_shndx = SHN_UNDEF;
 	image_table(&m, SHT_SYMTAB);
@@ -72,7 +73,9 @@ static void both_tables_are_read(void **state)
 	assert_int_equal(got[0].offset, 0x800);
 	assert_int_equal(got[0].times, 1);
 	assert_int_equal(got[1].offset, 0xa00);
-	assert_int_equal(got[2].times, 0);
+	assert_int_equal(got[2].times, 1);
+	assert_int_equal(got[2].vaddr, 0x99999999);
+	assert_int_equal(got[2].offset, 0); // it lies in another file
 	assert_int_equal(functions, 304);
 	close(fd);
 	assert_int_equal(mem_used(ACCOUNT_ELF), 0);

@@ -31,12 +31,14 @@ static void put(const char *name, const char *bytes, size_t n)
 #define ENDBR "\xf3\x0f\x1e\xfa\x55", 5
 #define SUB "\xf3\x0f\x1e\xfa\x48\x83\xec\x18", 8
 
+static int others = -1; // another file that has the names, -1: none
+
 static int search(void)
 {
 	image_table(&m, SHT_SYMTAB);
 	image_end(&m);
 	int fd = image_fd(&m, m.size), more;
-	struct allocator_search *s = allocator_search_new(fd, &a);
+	struct allocator_search *s = allocator_search_new(fd, others < 0 ? fd : others, &a);
 	if (!s) {
 		more = -errno;
 	} else {
@@ -123,19 +125,99 @@ static void half_an_allocator_is_none(void **state)
 	assert_int_equal(a.count, 0);
 }
 
+#define IN_TLAB "_ZN11AllocTracer27send_allocation_in_new_tlabE"
+#define OUTSIDE "_ZN11AllocTracer28send_allocation_outside_tlabE"
+
+// As libjvm.so has them.
+static void put_machine(const char *tlab, const char *outside)
+{
+	begin();
+	put("JNI_CreateJavaVM", PUSH);
+	put(tlab, SUB); // dear, but seldom
+	put(outside, PUSH);
+	put("je_free", SUB); // no allocator
+	put("_ZN10JavaThread4exitEbNS_8ExitTypeE", ENDBR);
+	image_symbol(&m, "gHotSpotVMStructs", 0x55550, 8, STB_GLOBAL, STT_OBJECT);
+}
+
+static void java_machines_are_probed(void **state)
+{
+	static const struct {
+		const char *tlab, *outside;
+	} versions[] = {
+	    {IN_TLAB "P5KlassPP12HeapWordImplmmP10JavaThread",
+		OUTSIDE "P5KlassPP12HeapWordImplmP10JavaThread"},
+	    {IN_TLAB "P5KlassPP12HeapWordImplmmP6Thread",
+		OUTSIDE "P5KlassPP12HeapWordImplmP6Thread"},
+	    {IN_TLAB "P5KlassP8HeapWordmmP6Thread", OUTSIDE "P5KlassP8HeapWordmP6Thread"},
+	    {"_ZN11AllocTracer33send_allocation_in_new_tlab_"
+	     "eventE11KlassHandleP8HeapWordmmP6Thread",
+		"_ZN11AllocTracer34send_allocation_outside_tlab_eventE11KlassHandleP8HeapWordmP6"
+		"Thread"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(versions) / sizeof(*versions); i++) {
+		put_machine(versions[i].tlab, versions[i].outside);
+		size_t last = at;
+		assert_int_equal(search(), 0);
+		assert_true(a.jvm && a.names && !a.has);
+		assert_int_equal(a.count, 3);
+		assert_int_equal(a.probes[0].kind + a.probes[1].kind + a.probes[2].kind,
+		    ALLOC_JAVA_TLAB + ALLOC_JAVA_OUTSIDE + ALLOC_JAVA_END);
+		assert_int_equal(kind_at(last + 4), ALLOC_JAVA_END);
+		assert_int_equal(a.tables, 0x55550);
+		assert_string_equal(a.why, "");
+	}
+}
+
+static void names_may_lie_in_another_file(void **state)
+{
+	(void)state;
+	put_machine(IN_TLAB "P5KlassP8HeapWordmmP6Thread", OUTSIDE "P5KlassP8HeapWordmP6Thread");
+	size_t last = at;
+	m.segment_count = 0;
+	image_table(&m, SHT_SYMTAB);
+	image_end(&m);
+	others = image_fd(&m, m.size);
+	begin();
+	put("JNI_CreateJavaVM", PUSH);
+	put("", SUB);
+	put("", PUSH);
+	put("", SUB);
+	put("", ENDBR);
+	int result = search();
+	close(others);
+	others = -1;
+	assert_int_equal(result, 0);
+	assert_true(a.jvm && a.names);
+	assert_int_equal(a.count, 3);
+	assert_int_equal(kind_at(last + 4), ALLOC_JAVA_END);
+	assert_int_equal(a.tables, 0x55550);
+}
+
+static void a_machine_without_names_is_known(void **state)
+{
+	(void)state;
+	begin();
+	put("JNI_CreateJavaVM", PUSH);
+	put("_ZN11AllocTracer28send_allocation_outside_tlabEP5KlassP8HeapWordmP6Thread", PUSH);
+	assert_int_equal(search(), 0);
+	assert_true(a.jvm && !a.names);
+	assert_int_equal(a.count, 0);
+}
+
 static void memory_may_end_anywhere(void **state)
 {
 	bool over = false;
 	(void)state;
 	for (uint64_t n = 1; !over; n++) {
-		begin();
-		put("malloc", PUSH);
-		put("free", PUSH);
+		put_machine(
+		    IN_TLAB "P5KlassP8HeapWordmmP6Thread", OUTSIDE "P5KlassP8HeapWordmP6Thread");
 		mem_fail_at(n);
 		int result = search();
 		over = mem_fail_seen() < n;
 		mem_fail_at(0);
-		assert_true(over ? result == 0 && a.count == 2 : result == -ENOMEM);
+		assert_true(over ? result == 0 && a.count == 3 : result == -ENOMEM);
 		assert_int_equal(mem_used(ACCOUNT_HEAP) + mem_used(ACCOUNT_ELF), 0);
 	}
 }
@@ -147,6 +229,9 @@ int main(void)
 	    cmocka_unit_test(operators_of_an_allocator_are_its_own),
 	    cmocka_unit_test(dear_functions_are_refused),
 	    cmocka_unit_test(half_an_allocator_is_none),
+	    cmocka_unit_test(java_machines_are_probed),
+	    cmocka_unit_test(names_may_lie_in_another_file),
+	    cmocka_unit_test(a_machine_without_names_is_known),
 	    cmocka_unit_test(memory_may_end_anywhere),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

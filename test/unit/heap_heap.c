@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <cmocka.h>
 
+#include "elf_image.h"
+#include "../../bpf/alloc.h"
 #include "../../modules/kernel/kernel.h"
 #define kernel_probe(...) probe_for_test(__VA_ARGS__)
 #define kernel_unprobe(...) unprobe_for_test(__VA_ARGS__)
@@ -18,17 +20,21 @@ static void unprobe_for_test(int links[KERNEL_PROBE_LINKS]);
 #include "../../modules/heap/heap.c"
 
 static int refuses, on, over;
-static uint32_t last_count;
+static uint32_t last_count, java_count, java_kind;
 static uint64_t now, wall;
 
 static int probe_for_test(struct kernel *k, uint32_t pid, int fd, const struct kernel_probe *probes,
     uint32_t count, int links[KERNEL_PROBE_LINKS])
 {
 	(void)k;
-	(void)probes;
 	assert_int_equal(pid, getpid());
 	assert_true(fd >= 0);
 	links[0] = links[1] = -1;
+	if (ALLOC_IS_JAVA(probes[0].kind & 0xff)) {
+		java_count = count;
+		java_kind = probes[0].kind;
+		return -EINVAL; // they are no functions
+	}
 	last_count = count;
 	on += !refuses;
 	return refuses;
@@ -120,6 +126,71 @@ static void its_allocators_are_found(void **state)
 	heap_ended(heap, me);
 	assert_int_equal(on, 0);
 	assert_false(heap_has(heap, me));
+}
+
+// A program that goes on mapping while its files are looked through, of which one may be large.
+static void a_search_is_not_cut_short(void **state)
+{
+	char why[256];
+	(void)state;
+	make(false);
+	assert_int_equal(heap_add(heap, me, false), 0);
+	for (int i = 0; i < 100000 && !on; i++) {
+		heap_step(heap, 0);
+		if (heap->search)
+			heap_changed(heap, me, false);
+	}
+	assert_int_equal(on, 1);
+	step_all();
+	assert_int_equal(heap_probes(heap, me, why, sizeof(why)), last_count);
+	assert_int_equal(on, 1);
+}
+
+static void image_code(struct image *m, const char *name)
+{
+	image_function(m, name, TEXT_ADDRESS + image_put(m, "\x55\xc3", 2), 2);
+}
+
+// Maps what looks like a Java machine, with or without names.
+static void *map_machine(bool names)
+{
+	static struct image m;
+	image_begin(&m);
+	image_code(&m, "JNI_CreateJavaVM");
+	if (names) {
+		image_code(&m,
+		    "_ZN11AllocTracer27send_allocation_in_new_tlabEP5KlassP8HeapWordmmP6Thread");
+		image_code(&m,
+		    "_ZN11AllocTracer28send_allocation_outside_tlabEP5KlassP8HeapWordmP6Thread");
+		image_code(&m, "_ZN10JavaThread4exitEbNS_8ExitTypeE");
+	}
+	image_table(&m, SHT_SYMTAB);
+	image_end(&m);
+	int fd = image_fd(&m, m.size);
+	void *at = mmap(NULL, TEXT_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	close(fd);
+	assert_true(at != MAP_FAILED);
+	return at;
+}
+
+// Its tables are waited for, then it is probed without them.
+static void a_java_machine_is_found(void **state)
+{
+	(void)state;
+	for (int names = 0; names < 2; names++) {
+		void *at = map_machine(names);
+		java_count = on = 0;
+		make(false);
+		assert_int_equal(heap_add(heap, me, false), 0);
+		step_all();
+		assert_int_equal(java_count, names ? 2 : 0); // nor what a thread has at its end
+		assert_int_equal(on, 1);		     // libc
+		assert_int_equal(heap->targets[0]->looks, names ? TRIES_MAX + 1 : 1);
+		heap_free(heap);
+		heap = NULL;
+		munmap(at, TEXT_SIZE);
+	}
+	assert_int_equal(java_kind, ALLOC_JAVA_TLAB);
 }
 
 static void the_reason_is_told(void **state)
@@ -245,6 +316,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
 	    TEST(its_allocators_are_found),
+	    TEST(a_search_is_not_cut_short),
+	    TEST(a_java_machine_is_found),
 	    TEST(the_reason_is_told),
 	    TEST(a_command_is_looked_at_when_it_is_executed),
 	    TEST(why_a_command_was_not_probed_outlives_it),

@@ -387,6 +387,106 @@ static void children_are_not_counted(void **state)
 	kernel_free(k);
 }
 
+// As HotSpot keeps them, and the functions that it calls.
+static struct java {
+	uint64_t unused[4], allocated, start, top;
+} java = {.start = 0x5000};
+
+static __attribute__((noinline)) void java_tlab(
+    void *class, void *object, size_t buffer, size_t size, struct java *thread)
+{
+	asm volatile("" ::"r"(class), "r"(object), "r"(buffer), "r"(size), "r"(thread) : "memory");
+}
+static __attribute__((noinline)) void java_outside(
+    void *class, void *object, size_t size, struct java *thread)
+{
+	asm volatile("" ::"r"(class), "r"(object), "r"(size), "r"(thread) : "memory");
+}
+static __attribute__((noinline)) void java_end(struct java *thread)
+{
+	asm volatile("" ::"r"(thread) : "memory");
+}
+
+static void java_allocated(uint64_t before, uint64_t in_buffer)
+{
+	java.allocated = before;
+	java.top = java.start + in_buffer;
+}
+
+static void work_java(void)
+{
+	java_outside(0, 0, 77, &java); // nothing is known of the thread
+	java_allocated(5000, 0);
+	java_tlab(0, 0, 1000, 16, &java); // by now it is
+	java_allocated(6000, 0);
+	java_tlab(0, 0, 1000, 24, &java); // 1000
+	java_allocated(10000, 10);
+	java_outside(0, 0, 4000, &java); // fits into no buffer
+	java_allocated(10200, 900);
+	java_outside(0, 0, 200, &java); // stands for a buffer's bytes
+	java_allocated(10320, 950);
+	java_outside(0, 0, 120, &java); // the second that did not fit
+	java_allocated(11300, 0);
+	java_tlab(0, 0, 1000, 32, &java); // the third: 204 are left to the next
+	java_allocated(11590, 700);
+	java_outside(0, 0, 290, &java); // the first again
+	java_allocated(12500, 0);
+	java_tlab(0, 0, 1000, 40, &java); // 232 are left
+	java_allocated(12900, 0);
+	java_tlab(0, 0, 1000, 48, &java); // after a collection
+	java_allocated(13500, 0);
+	java_tlab(0, 0, 5000, 4000, &java); // so large that no buffer holds it
+	java_allocated(18250, 0);
+	java_tlab(0, 0, 1000, 64, &java); // without it, and with what was left
+	java_allocated(18250, 750);
+	java_end(&java);
+	java_end(&java); // it has ended
+	java_outside(0, 0, 1ull << 41, &java);
+	java_tlab(0, 0, 1000, 56, (struct java *)8); // not to be read
+}
+
+static void java_is_counted_by_thread(void **state)
+{
+	static const struct seen want[] = {{77, 77, ALLOC_JAVA_OUTSIDE, 0, false},
+	    {24, 1000, ALLOC_JAVA_TLAB, 0, false}, {4000, 4000, ALLOC_JAVA_OUTSIDE, 0, false},
+	    {200, 976, ALLOC_JAVA_OUTSIDE, 0, false}, {120, 120, ALLOC_JAVA_OUTSIDE, 0, false},
+	    {290, 1172, ALLOC_JAVA_OUTSIDE, 0, false}, {48, 632, ALLOC_JAVA_TLAB, 0, false},
+	    {4000, 4000, ALLOC_JAVA_TLAB, 0, false}, {64, 1350, ALLOC_JAVA_TLAB, 0, false},
+	    {0, 750, ALLOC_JAVA_END, 0, false}, {56, 1000, ALLOC_JAVA_TLAB, 0, false}};
+	uint32_t where = ALLOC_JAVA_KIND(0, offsetof(struct java, allocated),
+	    offsetof(struct java, start), offsetof(struct java, top));
+	struct kernel_probe probes[] = {{offset_of(java_tlab), ALLOC_JAVA_TLAB | where},
+	    {offset_of(java_outside), ALLOC_JAVA_OUTSIDE | where},
+	    {offset_of(java_end), ALLOC_JAVA_END | where}};
+	int go[2], links[KERNEL_PROBE_LINKS], fd = open("/proc/self/exe", O_RDONLY);
+	(void)state;
+	struct kernel *k = begin(1, 100, work_java, go);
+	assert_int_equal(kernel_probe(k, child, fd, probes, 3, links), 0);
+	assert_int_equal(links[1], -1); // nobody wants the return
+	end(k, go, links);
+	close(fd);
+	assert_int_equal(blocks, 11);
+	for (unsigned i = 0; i < 11; i++) {
+		assert_int_equal(seen[i].address, want[i].address);
+		assert_int_equal(seen[i].value, want[i].value);
+		assert_int_equal(seen[i].kind, want[i].kind);
+		assert_int_equal(seen[i].followed, 0);
+	}
+	struct java_thread key, left = {.address = 0x1234, .pid = child};
+	int threads = bpf_map__fd(k->bpf->maps.java_threads);
+	struct {
+		uint64_t bytes, buffer, fitted;
+	} told = {0};
+	assert_true(bpf_map_get_next_key(threads, NULL, &key) < 0); // they went with their ends
+	assert_int_equal(bpf_map_update_elem(threads, &left, &told, BPF_ANY), 0);
+	kernel_calls_forget(k, child + 1);
+	assert_int_equal(bpf_map_get_next_key(threads, NULL, &key), 0);
+	kernel_calls_forget(k, child);
+	assert_true(bpf_map_get_next_key(threads, NULL, &key) < 0);
+	kernel_free(k);
+	assert_int_equal(mem_used(ACCOUNT_MAPS), 0);
+}
+
 static void probes_that_cannot_be_are_refused(void **state)
 {
 	int go[2], links[KERNEL_PROBE_LINKS], fd = open("/proc/self/exe", O_RDONLY);
@@ -416,6 +516,7 @@ int main(void)
 	    cmocka_unit_test(a_full_ring_is_told),
 	    cmocka_unit_test(a_process_may_end_in_a_call),
 	    cmocka_unit_test(children_are_not_counted),
+	    cmocka_unit_test(java_is_counted_by_thread),
 	    cmocka_unit_test(probes_that_cannot_be_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

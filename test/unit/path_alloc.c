@@ -198,6 +198,26 @@ static void weights_add_up(void **state)
 	sim_close();
 }
 
+// Java's stand for objects of one size; the garbage collector tells no end.
+static void java_has_no_heap(void **state)
+{
+	(void)state;
+	int fd = memfd_create("tape", MFD_CLOEXEC);
+	begin(fd);
+	feed(42, 1024, HUGE, ALLOC_JAVA_TLAB, LIBC);
+	feed(42, 1ull << 30, HUGE, ALLOC_JAVA_OUTSIDE, LIBC + 1);
+	feed(42, 0, HUGE, ALLOC_JAVA_END, LIBC + 2);
+	feed(42, 0x999, 16, ALLOC_JAVA_TLAB, LIBC); // of an object of 0x999 bytes
+	ship();
+	assert_int_equal(sim.totals[PATH_ALLOCS][0], (1 << 30) + 1024);
+	assert_int_equal(sim.totals[PATH_ALLOCS][1], 3 * HUGE + 1008);
+	assert_true(holds(0, "allocs", "allocationType=java"));
+	assert_int_equal(sim.totals[PATH_HEAP][1], 0);
+	assert_int_equal(live_count(sim.path->live), 0);
+	replayed_is_the_same(fd);
+	close(fd);
+}
+
 static void what_is_not_followed_is_told(void **state)
 {
 	(void)state;
@@ -218,10 +238,11 @@ static void nonsense_is_refused(void **state)
 	uint64_t bad = count_get(COUNT_RECORDS_BAD);
 	feed(42, 0x1000, HUGE, ALLOC_FREE, LIBC);
 	feed(42, 0x1000, UINT64_MAX, ALLOC_MALLOC, LIBC);
-	assert_int_equal(count_get(COUNT_RECORDS_BAD), bad + 2);
+	feed(42, 0x1000, HUGE, ALLOC_KINDS, LIBC);
+	assert_int_equal(count_get(COUNT_RECORDS_BAD), bad + 3);
 	struct record r = {.kind = RECORD_FREE, .size = sizeof(r)};
 	path_record(sim.path, &r);
-	assert_int_equal(count_get(COUNT_RECORDS_BAD), bad + 3);
+	assert_int_equal(count_get(COUNT_RECORDS_BAD), bad + 4);
 	feed(42, 0x1000, 0, ALLOC_MALLOC, LIBC);
 	assert_int_equal(live_count(sim.path->live), 0);
 	sim_close();
@@ -273,6 +294,7 @@ int main(void)
 	    TEST(what_is_live_is_told_by_window),
 	    TEST(what_a_process_had_goes_with_it),
 	    TEST(weights_add_up),
+	    TEST(java_has_no_heap),
 	    TEST(what_is_not_followed_is_told),
 	    TEST(nonsense_is_refused),
 	    TEST(memory_may_end_anywhere),
