@@ -13,10 +13,14 @@ struct run {
 	const struct arguments *arguments;
 	struct config *config, *fresh; // in force; read by SIGHUP and about to be
 	struct deliver *waiting;       // for receivers, in memory, between two lives of the rooms
+	uint64_t told_ns;	       // when we were told to end
 	bool ending;
 };
 
-#define DELIVER_NS (5 * NS_PER_S)
+// All of the end takes 5 s at most: naming and encoding the last profiles, sending them, and the
+// kernel's taking down of the BPF programs. Receivers get the rest, but never nothing.
+#define END_NS (5 * NS_PER_S - 500 * NS_PER_MS)
+#define LEAST_DELIVER_NS NS_PER_S
 #define REST_NS NS_PER_S // nothing is sampled meanwhile
 
 static void on_delivered(void *arg)
@@ -27,6 +31,12 @@ static void on_delivered(void *arg)
 
 static void on_rested(void *arg);
 
+static uint64_t deliver_ns(const struct run *r)
+{
+	uint64_t gone = clock_now() - r->told_ns;
+	return gone + LEAST_DELIVER_NS < END_NS ? END_NS - gone : LEAST_DELIVER_NS;
+}
+
 // The next life sends what this one has not; where there is none it is now or never.
 static void on_finished(void *arg)
 {
@@ -34,7 +44,7 @@ static void on_finished(void *arg)
 	if (r->hall.deliver && r->fresh)
 		deliver_rest(r->hall.deliver, REST_NS, on_rested, r);
 	else if (r->hall.deliver)
-		deliver_finish(r->hall.deliver, DELIVER_NS, on_delivered, r);
+		deliver_finish(r->hall.deliver, deliver_ns(r), on_delivered, r);
 	else
 		loop_stop(r->hall.loop);
 }
@@ -70,6 +80,7 @@ static void on_end(void *arg, int signo)
 	config_free(r->fresh);
 	r->fresh = NULL;
 	log_info("%s: shipping what is left", what);
+	r->told_ns = clock_now();
 	end(r);
 }
 
