@@ -13,6 +13,7 @@
 
 #define SOON_NS 1 // in another turn of the loop
 #define BUSY_NS NS_PER_S
+#define COPY_NS NS_PER_S // from memory to files
 
 static void on_drop(void *arg, const struct spool_facts *f)
 {
@@ -348,6 +349,43 @@ void destination_retire(struct destination *d)
 	d->spool = NULL;
 }
 
+static int copy_body(struct spool *to, struct spool *from, const struct spool_entry *e)
+{
+	uint8_t piece[4096];
+	int64_t n;
+	int error = spool_begin(to);
+	if (error)
+		return error;
+	for (uint64_t at = 0; (n = spool_read(from, at, piece, sizeof(piece))) > 0 && !error;
+	     at += (uint64_t)n)
+		error = spool_write(to, piece, (size_t)n);
+	if (error || n < 0) {
+		spool_abort(to);
+		return error ? error : (int)n;
+	}
+	while ((error = spool_end(to, &e->facts)) == 1)
+		;
+	return error;
+}
+
+// output.directory is new: what waits goes from memory to files, the oldest first. Nothing is
+// sampled meanwhile, so a slow disk does not get all of it: the rest stays where it was.
+static void copy_spool(struct destination *d, struct spool *from)
+{
+	uint64_t until = clock_now() + COPY_NS;
+	const struct spool_entry *e;
+	int error = 0;
+	while (!error && clock_now() < until && (e = spool_oldest(from))) {
+		error = e->size < d->spool_max ? copy_body(d->spool, from, e) : -EFBIG;
+		if (!error)
+			spool_remove(from);
+	}
+	spool_let_go(from);
+	if (error)
+		log_warn("%s: what waits does not go from memory to files: %s", d->receiver.name,
+		    strerror(-error));
+}
+
 void destination_go_on(struct destination *d, struct destination *before)
 {
 	const struct spool_options options = {
@@ -358,6 +396,7 @@ void destination_go_on(struct destination *d, struct destination *before)
 		before->spool = NULL;
 		spool_go_on(d->spool, &options);
 	} else if (before->spool) {
+		copy_spool(d, before->spool);
 		destination_leave(before);
 	}
 	d->figures.taken += before->figures.taken;

@@ -956,17 +956,40 @@ static void a_new_configuration_goes_on_with_what_waits(void **state)
 	peers[0].mode = DOWN;
 	window(10);
 	pass(NS_PER_S);
-	again_with(FLAGS(ONE, output)); // what waits does not go from memory to files
-	assert_int_equal(figures(0)->dropped[CAUSE_SHUTDOWN], 10);
+	again_with(FLAGS(ONE, output)); // what waits goes from memory to files
+	assert_int_equal(figures(0)->dropped[CAUSE_SHUTDOWN], 0);
+	assert_int_equal(spool_samples(deliver->destinations[0].spool), 10);
 	window(10);
 	pass(NS_PER_S);
 	again_with(FLAGS(ONE, output)); // what is in files is not counted twice
 	assert_int_equal(figures(0)->taken, 80);
 	peers[0].mode = TAKES;
 	pass(70 * NS_PER_S);
-	assert_int_equal(figures(0)->sent, 70);
+	assert_int_equal(figures(0)->sent, 80);
 	again_with(FLAGS("--listen="));
 	assert_null(deliver);
+	close_it();
+}
+
+static void what_does_not_go_to_files_is_dropped_and_told(void **state)
+{
+	(void)state;
+	char output[100];
+	snprintf(output, sizeof(output), "--output.directory=%s", place);
+	assert_true(open_with(FLAGS(ONE)));
+	peers[0].mode = DOWN;
+	window(10);
+	encoder.size = 600 << 10; // above half of max_size
+	window(10);
+	pass(NS_PER_S);
+	assert_int_equal(spool_samples(deliver->destinations[0].spool), 20);
+	again_with(FLAGS(ONE, output, "--output.max_size=1MB"));
+	assert_int_equal(spool_samples(deliver->destinations[0].spool), 10);
+	assert_int_equal(figures(0)->dropped[CAUSE_SHUTDOWN], 10);
+	encoder.size = 0;
+	peers[0].mode = TAKES;
+	pass(70 * NS_PER_S);
+	assert_int_equal(figures(0)->sent, 10);
 	close_it();
 }
 
@@ -1087,6 +1110,7 @@ int main(int argc, char **argv)
 	    TEST(half_a_letter_is_not_told),
 	    TEST(a_token_that_changed_is_read_again),
 	    TEST(a_new_configuration_goes_on_with_what_waits),
+	    TEST(what_does_not_go_to_files_is_dropped_and_told),
 	    TEST(what_waits_fits_the_new_configuration),
 	    TEST(each_allocation_may_fail),
 	    TEST(metrics_tell_the_law),
