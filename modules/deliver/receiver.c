@@ -178,9 +178,31 @@ static int check_files(const struct receiver *r, char *why, size_t size)
 	return 0;
 }
 
+// Of what asks for TLS, the option that an endpoint with http:// leaves without effect.
+static const char *tls_in_vain(const struct receiver *r)
+{
+	const struct {
+		const char *name;
+		bool given;
+	} options[] = {{"tls", r->tls}, {"tls_ca_file", *r->tls_ca_file},
+	    {"tls_cert_file", *r->tls_cert_file}, {"tls_server_name", *r->tls_server_name}};
+	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
+		if (options[i].given && !strncasecmp(r->url.at, "http://", 7))
+			return options[i].name;
+	return NULL;
+}
+
+static bool has_header(const struct receiver *r, const char *name)
+{
+	size_t n = strlen(name);
+	for (uint32_t i = 0; i < r->headers->count; i++)
+		if (!strncasecmp(r->headers->items[i], name, n) && r->headers->items[i][n] == '=')
+			return true;
+	return false;
+}
+
 static int check_who(const struct receiver *r, char *why, size_t size)
 {
-	bool given = false;
 	if (*r->token_file && *r->user)
 		return refuse(r, why, size, "token_file",
 		    "%s: together with user %s: leave one of them out", r->token_file, r->user);
@@ -192,9 +214,10 @@ static int check_who(const struct receiver *r, char *why, size_t size)
 		    r->password_file);
 	if (strchr(r->user, ':'))
 		return refuse(r, why, size, "user", "%s: may hold no colon (RFC 7617)", r->user);
-	for (uint32_t i = 0; i < r->headers->count; i++)
-		given = given || !strncasecmp(r->headers->items[i], "Authorization=", 14);
-	if (given && (*r->token_file || *r->user))
+	if (has_header(r, "X-Scope-OrgID") && r->tenant && *r->tenant)
+		return refuse(r, why, size, "tenant",
+		    "%s: together with the header X-Scope-OrgID: leave one of them out", r->tenant);
+	if (has_header(r, "Authorization") && (*r->token_file || *r->user))
 		return refuse(r, why, size, *r->user ? "user" : "token_file",
 		    "%s: together with the header Authorization: leave one of them out",
 		    *r->user ? r->user : r->token_file);
@@ -313,6 +336,10 @@ int receiver_open(struct receiver *r, char *why, size_t size)
 		error = check_who(r, why, size);
 	if (!error)
 		error = check_files(r, why, size);
+	if (!error && tls_in_vain(r))
+		log_warn("%s.%s: without effect, nothing is encrypted on the way to %s: write "
+			 "https:// in the endpoint",
+		    r->key, tls_in_vain(r), r->shown.at);
 	return error;
 }
 

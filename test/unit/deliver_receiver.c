@@ -214,6 +214,12 @@ static void what_is_wrong_is_one_line(void **state)
 			fail_msg("%s: %s", cases[i].flag, why);
 		receiver_close(&r);
 	}
+	struct receiver p;
+	load(FLAGS("--profile_export.pyroscope.tenant=a",
+	    "--profile_export.pyroscope.headers=x-scope-orgid=b"));
+	assert_int_equal(open_it(RECEIVER_PYROSCOPE, &p), -EINVAL);
+	assert_non_null(strstr(why, "tenant: a: together with the header X-Scope-OrgID"));
+	receiver_close(&p);
 	refuses = true; // the client does
 	struct receiver r;
 	load(FLAGS("--listen="));
@@ -222,6 +228,31 @@ static void what_is_wrong_is_one_line(void **state)
 	    why, "profile_export.otlp: http://localhost:4318/v1development/profiles: wrong"));
 	receiver_close(&r);
 	refuses = false;
+}
+
+static void tls_without_effect_is_told(void **state)
+{
+	(void)state;
+	const struct {
+		const char *flag, *endpoint, *option;
+	} cases[] = {
+	    {OTLP "tls=true", OTLP "endpoint=http://h", "tls"},
+	    {OTLP "tls=true", OTLP "endpoint=h:1", NULL},
+	    {OTLP "tls_ca_file=/etc/passwd", OTLP "endpoint=h:1", "tls_ca_file"},
+	    {OTLP "tls_ca_file=/etc/passwd", OTLP "endpoint=https://h", NULL},
+	    {OTLP "tls_server_name=n", OTLP "endpoint=HTTP://h", "tls_server_name"},
+	    {OTLP "timeout=1s", OTLP "endpoint=http://h", NULL},
+	};
+	log_set_level(LOG_LEVEL_ERROR);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct receiver r;
+		load(FLAGS(cases[i].flag, cases[i].endpoint));
+		assert_int_equal(open_it(RECEIVER_OTLP, &r), 0);
+		const char *option = tls_in_vain(&r);
+		assert_string_equal(option ? option : "", cases[i].option ? cases[i].option : "");
+		receiver_close(&r);
+	}
+	log_set_level(LOG_LEVEL_INFO);
 }
 
 static const char *attribute(const struct node *n, const char *key)
@@ -324,6 +355,7 @@ int main(void)
 	    cmocka_unit_test(a_receiver_that_is_disabled_has_an_endpoint),
 	    cmocka_unit_test(secrets_come_from_where_they_are),
 	    cmocka_unit_test(what_is_wrong_is_one_line),
+	    cmocka_unit_test(tls_without_effect_is_told),
 	    cmocka_unit_test(we_are_who_we_are_said_to_be),
 	    cmocka_unit_test(each_allocation_may_fail),
 	};
