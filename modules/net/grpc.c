@@ -85,20 +85,22 @@ static void end(struct grpc_call *g, int error, const char *why)
 	}
 }
 
-// The peer has said all. What it did not want to hear is not sent any more.
+// The peer has said all. What it did not want to hear is not sent any more. Without gRPC's status
+// the one of HTTP says it ("HTTP to gRPC Status Code Mapping"): 200 alone is UNKNOWN.
 static void end_of_stream(struct grpc_call *g)
 {
-	if (g->grpc_status < 0 && g->status && g->status != 200) {
+	if (g->grpc_status < 0) {
 		g->grpc_status = grpc_status_of_http(g->status);
-		snprintf(g->message, sizeof(g->message), "HTTP status %d without one of gRPC",
-		    g->status);
+		if (g->status == 200)
+			snprintf(g->message, sizeof(g->message), "%s",
+			    g->grpc_answer
+				? "it ended its answer without grpc-status"
+				: "it answered without grpc-status: it is no gRPC server");
+		else
+			snprintf(g->message, sizeof(g->message),
+			    "HTTP status %d without one of gRPC", g->status);
 	}
-	if (g->grpc_status >= 0)
-		end(g, 0, "");
-	else if (g->grpc_answer)
-		end(g, -EBADMSG, "it ended its answer without grpc-status");
-	else
-		end(g, -EBADMSG, "it answered without grpc-status: it is no gRPC server");
+	end(g, 0, "");
 	if (nghttp2_session_get_stream_local_close(g->session, g->stream) == 0)
 		nghttp2_submit_rst_stream(g->session, NGHTTP2_FLAG_NONE, g->stream, NGHTTP2_CANCEL);
 }

@@ -36,8 +36,8 @@ void grpc_sent(struct grpc_call *g, size_t n); // how much of it went out
 
 // Whether the call has ended; then RESULT (may be NULL) is filled, its strings and body valid until the next
 // grpc_start or grpc_free. `error` is 0 where the peer answered: grpc_status then is the answer's (or what gRPC
-// says an HTTP status means), `why` its name and message: "UNAVAILABLE: try later". -EBADMSG: an answer without
-// grpc-status; -ECONNRESET: the call was reset. `retry_after_ns`: RetryInfo, or HTTP's Retry-After. `reached` is
+// says an HTTP status means; of 200 UNKNOWN), `why` its name and message: "UNAVAILABLE: try later".
+// -ECONNRESET: the call was reset. `retry_after_ns`: RetryInfo, or HTTP's Retry-After. `reached` is
 // left as it is, but cleared where the peer said that it took nothing (REFUSED_STREAM, GOAWAY before the call).
 bool grpc_done(const struct grpc_call *g, struct http_result *result);
 bool grpc_usable(const struct grpc_call *g); // another call may go over it (no GOAWAY, no error)

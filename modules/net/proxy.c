@@ -100,6 +100,31 @@ static const char *either(const char *lower, const char *upper, const char **nam
 	return value && *value ? value : NULL;
 }
 
+// NULL: it is spoken to, over http://, which also stands where there is no scheme. Else what may be
+// shown of it: what is before the last @ is secret.
+static const char *other_scheme(const char *value, size_t *scheme)
+{
+	const char *sign = strstr(value, "://");
+	*scheme = sign ? (size_t)(sign - value) : 0;
+	if (!sign || (*scheme == 4 && strncasecmp(value, "http", 4) == 0))
+		return NULL;
+	const char *at = strrchr(sign, '@');
+	return at ? at + 1 : sign + 3;
+}
+
+static int refuse_scheme(const char *name, const char *value, size_t scheme, const char *host,
+    const struct url *to, char *why, size_t why_size)
+{
+	bool variable = strcmp(name, "proxy") != 0;
+	snprintf(why, why_size,
+	    "%s %.*s://%.*s: a proxy is spoken to over http:// alone (CONNECT): name such a "
+	    "one, or %s%s%s",
+	    name, (int)(scheme < 32 ? scheme : 32), value, (int)strcspn(host, "/?#"), host,
+	    variable ? "except " : "leave it empty for none", variable ? to->host : "",
+	    variable ? " in NO_PROXY" : "");
+	return -EINVAL;
+}
+
 int proxy_choose(
     struct url *proxy, const char *option, const struct url *to, char *why, size_t why_size)
 {
@@ -114,6 +139,10 @@ int proxy_choose(
 	}
 	if (!*option)
 		return 0;
+	size_t scheme;
+	const char *other = other_scheme(option, &scheme);
+	if (other)
+		return refuse_scheme(name, option, scheme, other, to, why, why_size);
 	struct text url = TEXT(ACCOUNT_NET);
 	text_printf(&url, "%s%s", strstr(option, "://") ? "" : "http://", option);
 	int error = url.error;
@@ -122,11 +151,5 @@ int proxy_choose(
 	else
 		error = url_parse(proxy, name, url.at, why, why_size);
 	text_free(&url);
-	if (!error && proxy->tls) {
-		snprintf(why, why_size, "%s https://%s: a proxy is spoken to over http:// only",
-		    name, proxy->where);
-		url_free(proxy);
-		error = -EINVAL;
-	}
 	return error ? error : 1;
 }

@@ -470,9 +470,11 @@ static void options_that_are_wrong_say_so(void **state)
 	    {"http://h/", "content-Length: 3", NULL,
 		"header 1 (content-Length): it is made from the request itself: leave it out"},
 	    {"http://h/", NULL, "https://u:" SECRET "@p:3128",
-		"proxy https://p:3128: a proxy is spoken to over http:// only"},
+		"proxy https://p:3128: a proxy is spoken to over http:// alone (CONNECT): name "
+		"such a one, or leave it empty for none"},
 	    {"http://h/", NULL, "socks5://u:" SECRET "@p:3128",
-		"proxy (not shown): it must begin with http:// or https://"},
+		"proxy socks5://p:3128: a proxy is spoken to over http:// alone (CONNECT): name "
+		"such a one, or leave it empty for none"},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		char why[300] = "";

@@ -143,6 +143,40 @@ static void which_proxy_is_taken(void **state)
 	assert_int_equal(mem_used(ACCOUNT_NET), 0);
 }
 
+static void a_proxy_of_another_kind_is_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *value, *shown;
+	} rows[] = {
+	    {"socks5://p:1080", "socks5://p:1080"},
+	    {"socks5h://u:" SECRET "@p:1080/x", "socks5h://p:1080"},
+	    {"SOCKS4://u:" SECRET "/@p", "SOCKS4://p"},
+	    {"https://u:" SECRET "@p:3128", "https://p:3128"},
+	    {"://p", "://p"},
+	};
+	struct url to, proxy;
+	char why[300], wanted[300];
+	assert_int_equal(url_parse(&to, "url", "https://a.test:4318/", why, sizeof(why)), 0);
+	for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(*rows); i++) {
+		bool variable = i & 1;
+		setenv("HTTPS_PROXY", variable ? rows[i / 2].value : "", 1);
+		assert_int_equal(proxy_choose(&proxy, variable ? NULL : rows[i / 2].value, &to, why,
+				     sizeof(why)),
+		    -EINVAL);
+		snprintf(wanted, sizeof(wanted),
+		    "%s %s: a proxy is spoken to over http:// alone (CONNECT): name such a one, or "
+		    "%s",
+		    variable ? "HTTPS_PROXY" : "proxy", rows[i / 2].shown,
+		    variable ? "except a.test in NO_PROXY" : "leave it empty for none");
+		assert_string_equal(why, wanted);
+		assert_null(proxy.path);
+	}
+	unsetenv("HTTPS_PROXY");
+	url_free(&to);
+	assert_int_equal(mem_used(ACCOUNT_NET), 0);
+}
+
 static void what_no_proxy_excepts(void **state)
 {
 	(void)state;
@@ -206,6 +240,7 @@ int main(void)
 	    cmocka_unit_test(a_proxy_lets_tls_through),
 	    cmocka_unit_test(a_proxy_that_does_not),
 	    cmocka_unit_test(which_proxy_is_taken),
+	    cmocka_unit_test(a_proxy_of_another_kind_is_refused),
 	    cmocka_unit_test(what_no_proxy_excepts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
