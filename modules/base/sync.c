@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/aio_abi.h>
+#include <stdbool.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,14 +32,24 @@ static int sync_now(int fd)
 	return fdatasync(fd) == 0 || errno == EINVAL ? 0 : -errno;
 }
 
-int sync_start(struct sync *s, int fd)
+static bool submit(struct sync *s, int fd)
 {
 	struct iocb command = {.aio_lio_opcode = IOCB_CMD_FDSYNC, .aio_fildes = (uint32_t)fd};
 	struct iocb *list[] = {&command};
 	if (!s->context || syscall(SYS_io_submit, s->context, 1, list) != 1)
-		return sync_now(fd);
+		return false;
 	s->fd = fd;
-	return 0;
+	return true;
+}
+
+int sync_start(struct sync *s, int fd)
+{
+	return submit(s, fd) ? 0 : sync_now(fd);
+}
+
+void sync_start_aside(struct sync *s, int fd)
+{
+	submit(s, fd);
 }
 
 int sync_step(struct sync *s, uint64_t budget_ns)

@@ -11,5 +11,8 @@ struct sync {
 
 void sync_open(struct sync *s);
 int sync_start(struct sync *s, int fd);
+// The same, of a file or a directory, where it holds nobody: where there is no asynchronous I/O it
+// is left to the kernel's own time.
+void sync_start_aside(struct sync *s, int fd);
 int sync_step(struct sync *s, uint64_t budget_ns); // 1 more, 0 done, -errno
 void sync_close(struct sync *s);

@@ -5,7 +5,9 @@
 //   | 24 u64 samples | 32 u64 time, ns | 40 type, 16 bytes | 56 0 | 64 the body
 //
 // The head is written last, then the file is synchronised, then it gets its name: what has one is
-// whole, whenever we are killed. A file that a failing disk has changed is known by its sums.
+// whole, whenever we are killed. Then the directory is synchronised, or a power failure might take
+// the name again (without asynchronous I/O it still might, of the last seconds). A file that a
+// failing disk has changed is known by its sums.
 #include "private.h"
 
 #include <assert.h>
@@ -194,6 +196,25 @@ static int take_over_all(struct spool *s)
 	return error;
 }
 
+uint64_t spool_left(const char *directory, uint32_t *bodies)
+{
+	uint64_t id, size, bytes = 0;
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	if (!stream && fd >= 0)
+		close(fd);
+	*bodies = 0;
+	for (struct dirent *d; stream && (d = readdir(stream));) {
+		if (!is_ours(d->d_name, &id) || !is_regular(fd, d->d_name, &size))
+			continue;
+		++*bodies;
+		bytes += size > HEAD ? files_room(size - HEAD) : BLOCK;
+	}
+	if (stream)
+		closedir(stream);
+	return bytes;
+}
+
 int files_open(struct spool *s, char *why, size_t why_size)
 {
 	const char *path = s->options.directory;
@@ -239,7 +260,7 @@ int files_begin(struct spool *s)
 	if (!s->buffer)
 		return -ENOMEM;
 	s->buffered = s->crc = 0;
-	s->syncing = false;
+	s->syncing = s->named = false;
 	make_name(name, TEMPORARY, s->writing->entry.id);
 	do {
 		s->file = openat(
@@ -301,28 +322,44 @@ static void stop_writing(struct spool *s)
 	s->buffer = NULL;
 }
 
-int files_end(struct spool *s)
+static int end_file(struct spool *s)
 {
-	struct body *b = s->writing;
-	char temporary[NAME_MAX_], name[NAME_MAX_];
 	uint8_t head[HEAD];
-	int error;
-	if (!s->syncing) {
-		if ((error = flush(s)))
-			return error;
-		head_make(head, &b->entry, s->crc);
-		if ((error = write_at(s, head, HEAD, 0)) || (error = sync_start(&s->sync, s->file)))
-			return error;
-		s->syncing = true;
-		return 1;
-	}
-	if ((error = sync_step(&s->sync, SYNC_WAIT_NS)))
+	int error = flush(s);
+	if (error)
 		return error;
-	make_name(temporary, TEMPORARY, b->entry.id);
-	make_name(name, "", b->entry.id);
+	head_make(head, &s->writing->entry, s->crc);
+	if ((error = write_at(s, head, HEAD, 0)) || (error = sync_start(&s->sync, s->file)))
+		return error;
+	s->syncing = true;
+	return 1;
+}
+
+static int give_name(struct spool *s)
+{
+	char temporary[NAME_MAX_], name[NAME_MAX_];
+	make_name(temporary, TEMPORARY, s->writing->entry.id);
+	make_name(name, "", s->writing->entry.id);
 	if (renameat(s->directory, temporary, s->directory, name) < 0)
 		return -errno;
-	b->room = files_room(b->entry.size);
+	s->named = true;
+	sync_start_aside(&s->sync, s->directory);
+	return 1;
+}
+
+int files_end(struct spool *s)
+{
+	if (!s->syncing)
+		return end_file(s);
+	int error = sync_step(&s->sync, SYNC_WAIT_NS);
+	if (error == 1)
+		return 1;
+	if (!s->named)
+		return error ? error : give_name(s);
+	if (error) // it is whole all the same
+		log_seldom(LOG_LEVEL_WARN, "%s: synchronising it: %s", s->options.directory,
+		    strerror(-error));
+	s->writing->room = files_room(s->writing->entry.size);
 	stop_writing(s);
 	return 0;
 }
@@ -334,7 +371,7 @@ void files_abort(struct spool *s)
 	while (s->sync.fd >= 0 && sync_step(&s->sync, NS_PER_MS) == 1)
 		; // the kernel still has the descriptor
 	stop_writing(s);
-	make_name(name, TEMPORARY, s->writing->entry.id);
+	make_name(name, s->named ? "" : TEMPORARY, s->writing->entry.id);
 	if (begun)
 		unlinkat(s->directory, name, 0);
 }

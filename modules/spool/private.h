@@ -34,7 +34,7 @@ struct spool {
 	int directory, file, reading; // being written, being read
 	uint8_t *buffer;	      // of the file being written
 	uint32_t buffered, crc;	      // bytes in it; of what the file holds
-	bool syncing;
+	bool syncing, named;	      // the file being written has its name, which is synchronised
 	struct sync sync;
 	uint64_t checked; // of the body being read, from its start
 	uint32_t checked_crc;

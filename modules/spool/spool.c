@@ -82,8 +82,8 @@ void spool_append(struct spool *s, struct body *b)
 	s->samples += b->entry.facts.samples;
 }
 
-// Takes the body out of the queue that comes after BEFORE (NULL: the first), and removes it.
-static void take_out(struct spool *s, struct body *before)
+// Takes the body out of the queue that comes after BEFORE (NULL: the first).
+static struct body *take_out(struct spool *s, struct body *before)
 {
 	struct body **link = before ? &before->next : &s->first, *b = *link;
 	*link = b->next;
@@ -92,6 +92,12 @@ static void take_out(struct spool *s, struct body *before)
 	s->count--;
 	s->room -= b->room;
 	s->samples -= b->entry.facts.samples;
+	return b;
+}
+
+static void remove_after(struct spool *s, struct body *before)
+{
+	struct body *b = take_out(s, before);
 	if (in_files(s))
 		files_remove(s, b);
 	body_free(b);
@@ -104,7 +110,7 @@ bool spool_drop(struct spool *s)
 	if (!b)
 		return false;
 	struct spool_facts facts = b->entry.facts;
-	take_out(s, before);
+	remove_after(s, before);
 	if (s->options.on_drop)
 		s->options.on_drop(s->options.arg, &facts);
 	return true;
@@ -232,9 +238,19 @@ void spool_let_go(struct spool *s)
 	files_let_go(s);
 }
 
+void spool_put_behind(struct spool *s, uint64_t note)
+{
+	spool_let_go(s);
+	if (!s->first)
+		return;
+	struct body *b = take_out(s, NULL);
+	b->entry.note = note;
+	spool_append(s, b);
+}
+
 void spool_remove(struct spool *s)
 {
 	spool_let_go(s);
 	if (s->first)
-		take_out(s, NULL);
+		remove_after(s, NULL);
 }

@@ -29,6 +29,8 @@ struct spool_options {
 // over, in their order; what is beyond BYTES_MAX of them is dropped already here.
 struct spool *spool_new(const struct spool_options *options, char *why, size_t why_size);
 void spool_free(struct spool *s); // bodies in files stay
+// In DIRECTORY, which no spool has open: bytes that whole bodies take there, and how many they are.
+uint64_t spool_left(const char *directory, uint32_t *bodies);
 // Of memory: OPTIONS hold from now on; what is beyond their BYTES_MAX is dropped.
 void spool_go_on(struct spool *s, const struct spool_options *options);
 // For budget: of memory, drops the oldest that is not being read. ON_DROP must not allocate.
@@ -43,7 +45,8 @@ void spool_abort(struct spool *s);
 int spool_end(struct spool *s, const struct spool_facts *f);
 
 struct spool_entry {
-	uint64_t id; // grows
+	uint64_t id;   // grows
+	uint64_t note; // spool_put_behind's; 0
 	uint64_t size;
 	struct spool_facts facts;
 };
@@ -60,3 +63,6 @@ const struct spool_entry *spool_oldest(struct spool *s);
 int64_t spool_read(struct spool *s, uint64_t at, void *bytes, size_t size);
 void spool_remove(struct spool *s); // the oldest
 void spool_let_go(struct spool *s);
+// The oldest is let go, and is the last from now on (until the next start, of files); NOTE is kept
+// in its entry.
+void spool_put_behind(struct spool *s, uint64_t note);

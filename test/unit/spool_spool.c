@@ -40,12 +40,15 @@ static ssize_t pwrite_in_two(int fd, const void *bytes, size_t n, off_t at)
 #define renameat(...) (step(), renameat(__VA_ARGS__))
 #define unlinkat(...) (step(), unlinkat(__VA_ARGS__))
 #define sync_start(...) (step(), sync_start(__VA_ARGS__))
+static int named_syncs, aside_fd; // of directories
+#define sync_start_aside(s, fd) (step(), named_syncs++, aside_fd = (fd), sync_start_aside(s, fd))
 #include "../../modules/spool/files.c"
 #undef openat
 #undef pwrite
 #undef renameat
 #undef unlinkat
 #undef sync_start
+#undef sync_start_aside
 #undef HEAD
 #include "../../modules/spool/memory.c"
 #include "../../modules/spool/spool.c"
@@ -262,6 +265,69 @@ static void files_are_taken_over_in_their_order(void **state)
 	assert_int_equal(count, 3);
 }
 
+static void one_may_go_behind_the_others(void **state)
+{
+	(void)state;
+	uint32_t bodies;
+	for (int k = 0; k < 2; k++) {
+		files = k;
+		struct spool *s = open_spool(1 << 20);
+		spool_put_behind(s, 7); // there is none
+		assert_int_equal(add(s, 1, 5000), 0);
+		is_body(s, 1, 5000);
+		assert_int_equal(spool_oldest(s)->note, 0);
+		spool_put_behind(s, 7); // alone
+		is_body(s, 1, 5000);
+		assert_int_equal(spool_oldest(s)->note, 7);
+		for (uint64_t n = 2; n <= 3; n++)
+			assert_int_equal(add(s, n, 5000), 0);
+		spool_put_behind(s, 8);
+		assert_int_equal(spool_samples(s), 6);
+		for (uint64_t n = 2; n <= 3; n++) {
+			is_body(s, n, 5000);
+			spool_remove(s);
+		}
+		is_body(s, 1, 5000);
+		assert_int_equal(spool_oldest(s)->note, 8);
+		assert_int_equal(spool_count(s), 1);
+		assert_int_equal(add(s, 4, 5000), 0);
+		spool_put_behind(s, 9);
+		assert_true(spool_drop(s)); // who is the next to be sent is the next to go
+		is_body(s, 1, 5000);
+		spool_free(s);
+		assert_int_equal(spool_left(folder, &bodies), files ? 8192 : 0);
+		assert_int_equal(bodies, files);
+	}
+}
+
+// A body is in the queue when its name is on the disk too; what is aborted before has no name.
+static void a_name_is_synchronised(void **state)
+{
+	(void)state;
+	files = true;
+	struct spool *s = open_spool(1 << 20);
+	const struct spool_facts f = {.samples = 1};
+	uint32_t count;
+	struct stat directory, synchronised;
+	named_syncs = 0;
+	assert_int_equal(add(s, 1, 5000), 0);
+	assert_int_equal(named_syncs, 1);
+	assert_int_equal(fstat(aside_fd, &synchronised), 0);
+	assert_int_equal(stat(folder, &directory), 0);
+	assert_int_equal(directory.st_ino, synchronised.st_ino);
+	assert_int_equal(spool_begin(s), 0);
+	assert_int_equal(spool_write(s, "x", 1), 0);
+	while (named_syncs < 2)
+		assert_int_equal(spool_end(s, &f), 1);
+	sizes_on_disk(&count);
+	assert_int_equal(count, 2);
+	assert_int_equal(spool_count(s), 1);
+	spool_abort(s);
+	sizes_on_disk(&count);
+	assert_int_equal(count, 1);
+	spool_free(s);
+}
+
 static void damage_is_seen(void **state)
 {
 	(void)state;
@@ -429,6 +495,8 @@ int main(void)
 	    TEST(the_oldest_make_room),
 	    TEST(files_are_taken_over_in_their_order),
 	    TEST(damage_is_seen),
+	    TEST(one_may_go_behind_the_others),
+	    TEST(a_name_is_synchronised),
 	    TEST(a_kill_at_each_step_tears_nothing),
 	    TEST(a_full_disk_drops_the_oldest),
 	    TEST(each_allocation_may_fail),
