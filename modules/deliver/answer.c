@@ -75,7 +75,7 @@ enum verdict answer_judge(enum requests_kind kind, bool grpc, const struct http_
 	case 500:
 		return kind == REQUESTS_PYROSCOPE && is_unavailable(r) ? VERDICT_AGAIN
 								       : VERDICT_REFUSED;
-	default: // an answer in HTTP/2 without gRPC's status is nobody's who speaks it
+	default:
 		return !grpc && r->status >= 200 && r->status < 300 && !answer_is_page(r)
 			   ? VERDICT_SENT
 			   : VERDICT_REFUSED;

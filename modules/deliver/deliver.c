@@ -9,12 +9,50 @@
 #define DISK_SHARE 2   // of output.max_size; the other half is the directory's
 #define SHRINK_RANK 5
 
+// What an earlier run left for R.
+static uint64_t left_for(const struct receiver *r, const struct config *c, uint32_t *requests)
+{
+	struct text path = TEXT(ACCOUNT_DELIVER);
+	text_printf(&path, "%s/spool-%s", c->output_directory, r->name);
+	uint64_t bytes = path.error ? 0 : spool_left(path.at, requests);
+	text_free(&path);
+	return bytes;
+}
+
+uint64_t deliver_left(const struct config *c)
+{
+	struct receiver r;
+	uint64_t bytes = 0;
+	uint32_t requests;
+	for (int i = 0; i < RECEIVER_COUNT && *c->output_directory; i++) {
+		receiver_of(&r, c, (enum receiver_id)i);
+		bytes += r.enabled ? 0 : left_for(&r, c, &requests);
+	}
+	return bytes;
+}
+
+static void tell_left(const struct config *c)
+{
+	struct receiver r;
+	for (int i = 0; i < RECEIVER_COUNT && *c->output_directory; i++) {
+		uint32_t requests = 0;
+		receiver_of(&r, c, (enum receiver_id)i);
+		uint64_t bytes = r.enabled ? 0 : left_for(&r, c, &requests);
+		if (requests)
+			log_warn("%s: %u requests (%lu bytes) of before wait in %s/spool-%s for a "
+				 "receiver that is not configured: configure it, or remove them",
+			    r.name, requests, bytes, c->output_directory, r.name);
+	}
+}
+
+// What waits for nobody takes of it too, but for the last quarter.
 static uint64_t share_of(const struct deliver *d, uint32_t receivers)
 {
 	const struct config *c = d->options.config;
 	uint64_t all = *c->output_directory ? c->output_max_size / DISK_SHARE
 					    : budget_limit(d->options.budget) / MEMORY_SHARE;
-	return all / receivers;
+	uint64_t left = deliver_left(c), most = all - all / 4;
+	return (all - (left < most ? left : most)) / receivers;
 }
 
 static void offer_spool(struct deliver *d, struct destination *at)
@@ -53,13 +91,41 @@ static int open_all(struct deliver *d, char *why, size_t size)
 		receiver_of(&receivers[enabled], d->options.config, (enum receiver_id)i);
 		enabled += receivers[enabled].enabled;
 	}
+	tell_left(d->options.config);
 	if (!enabled)
 		return 0;
 	snprintf(why, size, "profile_export: not enough memory");
 	d->destinations = mem_alloc(ACCOUNT_DELIVER, enabled * sizeof(*d->destinations));
 	int error = d->destinations ? node_open(&d->node, d->options.config) : -ENOMEM;
+	uint64_t share = share_of(d, enabled);
 	for (uint32_t i = 0; i < enabled && !error; i++)
-		error = open_destination(d, &receivers[i], share_of(d, enabled), why, size);
+		error = open_destination(d, &receivers[i], share, why, size);
+	return error;
+}
+
+static int check_one(struct deliver *d, enum receiver_id id, char *why, size_t size)
+{
+	struct destination one = {.deliver = d};
+	receiver_of(&one.receiver, d->options.config, id);
+	if (!one.receiver.enabled)
+		return 0;
+	snprintf(why, size, "%s: not enough memory", one.receiver.key);
+	int error = receiver_open(&one.receiver, why, size);
+	if (!error)
+		error = destination_check(&one, why, size);
+	destination_close(&one);
+	return error;
+}
+
+int deliver_check(const struct config *c, char *why, size_t size)
+{
+	struct deliver d = {.options = {.loop = loop_new(), .config = c}};
+	snprintf(why, size, "profile_export: not enough memory");
+	int error = d.options.loop ? node_open(&d.node, c) : -ENOMEM;
+	for (int i = 0; i < RECEIVER_COUNT && !error; i++)
+		error = check_one(&d, (enum receiver_id)i, why, size);
+	node_close(&d.node);
+	loop_free(d.options.loop);
 	return error;
 }
 

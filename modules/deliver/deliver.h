@@ -29,6 +29,11 @@ struct deliver_options {
 // value, the way out).
 struct deliver *deliver_new(const struct deliver_options *options, char *why, size_t why_size);
 void deliver_free(struct deliver *d);
+// Whether deliver_new would refuse C for its values: 0, or -errno with its line in WHY.
+int deliver_check(const struct config *c, char *why, size_t why_size);
+// Bytes in output.directory that wait for receivers which C does not name: told by deliver_new, and
+// part of what it may take there.
+uint64_t deliver_left(const struct config *c);
 // Encodes P for every destination that takes its type: P must stay until deliver_step returns 0.
 void deliver_put(struct deliver *d, const struct profile *p);
 int deliver_step(struct deliver *d, uint64_t budget_ns); // 1 more, 0 encoded (or told why not)

@@ -14,6 +14,7 @@
 #define SOON_NS 1 // in another turn of the loop
 #define BUSY_NS NS_PER_S
 #define COPY_NS NS_PER_S // from memory to files
+#define BROKEN_MAX 5 // tries: half a minute, where none failed before
 
 static void on_drop(void *arg, const struct spool_facts *f)
 {
@@ -67,12 +68,37 @@ static const char *other_port(const struct destination *d, const struct http_res
 		   : "; is that the port of gRPC? 4317 is gRPC's, 4318 HTTP's";
 }
 
+// A request at which the receiver breaks off each time would hold up all behind it: after some
+// tries it goes behind them. That may still be an outage, of what stands before the receiver; but
+// where others were taken until its turn came again, it is the request: true, and it is to be
+// dropped.
+static bool breaks_it(
+    struct destination *d, const struct spool_entry *e, const struct http_result *r)
+{
+	d->broken = r->error && r->reached ? d->broken + 1 : 0;
+	return d->broken >= BROKEN_MAX && e->note && e->note <= d->delivered;
+}
+
+// True where another one is the oldest now.
+static bool put_behind(struct destination *d)
+{
+	if (d->broken < BROKEN_MAX || spool_count(d->spool) < 2)
+		return false;
+	log_info("%s: a request had no answer %u times: the others go before it", d->receiver.name,
+	    d->broken);
+	d->broken = 0;
+	spool_put_behind(d->spool, d->delivered + 1);
+	return true;
+}
+
 // No answer: an outage is told when it begins, and each minute.
 static void again_later(struct destination *d, const struct http_result *r, const char *text)
 {
 	uint64_t now = clock_now();
 	uint64_t wait = answer_backoff(++d->tries, r->retry_after_ns, hash_mix(now ^ (uintptr_t)d));
 	spool_let_go(d->spool);
+	if (put_behind(d))
+		wait = BUSY_NS;
 	d->figures.retries++;
 	bool ends = d->deliver->finishing && (d->in_files || now + wait >= d->deliver->deadline);
 	char when[32] = "";
@@ -116,7 +142,7 @@ static void give_up(struct destination *d, enum cause cause, const struct spool_
 {
 	drop(d, cause, e->facts.samples);
 	spool_remove(d->spool);
-	d->tries = 0;
+	d->tries = d->broken = 0;
 	arm(d, SOON_NS);
 }
 
@@ -139,6 +165,14 @@ static void refused(struct destination *d, enum cause cause, const struct spool_
 	give_up(d, cause, e);
 }
 
+static void unanswered(struct destination *d, const struct spool_entry *e, const char *text)
+{
+	TELL(d, refused, LOG_LEVEL_WARN,
+	    "%s: %s breaks off at a request of %lu bytes, and takes others: it is dropped: %s",
+	    d->receiver.name, d->receiver.shown.at, e->size, text);
+	give_up(d, CAUSE_UNANSWERED, e);
+}
+
 static void sent(struct destination *d, const struct spool_entry *e, const struct http_result *r)
 {
 	char text[200];
@@ -153,7 +187,8 @@ static void sent(struct destination *d, const struct spool_entry *e, const struc
 	d->figures.sent += samples - rejected;
 	d->figures.rejected += rejected;
 	d->figures.sent_bytes += e->size;
-	d->tries = 0;
+	d->delivered++;
+	d->tries = d->broken = 0;
 	spool_remove(d->spool);
 	arm(d, SOON_NS);
 }
@@ -195,6 +230,8 @@ static void on_done(void *arg, const struct http_result *r)
 		unreadable(d, e);
 	else if (verdict == VERDICT_SENT)
 		sent(d, e, r);
+	else if (verdict == VERDICT_AGAIN && breaks_it(d, e, r))
+		unanswered(d, e, text);
 	else if (verdict == VERDICT_AGAIN)
 		again_later(d, r, text);
 	else if (!token_changed(d, r))
@@ -294,15 +331,19 @@ static int open_spool(struct destination *d, char *why, size_t size)
 	return 0;
 }
 
+int destination_check(struct destination *d, char *why, size_t size)
+{
+	const struct deliver *all = d->deliver;
+	d->client = receiver_connect(&d->receiver, all->options.loop, all->agent, why, size);
+	return d->client ? destination_requests(d, why, size) : -errno;
+}
+
 int destination_open(struct destination *d, char *why, size_t size)
 {
 	struct deliver *all = d->deliver;
-	d->client = receiver_connect(&d->receiver, all->options.loop, all->agent, why, size);
-	int error = d->client ? 0 : -errno;
+	int error = destination_check(d, why, size);
 	if (!error)
 		error = open_spool(d, why, size);
-	if (!error)
-		error = destination_requests(d, why, size);
 	if (error)
 		return error;
 	d->armed = true;
@@ -407,6 +448,7 @@ void destination_go_on(struct destination *d, struct destination *before)
 	d->figures.requests += before->figures.requests;
 	d->figures.retries += before->figures.retries;
 	d->figures.sent_bytes += before->figures.sent_bytes;
+	d->delivered += before->delivered; // what was put behind refers to it
 }
 
 void destination_finish(struct destination *d)

@@ -17,6 +17,7 @@
 	X(TOO_LARGE, "too_large", "no request, or not the receiver, had room for them")            \
 	X(UNTOLD, "untold", "the receiver's format has nothing to say of them")                    \
 	X(REFUSED, "refused", "the receiver refused them for good")                                \
+	X(UNANSWERED, "unanswered", "the receiver broke off at them each time, and took others")   \
 	X(MEMORY, "memory", "there was no memory for them")                                        \
 	X(DISK, "disk", "they could not be written or read")                                       \
 	X(DAMAGED, "damaged", "the file was not as it was written")                                \
@@ -65,8 +66,10 @@ struct destination {
 	struct timer *timer;		    // the next try
 	bool sending, armed, gave_up, left;
 	int read_error;
-	uint64_t due_ns; // of the timer
-	uint32_t tries;	 // of the oldest that have failed
+	uint64_t due_ns;    // of the timer
+	uint32_t tries;	    // of the oldest that have failed
+	uint32_t broken;    // of these the last ones, which reached the receiver and had no answer
+	uint64_t delivered; // requests
 	struct log_site full, lost_site, refused, again, partial;
 };
 struct deliver {
@@ -93,6 +96,8 @@ static inline void drop(struct destination *d, enum cause cause, uint64_t sample
 {
 	d->figures.dropped[cause] += samples;
 }
+// All of it that touches nothing: 0 or -errno; RECEIVER is open. Then destination_close.
+int destination_check(struct destination *d, char *why, size_t why_size);
 int destination_open(
     struct destination *d, char *why, size_t why_size); // 0 or -errno; RECEIVER is open
 void destination_close(struct destination *d);

@@ -108,7 +108,7 @@ uint64_t requests_untold(const struct requests *r)
 }
 
 // The receiver, one for each name in the URL.
-enum mode { TAKES, DOWN, ANSWERS, HANGS, RESETS, READS_AWAY };
+enum mode { TAKES, DOWN, ANSWERS, HANGS, RESETS, RESETS_SEVEN };
 static struct {
 	enum mode mode;
 	struct http_result result; // of ANSWERS
@@ -203,6 +203,10 @@ static void serve(struct http_client *c)
 		r = (struct http_result){
 		    .error = -ECONNREFUSED, .grpc_status = -1, .why = "refused"};
 		break;
+	case RESETS_SEVEN: // at the body of seven samples
+		if (spool_oldest(d->spool)->facts.samples != 7)
+			goto takes;
+		// fall through
 	case RESETS:
 		read_post(c, true);
 		r = (struct http_result){
@@ -213,6 +217,7 @@ static void serve(struct http_client *c)
 		r = peers[c->peer].result;
 		break;
 	default:
+	takes:
 		n = read_post(c, false);
 		if (n < 0) {
 			r = (struct http_result){.error = (int)n, .grpc_status = -1, .why = "read"};
@@ -462,6 +467,7 @@ static void each_answer_means_one_thing(void **state)
 	    {true, 200, 14, 0, -1},
 	    {true, 200, 8, 3, -1},
 	    {true, 200, 8, 0, CAUSE_TOO_LARGE},
+	    {true, 200, 2, 0, CAUSE_REFUSED}, // 200 without a status of gRPC too
 	    {true, 200, 12, 0, CAUSE_REFUSED},
 	    {true, 200, 3, 0, CAUSE_REFUSED},
 	    {true, 200, 1, 0, -1},
@@ -712,6 +718,65 @@ static void a_reset_a_black_hole_and_a_slow_receiver_hold_nobody_else(void **sta
 	close_it();
 }
 
+static void again_with(const char *const *flags);
+static void rest(uint64_t most);
+
+static void what_breaks_its_receiver_goes_behind(void **state)
+{
+	(void)state;
+	char output[100];
+	snprintf(output, sizeof(output), "--output.directory=%s", place);
+	for (int in_files = 0; in_files < 2; in_files++) {
+		memset(peers, 0, sizeof(peers));
+		assert_true(open_with(FLAGS(ONE, in_files ? output : "--output.directory=")));
+		peers[0].mode = RESETS_SEVEN;
+		window(7);
+		pass(200 * NS_PER_S); // alone it is tried again for ever
+		assert_int_equal(spool_samples(deliver->destinations[0].spool), 7);
+		for (int i = 0; i < 20; i++)
+			window(10);
+		pass(100 * NS_PER_S);
+		assert_int_equal(figures(0)->sent, 200);
+		pass(200 * NS_PER_S); // the others were taken: it is no outage
+		assert_int_equal(figures(0)->dropped[CAUSE_UNANSWERED], 7);
+		assert_int_equal(spool_count(deliver->destinations[0].spool), 0);
+		metric_is("_dropped_samples_total{destination=\"otlp\",cause=\"unanswered\"} 7\n");
+		window(7); // what comes before and behind is delivered
+		window(10);
+		window(7);
+		window(10);
+		pass(600 * NS_PER_S);
+		assert_int_equal(figures(0)->sent, 220);
+		assert_int_equal(figures(0)->dropped[CAUSE_UNANSWERED], 21);
+		close_it();
+	}
+}
+
+static void an_outage_that_takes_connections_drops_nothing(void **state)
+{
+	(void)state;
+	assert_true(open_with(FLAGS(ONE)));
+	peers[0].mode = TAKES;
+	window(10);
+	pass(NS_PER_S);
+	peers[0].mode = RESETS;
+	for (int i = 0; i < 60; i++) {
+		window(10);
+		pass(60 * NS_PER_S);
+	}
+	assert_true(peers[0].posts < 150);
+	assert_int_equal(spool_samples(deliver->destinations[0].spool), 600);
+	rest(NS_PER_S);
+	again_with(FLAGS(ONE)); // what was put behind stays so
+	assert_int_equal(figures(0)->taken, 610);
+	pass(600 * NS_PER_S);
+	peers[0].mode = TAKES;
+	pass(100 * NS_PER_S);
+	assert_int_equal(figures(0)->sent, 610);
+	assert_int_equal(peers[0].samples, 610);
+	close_it();
+}
+
 static void encoders_that_fail_are_counted(void **state)
 {
 	(void)state;
@@ -775,6 +840,85 @@ static void a_restart_goes_on_with_the_files(void **state)
 	assert_true(open_with(FLAGS(ONE, output)));
 	assert_int_equal(figures(0)->taken, 0);
 	close_it();
+}
+
+// A receiver that is no longer configured leaves its files: they are told, and take of the room.
+static void what_waits_for_nobody_is_told_and_counted(void **state)
+{
+	(void)state;
+	char output[100], wanted[300];
+	snprintf(output, sizeof(output), "--output.directory=%s", place);
+	encoder.size = 30000; // 32 KiB of a disk
+	assert_true(open_with(FLAGS(ONE, TWO, output, "--output.max_size=1M")));
+	assert_int_equal(deliver_left(config), 0);
+	assert_int_equal(deliver->destinations[0].spool_max, 256 << 10);
+	peers[0].mode = DOWN;
+	for (int i = 0; i < 6; i++)
+		window(10);
+	pass(NS_PER_S);
+	close_it();
+	for (int receivers = 0; receivers < 2; receivers++) {
+		listen_to_log();
+		assert_int_equal(
+		    open_with(FLAGS(receivers ? TWO : "--listen=", output, "--output.max_size=1M")),
+		    receivers);
+		const char *told = what_was_told();
+		snprintf(wanted, sizeof(wanted),
+		    "warning: otlp: 6 requests (196608 bytes) of before wait in %s/spool-otlp for "
+		    "a "
+		    "receiver that is not configured: configure it, or remove them\n",
+		    place);
+		if (!strstr(told, wanted))
+			fail_msg("no %s in %s", wanted, told);
+		assert_int_equal(deliver_left(config), 6 << 15);
+		if (receivers)
+			assert_int_equal(
+			    deliver->destinations[0].spool_max, (512 << 10) - (6 << 15));
+		close_it();
+	}
+	peers[0].mode = TAKES;
+	assert_true(open_with(FLAGS(ONE, output, "--output.max_size=1M")));
+	assert_int_equal(deliver_left(config), 0);
+	pass(NS_PER_S);
+	assert_int_equal(figures(0)->sent, 60);
+	close_it();
+}
+
+// What deliver_new refuses for its values, deliver_check does with the same line, and touches
+// nothing.
+static void what_run_refuses_is_known_before(void **state)
+{
+	(void)state;
+	char output[100], line[400];
+	snprintf(output, sizeof(output), "--output.directory=%s/new", place);
+	const struct {
+		const char *const *flags;
+		bool refused;
+	} rows[] = {
+	    {FLAGS("--profile_export.otlp.endpoint=ftp://one"), true},
+	    {FLAGS(ONE, "--profile_export.otlp.headers=a=${env:TELEGEN_NO_SUCH}"), true},
+	    {FLAGS(ONE, "--profile_export.otlp.token_file=/nonexistent"), true},
+	    {FLAGS(ONE, "--profile_export.otlp.user=me"), true},
+	    {FLAGS(ONE, "--profile_export.otlp.tls_cert_file=/dev/null"), true},
+	    {FLAGS("--profiling.metrics_export.enabled=true",
+		 "--profiling.metrics_export.histogram_buckets=2,1"),
+		true},
+	    {FLAGS(ONE, output), false},
+	    {FLAGS("--listen="), false},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		open_with(rows[i].flags);
+		text_copy(line, sizeof(line), why);
+		deliver_free(deliver);
+		deliver = NULL;
+		uint64_t used = mem_total();
+		assert_int_equal(
+		    deliver_check(config, why, sizeof(why)), rows[i].refused ? -EINVAL : 0);
+		if (rows[i].refused)
+			assert_string_equal(why, line);
+		assert_int_equal(mem_total(), used);
+		close_it();
+	}
 }
 
 static void a_full_disk_drops_the_oldest(void **state)
@@ -1044,6 +1188,21 @@ static void each_allocation_may_fail(void **state)
 		}
 		close_it();
 	}
+	failed = true;
+	for (uint64_t n = 1; failed; n++) {
+		static const char *const flags[] = {ONE, TWO, LOGS_TWO, NULL};
+		struct config_source source = {.flags = (char *const *)flags};
+		config = config_load(&source, NULL, NULL);
+		mem_fail_at(n);
+		int error = deliver_check(config, why, sizeof(why));
+		failed = mem_fail_seen() >= n;
+		mem_fail_at(0);
+		assert_true(error == (failed ? -ENOMEM : 0) || !error);
+		if (error && !strstr(why, "memory"))
+			fail_msg("allocation %lu: %s", n, why);
+		config_free(config);
+		config = NULL;
+	}
 	for (uint64_t n = 1; n < 60; n++) { // and while it runs
 		memset(peers, 0, sizeof(peers));
 		assert_true(open_with(FLAGS(ONE, TWO)));
@@ -1103,8 +1262,12 @@ int main(int argc, char **argv)
 	    TEST(a_web_page_is_no_receiver),
 	    TEST(what_a_receiver_rejects_is_told_apart),
 	    TEST(a_reset_a_black_hole_and_a_slow_receiver_hold_nobody_else),
+	    TEST(what_breaks_its_receiver_goes_behind),
+	    TEST(an_outage_that_takes_connections_drops_nothing),
 	    TEST(encoders_that_fail_are_counted),
 	    TEST(a_restart_goes_on_with_the_files),
+	    TEST(what_waits_for_nobody_is_told_and_counted),
+	    TEST(what_run_refuses_is_known_before),
 	    TEST(a_full_disk_drops_the_oldest),
 	    TEST(an_end_is_short_and_tells_what_is_left),
 	    TEST(half_a_letter_is_not_told),
