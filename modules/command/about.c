@@ -3,6 +3,7 @@
 #include "arguments.h"
 #include "command.h"
 #include "sink.h"
+#include "wanted.h"
 #include "../base/base.h"
 #include "../heap/heap.h"
 #include "../kernel/kernel.h"
@@ -71,6 +72,13 @@ int command_config(int argc, char **argv)
 		struct config *c = *form ? config_load(&none, NULL, NULL) : arguments_config(&a);
 		if (!c)
 			return EXIT_USAGE;
+		char why[512];
+		status = *form ? 0 : wanted_check(c, why, sizeof(why));
+		if (status) {
+			log_error("%s", why);
+			config_free(c);
+			return status;
+		}
 		config_print(c, &t);
 		config_free(c);
 	}

@@ -5,6 +5,7 @@
 #include "hurry.h"
 #include "reach.h"
 #include "selection.h"
+#include "wanted.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,16 +37,6 @@ static int open_filter(struct hall *h, char *why, size_t size)
 }
 
 #define OFF_CPU (1u << PATH_OFF_CPU | 1u << PATH_WALL | 1u << PATH_MUTEX)
-
-// What the configuration wants profiles of.
-static uint32_t types_of(const struct config *c)
-{
-	return path_types_beside((uint32_t)c->profiling_cpu_enabled << PATH_CPU |
-				 (uint32_t)c->profiling_off_cpu_enabled << PATH_OFF_CPU |
-				 (uint32_t)c->profiling_wall_enabled << PATH_WALL |
-				 (uint32_t)c->profiling_mutex_enabled << PATH_MUTEX |
-				 (uint32_t)c->profiling_memory_enabled << PATH_MEMORY);
-}
 
 // How often the CPU's clock ticks: for cpu, or where only wall wants it, for that; ns, 0: never. A
 // capture is asked for one rate, whatever it is of.
@@ -232,7 +223,8 @@ static int open_keepers(struct hall *h, char *why, size_t size)
 	deliver_go_on(h->deliver, h->retired);
 	h->retired = NULL;
 	// Where there are receivers, half of the space is for what waits for them.
-	uint64_t most = h->deliver ? c->output_max_size / 2 : c->output_max_size;
+	uint64_t left = deliver_left(c), half = c->output_max_size / 2;
+	uint64_t most = h->deliver ? half : c->output_max_size - (left < half ? left : half);
 	if (*c->output_directory) {
 		h->directory = directory_new(
 		    c->output_directory, most, formats[c->profiling_output_format], why, size);
@@ -292,9 +284,7 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	    .history = options->history,
 	    .retired = options->deliver,
 	    .tape = options->tape};
-	h->types = options->types ? options->types : types_of(c);
-	if (allocs_wanted(options))
-		h->types |= 1u << PATH_ALLOCS | 1u << PATH_HEAP;
+	int none = wanted_types(options, &h->types, why, size);
 	h->period_ns = period_of(c, h->types, !options->keeps);
 	if (!options->source)
 		hurry_begin(&h->hurry);
@@ -303,11 +293,8 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	h->proc = proc_new("/proc");
 	if (!h->budget || !h->loop || !h->proc)
 		return fail(why, size, EXIT_FAILED, "starting", errno);
-	if (!h->types && !options->source) {
-		snprintf(why, size,
-		    "profiling.cpu.enabled: false: no profiler is left to run: enable one");
-		return EXIT_USAGE;
-	}
+	if (none)
+		return none;
 	if (options->source && (status = open_source(h, why, size)))
 		return status;
 	if ((status = open_filter(h, why, size)))
