@@ -52,7 +52,7 @@ load() {
 }
 # export_metric NAME DESTINATION: of telegen; dropped: of all causes.
 export_metric() {
-	curl -fs "$url/metrics" | awk -v m="telegen_export_$1{destination=\"$2\"" 'index($0, m) == 1 { n += $2; found = 1 } END { printf "%d", n; exit !found }'
+	curl -fs "$url/metrics" | awk -v m="telegen_export_$1{destination=\"$2\"" 'index($0, m) == 1 { n += $2; found = 1 } END { if (found) printf "%d", n; exit !found }'
 }
 taken() { export_metric taken_samples_total "$1"; }
 sent() { export_metric sent_samples_total "$1"; }
@@ -73,12 +73,12 @@ settle() {
 # delivered DESTINATION: nothing of it waits.
 is_delivered() { [ "$(waiting "$1")" = 0 ] && [ "$(taken "$1")" -gt 0 ]; }
 delivered() { wait_for "${2:-20}" is_delivered "$1" || { echo "  $1: $(waiting "$1") wait"; tail -n 3 "$tmp/agent.log"; return 1; }; }
-# adds_up DESTINATION: sent + rejected + waiting + dropped are all that were taken.
+# adds_up DESTINATION: sent + rejected + waiting + dropped are all that were taken, at one moment.
 adds_up() {
-	local t s w d r
-	t=$(taken "$1") s=$(sent "$1") w=$(waiting "$1") d=$(dropped "$1") r=$(rejected "$1")
-	echo "  $1: taken $t = sent $s + rejected $r + waiting $w + dropped $d"
-	[ "$t" -gt 0 ] && [ "$t" = $((s + w + d + r)) ]
+	curl -fs "$url/metrics" | awk -v who="$1" -F '[{,}" ]+' '
+		index($0, "telegen_export_") == 1 && /_samples/ && $3 == who { name = $1; sub(/^telegen_export_/, "", name); sub(/_samples.*/, "", name); n[name] += $NF }
+		END { printf "  %s: taken %d = sent %d + rejected %d + waiting %d + dropped %d\n", who, n["taken"], n["sent"], n["rejected"], n["waiting"], n["dropped"]
+			exit !(n["taken"] > 0 && n["taken"] == n["sent"] + n["rejected"] + n["waiting"] + n["dropped"]) }'
 }
 # got DESTINATION KIND TYPE: the receiver has as many of TYPE as telegen says it sent, and nothing was wrong or came twice.
 got() {

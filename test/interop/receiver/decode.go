@@ -148,6 +148,7 @@ func otlp(body []byte) (_ *found, err error) {
 				if len(p.ProfileId) > 0 {
 					f.ids = append(f.ids, fmt.Sprintf("%x", p.ProfileId))
 				}
+				f.at(p.TimeUnixNano)
 				if p.TimeUnixNano == 0 || p.DurationNano == 0 {
 					return nil, fmt.Errorf("time %d, duration %d", p.TimeUnixNano, p.DurationNano)
 				}
@@ -183,6 +184,7 @@ func (f *found) pprof(labels map[string]string, raw []byte) error {
 	if err != nil {
 		return fmt.Errorf("pprof: %w", err)
 	}
+	f.at(uint64(p.TimeNanos))
 	if labels["__name__"] == "" || labels["service_name"] == "" {
 		return fmt.Errorf("labels %v", labels)
 	}
@@ -298,6 +300,7 @@ func logs(body []byte) (*found, error) {
 		}
 		for _, sl := range rl.ScopeLogs {
 			for _, l := range sl.LogRecords {
+				f.at(l.TimeUnixNano)
 				var samples int64
 				kind := ""
 				for _, a := range l.Attributes {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net"
 	"net/http"
@@ -19,14 +20,16 @@ import (
 )
 
 // What goes wrong, for so many requests (count; below 0: for all). Of an answer: a status (503) with Retry-After in
-// seconds, partial success, a redirect. Of a connection: reset after so many bytes of it were read, silence (hole),
+// seconds, partial success, a redirect. Of one request alone, the first that comes over HTTP: each time its connection
+// is reset (poison). Of a connection: reset after so many bytes of it were read, silence (hole),
 // reading at so many bytes a second (slow).
 var faults struct {
 	sync.Mutex
 	status, retryAfter, partial, count int
 	redirect                           string
 	reset, slow                        int
-	hole                               bool
+	hole, poison                       bool
+	poisoned                           [sha256.Size]byte // of the body; zero: it has yet to come
 }
 
 func setFaults(w http.ResponseWriter, r *http.Request) {
@@ -46,8 +49,19 @@ func setFaults(w http.ResponseWriter, r *http.Request) {
 	faults.status, faults.retryAfter, faults.partial = number("status", 0), number("retry_after", 0), number("partial", 0)
 	faults.count = number("count", -1)
 	faults.reset, faults.slow = number("reset", 0), number("slow", 0)
-	faults.hole = number("hole", 0) != 0
+	faults.hole, faults.poison = number("hole", 0) != 0, number("poison", 0) != 0
+	faults.poisoned = [sha256.Size]byte{}
 	faults.redirect = r.FormValue("redirect")
+}
+
+func isPoison(body []byte) bool {
+	faults.Lock()
+	defer faults.Unlock()
+	sum := sha256.Sum256(body)
+	if faults.poison && faults.poisoned == [sha256.Size]byte{} {
+		faults.poisoned = sum
+	}
+	return faults.poison && faults.poisoned == sum
 }
 
 type answer struct {

@@ -4,13 +4,14 @@
 //
 //	HTTP, gRPC --> listener (faults of connections) --> serve (faults of answers) --> decode --> totals
 //
-//	receiver -http :0 -grpc :0 -proxy :0 -control ADDRESS [-user NAME:PASSWORD]
+//	receiver -http :0 -grpc :0 -proxy :0 -control ADDRESS [-user NAME:PASSWORD] [-dns ADDRESS]
 //
 // The control address answers:
 //
 //	GET  /totals                what was accepted (totals.go), JSON
 //	POST /faults?KEY=VALUE&...  replaces the faults (faults.go)
 //	POST /down, /up             stops listening and breaks all connections; listens again
+//	POST /dns?address=IP        the answer of its DNS server (dns.go); without: silence
 //	POST /reset                 forgets what was counted
 package main
 
@@ -84,6 +85,13 @@ func serveHTTP(w http.ResponseWriter, r *http.Request) {
 		totals.torn()
 		return
 	}
+	if isPoison(body) {
+		if c, _, err := w.(http.Hijacker).Hijack(); err == nil {
+			c.(*faultyConn).Conn.(*net.TCPConn).SetLinger(0) // RST, not FIN
+			c.Close()
+		}
+		return
+	}
 	totals.header(r.Header.Get)
 	a := serve(r.URL.Path, body)
 	if a.retryAfter != "" {
@@ -143,6 +151,7 @@ func main() {
 	proxyAddress := flag.String("proxy", "", "address of the forward proxy; empty: none")
 	user := flag.String("user", "", "NAME:PASSWORD that the proxy asks for")
 	control := flag.String("control", "", "address of the control")
+	dns := flag.String("dns", "", "address of the DNS server; empty: none")
 	flag.StringVar(&watched, "names", watched, "names of functions to be counted, a regular expression")
 	flag.Parse()
 
@@ -161,7 +170,11 @@ func main() {
 	if *proxyAddress != "" {
 		go func() { log.Fatal(http.ListenAndServe(*proxyAddress, serveProxy(*user))) }()
 	}
+	if *dns != "" {
+		go serveDNS(*dns)
+	}
 	mux := http.NewServeMux()
+	mux.HandleFunc("POST /dns", setDNS)
 	mux.HandleFunc("GET /totals", func(w http.ResponseWriter, _ *http.Request) {
 		totals.mutex.Lock()
 		defer totals.mutex.Unlock()

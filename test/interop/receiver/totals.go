@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"sync"
 )
@@ -19,6 +20,8 @@ type kindTotals struct {
 	Bytes    int // of their bodies, unpacked
 	Largest  int // of these
 	Entries  int // samples, records, points
+	// Of all profiles or records (not of points), ns: the earliest.
+	First uint64
 	// Sums by "samples/count cpu/nanoseconds", of logs and metrics by the name of what is summed; the same for each
 	// service.name, and for each watched function of the samples in it or below.
 	Types     map[string]int64
@@ -40,13 +43,15 @@ type everything struct {
 	Torn        int      // that did not
 	Connections int      // accepted
 	Proxied     int      // through the proxy: connections, and plain requests
-	Duplicates  int      // ids of profiles, or bodies, that were accepted a second time
+	Duplicates  int      // requests that were accepted a second time: all of their ids (of profiles, or the body) were there; counted here alone
+	Asked       int      // questions to the DNS server
 	Problems    []string // what was wrong with requests
 	// Of the last request.
 	Agent, Authorization, Tenant, Extra string
 
-	ids    map[string]bool
-	series map[string]*series
+	ids     map[string]bool
+	series  map[string]*series
+	address netip.Addr // the DNS server's answer
 }
 
 var totals everything
@@ -56,7 +61,7 @@ func init() { totals.reset() }
 func (e *everything) reset() {
 	e.locked(func() {
 		e.Kinds, e.Problems, e.ids, e.series = map[string]*kindTotals{}, []string{}, map[string]bool{}, map[string]*series{}
-		e.Seen, e.Torn, e.Connections, e.Proxied, e.Duplicates = 0, 0, 0, 0, 0
+		e.Seen, e.Torn, e.Connections, e.Proxied, e.Duplicates, e.Asked = 0, 0, 0, 0, 0, 0
 	})
 }
 
@@ -82,6 +87,7 @@ func (e *everything) problem(format string, arguments ...any) {
 type found struct {
 	kind      string
 	entries   int
+	first     uint64
 	types     map[string]int64
 	services  map[string]map[string]int64
 	functions map[string]map[string]int64
@@ -92,6 +98,12 @@ type found struct {
 func newFound(kind string) *found {
 	return &found{kind: kind, types: map[string]int64{}, services: map[string]map[string]int64{},
 		functions: map[string]map[string]int64{}, series: map[string]*series{}}
+}
+
+func (f *found) at(ns uint64) {
+	if f.first == 0 || ns < f.first {
+		f.first = ns
+	}
 }
 
 func addTo(m map[string]map[string]int64, name, key string, value int64) {
@@ -114,6 +126,20 @@ func (f *found) add(kind, service string, names map[string]bool, value int64) {
 
 func (e *everything) take(f *found, size int) {
 	e.locked(func() {
+		known := 0
+		for _, id := range f.ids {
+			if e.ids[id] {
+				known++
+			}
+			e.ids[id] = true
+		}
+		if known > 0 {
+			e.Duplicates++
+			if known < len(f.ids) {
+				e.Problems = append(e.Problems, fmt.Sprintf("%s: %d of the %d ids in a request came before", f.kind, known, len(f.ids)))
+			}
+			return
+		}
 		k := e.Kinds[f.kind]
 		if k == nil {
 			k = &kindTotals{Types: map[string]int64{}, Services: map[string]map[string]int64{}, Functions: map[string]map[string]int64{}}
@@ -123,6 +149,9 @@ func (e *everything) take(f *found, size int) {
 		k.Bytes += size
 		k.Largest = max(k.Largest, size)
 		k.Entries += f.entries
+		if k.First == 0 || f.first < k.First {
+			k.First = f.first
+		}
 		for t, v := range f.types {
 			k.Types[t] += v
 		}
@@ -132,12 +161,6 @@ func (e *everything) take(f *found, size int) {
 					addTo(pair.to, name, t, v)
 				}
 			}
-		}
-		for _, id := range f.ids {
-			if e.ids[id] {
-				e.Duplicates++
-			}
-			e.ids[id] = true
 		}
 		for key, now := range f.series {
 			before := e.series[key]
