@@ -63,6 +63,7 @@
 	X(OFF_LOST, "blocks lost", "blocks of threads that ended whose time found the ring full")  \
 	X(OFF_LOST_NS, "block nanoseconds lost", "their time")                                     \
 	X(MEMORY_LOST, "memory samples lost", "samples of memory that were dropped")               \
+	X(MEMORY_LOST_BYTES, "memory bytes lost", "what these stood for")                          \
 	X(LOCKS_LOST, "lock samples lost", "waits for kernel locks that were dropped")             \
 	X(LOCKS_LOST_NS, "lock nanoseconds lost", "their time")                                    \
 	X(ALLOC_CALLS, "allocations", "blocks asked for in processes with probed allocators")      \

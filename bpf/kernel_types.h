@@ -26,6 +26,13 @@ struct nsproxy {
 struct mm_struct {
 	unsigned long exec_vm, start_stack;
 };
+struct percpu_counter {
+	s64 count; /* without what CPUs have not added to it yet */
+};
+/* From 6.2 on; before, a structure of one field. */
+struct mm_struct___counted {
+	struct percpu_counter rss_stat[4];
+};
 struct super_block {
 	unsigned long s_magic;
 };
@@ -74,6 +81,7 @@ typedef struct {
 } atomic_t;
 struct signal_struct {
 	atomic_t live;
+	int nr_threads;
 };
 struct task_struct {
 	unsigned int flags;
@@ -93,6 +101,7 @@ struct task_struct {
 	int on_cpu;
 	unsigned int in_iowait : 1;
 	unsigned long nvcsw, nivcsw; /* times that it was switched out */
+	unsigned long min_flt, maj_flt;
 	struct sched_info sched_info;
 	struct sched_entity se;
 	struct files_struct *files;

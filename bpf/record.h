@@ -35,6 +35,13 @@ enum sample_source {
 	SOURCE_COUNT,
 };
 
+enum memory_kind {
+	MEMORY_FAULT,  /* of page faults: each a page */
+	MEMORY_BEYOND, /* what faults brought beside these */
+	MEMORY_BEFORE, /* likewise, of files, by faults of the process before this one */
+	MEMORY_KINDS,
+};
+
 struct record {
 	u16 kind; /* enum record_kind */
 	u16 pad;
@@ -64,7 +71,7 @@ struct record_sample {
 	struct record head;
 	u64 start_ns; /* of the process's first thread, CLOCK_BOOTTIME: identity with pid */
 	u64 value;    /* weight of this sample, in the unit of its source */
-	u64 object;   /* OFF_MUTEX: the futex; SOURCE_MEMORY, _ALLOC: the address; _LOCK: the lock.
+	u64 object;   /* OFF_MUTEX: the futex; SOURCE_MEMORY (0: not known), _ALLOC: the address; _LOCK: the lock.
 		     * Of an ALLOC_JAVA_ kind: the size of one object, 0: not known */
 	u64 cgroup;   /* id in the cgroup v2 tree */
 	u32 pid;      /* process (tgid), in the initial pid namespace, as all ids here */
@@ -86,7 +93,8 @@ struct record_sample {
 	/* SOURCE_OFF_CPU: see record_block. SOURCE_ALLOC: 1 where a record_free will tell its end
 	 */
 	u32 block;
-	u8 reason; /* enum off_reason; SOURCE_ALLOC: alloc_kind; SOURCE_LOCK: kernel_lock */
+	/* enum off_reason; SOURCE_ALLOC: alloc_kind; SOURCE_LOCK: kernel_lock; SOURCE_MEMORY: memory_kind */
+	u8 reason;
 	u8 looked; /* 1: by a look, before what the ring holds of the same thread's past */
 	u8 pad[2];
 	char comm[COMM_LEN];	     /* of the thread */

@@ -3,7 +3,7 @@
  * A walk over a user stack, and where BPF keeps it while it builds the sample: per CPU, for 512
  * bytes of BPF stack are too few.
  *
- *   scratch[cpu] = { busy, walking, wake_ns, gate, walk, record_sample, frames }
+ *   scratch[cpu] = { busy, walking, wake_ns, memory, gate, walk, record_sample, frames }
  */
 #pragma once
 #include "clock.h"
@@ -79,6 +79,8 @@ struct scratch {
 	u32 busy;    /* a sample is being taken; guards against one that interrupts it */
 	u32 walking; /* its user stack is to be walked */
 	u64 wake_ns; /* from then on a sample may wake user space again */
+	/* see memory.bpf.h: bytes that are in no sample yet, and in the one that is taken */
+	u64 memory_bytes, memory_sample, memory_kind;
 	/* see off.bpf.h */
 	u64 gate_ns, gate_likely;
 	u32 gate_us, gate_sum;

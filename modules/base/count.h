@@ -14,6 +14,7 @@
 	X(RECORDS_BAD, "telegen_records_bad_total", COUNTER, "kernel records that made no sense")  \
 	X(MMAP_LOST, "telegen_mmap_events_lost_total", COUNTER,                                    \
 	    "mapping events that the kernel dropped; mappings are read again when missed")         \
+	X(HUGE_UNSEEN, "telegen_huge_pages_unseen_total", COUNTER, "huge pages not seen: see README") \
 	X(STACKS_KERNEL_CUT, "telegen_stacks_kernel_cut_total", COUNTER,                           \
 	    "kernel stacks deeper than kernel.perf_event_max_stack")                               \
 	X(STACKS_EXECVE, "telegen_stacks_execve_total", COUNTER,                                   \

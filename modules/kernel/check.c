@@ -3,10 +3,12 @@
 #include "private.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/btf.h>
 #include <linux/capability.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
@@ -216,6 +218,16 @@ static int try_probes(void)
 	return alloc_level() == ALLOC_NONE ? -EOPNOTSUPP : 0;
 }
 
+static int try_around(void)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+	int id = kernel ? btf__find_by_name_kind(
+			      kernel, "btf_trace_mm_filemap_map_pages", BTF_KIND_TYPEDEF)
+			: -errno;
+	btf__free(kernel);
+	return id < 0 ? -EOPNOTSUPP : 0;
+}
+
 static int try_kallsyms(void)
 {
 	// BPF is asked for names where it can be.
@@ -367,6 +379,8 @@ static const struct probe probes[] = {
     {"waits for the kernel's own locks", try_locks, false, NULL, explain_locks, .events = true},
     {"page fault events, for memory profiles", try_faults, false,
 	"no memory profiles: they need Linux 5.17 (bpf_loop)", .events = true},
+    {"pages of files that come with the one that is touched", try_around, false,
+	"memory profiles do not count them: needs Linux 6.11"},
     {"probes on allocators (uprobe_multi), where they are asked for", try_probes, false,
 	"no profiles of allocations and heaps: they need Linux 6.6 and CAP_BPF with CAP_PERFMON"},
     {"hardware cycle counter", try_cycles, false,

@@ -96,6 +96,8 @@ int kernel_drain(struct kernel *k, int max)
 	uint64_t settled = k->started ? now - NS_PER_MS : UINT64_MAX - 1;
 	if (k->started && now >= k->cpus_looked + CPUS_NS)
 		kernel_rescan_cpus(k); // of trouble the caller learns when he calls it himself
+	if (k->started)
+		memory_look(k, now);
 	unsigned full = use(k);
 	k->ring_use = k->more && k->ring_use > full ? k->ring_use : full;
 	k->left = max;

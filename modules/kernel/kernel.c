@@ -93,6 +93,7 @@ void kernel_free(struct kernel *k)
 	off_close(k);
 	rates_close(k);
 	locks_stop(k);
+	memory_stop(k);
 	bpf_link__destroy(k->exit_link);
 	bpf_link__destroy(k->fork_link);
 	for (uint32_t i = 0; k->cpus && i < k->cpu_count; i++)
@@ -180,6 +181,7 @@ int kernel_start(struct kernel *k, char *why, size_t size)
 	if (error)
 		kernel_explain(
 		    error, k->locks_why, sizeof(k->locks_why), "tracepoint contention_begin");
+	memory_attach(k);
 	k->exit_link = bpf_program__attach(k->bpf->progs.task_exit);
 	if (!k->exit_link)
 		return kernel_explain(-errno, why, size, "tracepoint sched_process_exit");
@@ -203,6 +205,7 @@ void kernel_stop(struct kernel *k)
 	k->started = false;
 	off_stop(k);
 	locks_stop(k);
+	memory_stop(k);
 	for (uint32_t i = 0; i < k->cpu_count; i++) {
 		int error = perf_enable(k, i, false);
 		if (error)

@@ -29,11 +29,9 @@ struct kernel_options {
 	bool off_cpu_kernel;	 // with kernel frames
 	uint32_t off_cpu_stacks; // a second, of all CPUs, or 200 of each where that is more
 	uint32_t off_cpu_every;	 // tests: a stack of one in so many switches; 0: as many as fit
-	// Bytes that become resident between two samples, whole pages; 0: none. A fault counts as
-	// one page, a huge one too.
-	bool locks;	      // waits for locks of the kernel
-	uint64_t lock_min_ns; // shorter ones are summed
-	uint64_t memory_period;
+	bool locks;		// waits for locks of the kernel
+	uint64_t lock_min_ns;	// shorter ones are summed
+	uint64_t memory_period; // bytes that become resident between two samples, whole pages; 0: none
 	// Bytes between two sampled blocks of probed allocators, and how many of these blocks may
 	// be live at a time; 0: none.
 	uint64_t alloc_period;

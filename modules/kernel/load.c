@@ -117,9 +117,7 @@ static void choose_programs(struct kernel *k)
 	bpf_map__set_autocreate(b->maps.lock_waits, k->locks);
 	alloc_choose(k);
 	rates_choose(k);
-	uint64_t pages = k->options.memory_period / k->page;
-	b->rodata->memory_sample_bytes = (pages ? pages : 1) * k->page;
-	bpf_program__set_autoload(b->progs.memory_tick, k->memory);
+	memory_choose(k);
 }
 
 // Each program of steps calls the next one through this map.
@@ -192,7 +190,7 @@ static int load_some(struct kernel *k, char *why, size_t size)
 	int memory = k->options.memory_period ? perf_try_memory(k) : 0;
 	bool loops =
 	    !k->options.no_loop && kernel_has_helper(BPF_PROG_TYPE_PERF_EVENT, BPF_FUNC_loop);
-	k->memory = k->options.memory_period && !memory && loops;
+	k->memory = k->beyond = k->options.memory_period && !memory && loops;
 	if (memory)
 		kernel_explain(memory, k->memory_why, sizeof(k->memory_why), "page fault events");
 	else if (k->options.memory_period && !loops)
@@ -218,6 +216,12 @@ static int load_some(struct kernel *k, char *why, size_t size)
 		if (error && count_get(COUNT_MEM_REFUSED) > refused)
 			error = -ENOMEM; // whatever libbpf made of it
 		bool untraced = error && k->locks && strstr(first_warning, "contention_");
+		if (error && k->beyond && strstr(first_warning, "'memory_")) {
+			log_warn("huge pages count as small ones: %s", first_warning);
+			k->beyond = false;
+			telegen_bpf__destroy(k->bpf);
+			continue;
+		}
 		if (!error || error == -ENOMEM ||
 		    (k->off_level == OFF_NONE && k->alloc_level == ALLOC_NONE && !k->locks))
 			return error ? kernel_explain(error, why, size, "loading BPF") : 0;

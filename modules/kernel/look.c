@@ -117,11 +117,6 @@ const char *kernel_off_cpu_why(const struct kernel *k)
 	return *k->off_why ? k->off_why : NULL;
 }
 
-const char *kernel_memory_why(const struct kernel *k)
-{
-	return *k->memory_why ? k->memory_why : NULL;
-}
-
 // Threads that are followed are charged when they have been counted; where the limit refuses, no
 // more are.
 static void charge_storages(struct kernel *k)

@@ -48,6 +48,15 @@ enum alloc_level {
 	ALLOC_SESSIONS,
 };
 
+// Huge pages that processes get, see memory.c.
+struct huge {
+	void *link; // NULL: none came for a while
+	uint64_t looked_ns, changed_ns;
+	uint64_t seen; // handed out until the last look
+	bool can;      // they are looked for
+	bool between;  // also of sizes that no number tells of: the hook stays
+};
+
 // Looks at all threads, see look.c.
 struct look {
 	void *switch_link, *exit_link, *link;
@@ -65,7 +74,8 @@ struct kernel {
 	struct telegen_bpf *bpf;
 	struct ring ring;
 	struct tables tables;
-	void *exit_link, *fork_link, *lock_begins, *lock_ends, *lock_leaves;
+	void *exit_link, *fork_link, *lock_begins, *lock_ends, *lock_leaves, *around_link;
+	struct huge huge;
 	struct cpu *cpus;
 	uint32_t cpu_count, possible; // present CPUs (slots), possible CPUs (counters)
 	uint64_t *counter_values;     // possible x KERNEL_COUNTER_COUNT, for reading the counters
@@ -92,6 +102,7 @@ struct kernel {
 	enum off_level off_level;
 	enum alloc_level alloc_level;
 	bool memory;  // page faults are sampled
+	bool beyond;  // and what they bring beside their page is counted
 	bool locks;   // waits for locks of the kernel are
 	bool steps;   // this kernel lacks bpf_loop: programs that call each other
 	bool more;    // the last drain met its bound
@@ -145,6 +156,12 @@ void trim_hand(struct kernel *k, const struct record *r);
 // lock.c
 int locks_attach(struct kernel *k); // 0 or -errno: then none of it
 void locks_stop(struct kernel *k);
+
+// memory.c
+void memory_choose(struct kernel *k); // before loading
+void memory_attach(struct kernel *k);
+void memory_look(struct kernel *k, uint64_t now); // each second: are huge pages handed out?
+void memory_stop(struct kernel *k);
 
 // alloc.c
 enum alloc_level alloc_level(void);

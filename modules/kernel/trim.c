@@ -64,8 +64,9 @@ void trim_hand(struct kernel *k, const struct record *r)
 	const struct record_sample *s = (const struct record_sample *)r;
 	uint32_t own = 0;
 	if (r->kind == RECORD_SAMPLE && r->size >= sizeof(*s) && s->kernel_frames &&
-	    (s->source == SOURCE_OFF_CPU || s->source == SOURCE_LOCK) && r->size <= RECORD_MAX &&
-	    r->size >= sizeof(*s) + 8ull * s->kernel_frames)
+	    (s->source == SOURCE_OFF_CPU || s->source == SOURCE_LOCK ||
+		(s->source == SOURCE_MEMORY && s->reason != MEMORY_FAULT)) &&
+	    r->size <= RECORD_MAX && r->size >= sizeof(*s) + 8ull * s->kernel_frames)
 		own = count_own(k, s);
 	if (own && !k->trimmed)
 		k->trimmed = mem_alloc(ACCOUNT_KERNEL, RECORD_MAX);

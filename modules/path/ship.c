@@ -6,17 +6,16 @@
 #include <stdio.h>
 #include <string.h>
 
-// What the other profiles lose or sum, and how much that bears: as another counter says, or so many
-// samples; of what was not seen nobody can say.
-#define BY_SAMPLES KERNEL_COUNTER_COUNT
-#define NOT_KNOWN (KERNEL_COUNTER_COUNT + 1)
+// What the other profiles lose or sum, and how much that bears, as another counter says; of what was not
+// seen nobody can say.
+#define NOT_KNOWN KERNEL_COUNTER_COUNT
 static const struct {
 	enum path_type type;
 	const char *mark;
 	int count, value;
 } others[] = {
     {PATH_OFF_CPU, "[lost: ring full]", KERNEL_OFF_LOST, KERNEL_OFF_LOST_NS},
-    {PATH_MEMORY, "[lost: ring full, or nested]", KERNEL_MEMORY_LOST, BY_SAMPLES},
+    {PATH_MEMORY, "[lost: ring full, or nested]", KERNEL_MEMORY_LOST, KERNEL_MEMORY_LOST_BYTES},
     {PATH_MUTEX, "[lost: ring full, or nested]", KERNEL_LOCKS_LOST, KERNEL_LOCKS_LOST_NS},
     {PATH_MUTEX, "[short waits for kernel locks]", KERNEL_LOCKS_SHORT, KERNEL_LOCKS_SHORT_NS},
     {PATH_MUTEX, "[lost: lock waits unseen]", KERNEL_LOCKS_UNSEEN, NOT_KNOWN},
@@ -45,7 +44,7 @@ static void add_losses(struct path *p)
 	}
 	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
 		uint64_t n = now[others[i].count] - p->counters[others[i].count];
-		uint64_t value = others[i].value == BY_SAMPLES ? n * p->options.memory_period : 0;
+		uint64_t value = 0;
 		if (others[i].value < KERNEL_COUNTER_COUNT)
 			value = now[others[i].value] - p->counters[others[i].value];
 		if (n)

@@ -214,6 +214,7 @@ static bool is_sound(const struct record_sample *r)
 	       r->value <= (r->source == SOURCE_CPU ? VALUE_MAX : OFF_MAX) &&
 	       (!off || r->reason < OFF_COUNT) &&
 	       (r->source != SOURCE_LOCK || r->reason < KERNEL_LOCK_COUNT) &&
+	       (r->source != SOURCE_MEMORY || r->reason < MEMORY_KINDS) &&
 	       (r->source != SOURCE_ALLOC ||
 		   (r->reason < ALLOC_KINDS && r->reason != ALLOC_FREE)) &&
 	       (!bare || r->object <= OFF_MAX) && (!off || bare == (r->reason >= OFF_WITH_STACK));
@@ -240,7 +241,8 @@ static void take_here(struct path *p, const struct process *process, const struc
 		return;
 	}
 	if (r->source == SOURCE_MEMORY) {
-		take_add(p, PATH_MEMORY, &who, p->stack, NULL, values);
+		take_add(p, PATH_MEMORY, &who, p->stack,
+		    r->reason == MEMORY_BEFORE ? "[pages of files, mapped before]" : NULL, values);
 		p->totals.memory_bytes += r->value;
 		return;
 	}

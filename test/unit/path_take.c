@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whose profile it is: a subject's resource, asked once a window, another one after exec.
+// Whose profile it is: a subject's resource, asked once a window, another one after exec. And what memory bears.
 #include "path_sim.h"
 
 static unsigned asked, added;
@@ -125,6 +125,50 @@ static void a_tick_may_bear_others(void **state)
 	filter_free(filter);
 }
 
+static void feed_memory(uint64_t bytes, uint8_t kind)
+{
+	struct {
+		struct record_sample r;
+		uint64_t frames[2];
+	} s = {.r = {.head = {.kind = RECORD_SAMPLE, .size = sizeof(s), .time_ns = now},
+		   .start_ns = 700 * TICK,
+		   .value = bytes,
+		   .pid = 50,
+		   .tid = 50,
+		   .exec_pages = 1,
+		   .mnt_ns = 1,
+		   .user_frames = 2,
+		   .source = SOURCE_MEMORY,
+		   .reason = kind,
+		   .walk_end = WALK_END_COMPLETE},
+	    .frames = {0x400010, 0x400110}};
+	path_record(sim.path, &s.r.head);
+}
+
+// What was mapped before is not of the leaf, which a mark says; another kind makes no sense.
+static void memory_counts_in_bytes(void **state)
+{
+	(void)state;
+	sim.options.types = 1u << PATH_CPU | 1u << PATH_MEMORY;
+	sim.dumps = true;
+	assert_true(sim_open());
+	add(50, "first", "/opt/first");
+	uint64_t bad = count_get(COUNT_RECORDS_BAD);
+	feed_memory(1 << 20, MEMORY_FAULT);
+	feed_memory(2 << 20, MEMORY_BEYOND);
+	feed_memory(64 << 20, MEMORY_BEFORE);
+	feed_memory(8 << 20, MEMORY_KINDS);
+	assert_int_equal(count_get(COUNT_RECORDS_BAD), bad + 1);
+	sim_ship();
+	assert_int_equal(sim.totals[PATH_MEMORY][0], 3);
+	assert_int_equal(sim.totals[PATH_MEMORY][1], 67 << 20);
+	const char *mark = strstr(sim.dump.at, "[pages of files, mapped before]");
+	assert_non_null(mark);
+	assert_null(strstr(mark + 1, "[pages of files, mapped before]"));
+	assert_non_null(strstr(mark, "67108864"));
+	sim_close();
+}
+
 // Where memory ends there is a sample all the same.
 static void any_allocation_may_fail(void **state)
 {
@@ -156,6 +200,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(
 		without_the_option_there_is_none, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(a_tick_may_bear_others, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(memory_counts_in_bytes, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(any_allocation_may_fail, sim_setup, sim_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
