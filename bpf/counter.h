@@ -60,6 +60,9 @@
 	X(LOCKS_SHORT_NS, "short lock wait nanoseconds", "how long these were")                    \
 	X(LOCKS_UNSEEN, "lock waits unseen", "waits for kernel locks that found no place or no end") \
 	X(GATE_LOST, "stacks at switches lost", "of these, dropped: the time waits for another")  \
+	X(WAKERS, "wakers", "blocks whose waker was taken, where that is asked for")              \
+	X(WAKERS_LEFT, "wakers left", "wakers not taken because of too many at a time")            \
+	X(WAKERS_LOST, "wakers lost", "wakers that found no room: ring or scratch")                \
 	X(OFF_LOST, "blocks lost", "blocks of threads that ended whose time found the ring full")  \
 	X(OFF_LOST_NS, "block nanoseconds lost", "their time")                                     \
 	X(MEMORY_LOST, "memory samples lost", "samples of memory that were dropped")               \

@@ -32,6 +32,7 @@ enum sample_source {
 	SOURCE_MEMORY,	/* value: bytes that became resident */
 	SOURCE_LOCK,	/* value: nanoseconds that it waited for a lock of the kernel */
 	SOURCE_ALLOC,	/* value: bytes that the call that was sampled stands for, not weighted */
+	SOURCE_WAKER,	/* value: none; who ends the block `block` of `object` */
 	SOURCE_COUNT,
 };
 
@@ -40,6 +41,14 @@ enum memory_kind {
 	MEMORY_BEYOND, /* what faults brought beside these */
 	MEMORY_BEFORE, /* likewise, of files, by faults of the process before this one */
 	MEMORY_KINDS,
+};
+
+/* Who wakes. In an interrupt no thread does: then a sample has neither stack nor pid. */
+enum waker_kind {
+	WAKER_NONE,
+	WAKER_THREAD,
+	WAKER_INTERRUPT,
+	WAKER_UNTOLD, /* one of both: modules/kernel finds out which before it hands it up */
 };
 
 struct record {
@@ -72,7 +81,8 @@ struct record_sample {
 	u64 start_ns; /* of the process's first thread, CLOCK_BOOTTIME: identity with pid */
 	u64 value;    /* weight of this sample, in the unit of its source */
 	u64 object;   /* OFF_MUTEX: the futex; SOURCE_MEMORY (0: not known), _ALLOC: the address; _LOCK: the lock.
-		     * Of an ALLOC_JAVA_ kind: the size of one object, 0: not known */
+		     * Of an ALLOC_JAVA_ kind: the size of one object, 0: not known.
+		     * _WAKER: pid << 32 | tid of the thread that is woken */
 	u64 cgroup;   /* id in the cgroup v2 tree */
 	u32 pid;      /* process (tgid), in the initial pid namespace, as all ids here */
 	u32 tid;
@@ -90,11 +100,11 @@ struct record_sample {
 	u8 walk_end;   /* enum walk_end */
 	u8 kernel_cut; /* 1: the kernel part may be longer than what was walked */
 	u8 kernel_thread;
-	/* SOURCE_OFF_CPU: see record_block. SOURCE_ALLOC: 1 where a record_free will tell its end
-	 */
+	/* SOURCE_OFF_CPU, _WAKER: see record_block. SOURCE_ALLOC: 1 where a record_free will tell
+	 * its end */
 	u32 block;
-	/* enum off_reason; SOURCE_ALLOC: alloc_kind; SOURCE_LOCK: kernel_lock; SOURCE_MEMORY: memory_kind */
-	u8 reason;
+	u8 reason; /* enum off_reason; SOURCE_ALLOC: alloc_kind; _LOCK: kernel_lock; _MEMORY:
+		      memory_kind; _WAKER: waker_kind */
 	u8 looked; /* 1: by a look, before what the ring holds of the same thread's past */
 	u8 pad[2];
 	char comm[COMM_LEN];	     /* of the thread */

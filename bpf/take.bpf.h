@@ -235,7 +235,10 @@ static __always_inline u64 stands_for(u8 source, u64 value)
 	return governed && source == SOURCE_CPU ? value / cpu_period_ns : 1;
 }
 
-/* A sample of SOURCE that bears VALUE is dropped. A stack of a block bears none: its time stays. */
+/*
+ * A sample of SOURCE that bears VALUE is dropped. A stack of a block bears none: its time stays; and
+ * who takes a waker's counts it.
+ */
 static __always_inline void lose(u8 source, u64 value, u32 cause)
 {
 	if (source == SOURCE_CPU) {
@@ -246,7 +249,7 @@ static __always_inline void lose(u8 source, u64 value, u32 cause)
 	} else if (source == SOURCE_LOCK) {
 		count(KERNEL_LOCKS_LOST, 1);
 		count(KERNEL_LOCKS_LOST_NS, value);
-	} else {
+	} else if (source == SOURCE_OFF_CPU) {
 		count(KERNEL_GATE_LOST, 1);
 	}
 }

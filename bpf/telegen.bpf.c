@@ -8,6 +8,7 @@
 #include "name.bpf.h"
 #include "off.bpf.h"
 #include "look.bpf.h"
+#include "wake.bpf.h"
 #include "lock.bpf.h"
 #include "alloc.bpf.h"
 

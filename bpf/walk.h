@@ -86,6 +86,8 @@ struct scratch {
 	u32 gate_us, gate_sum;
 	u64 switches, random;
 	u32 ticks, runs; /* since the last tick that was taken; of off_switch */
+	u64 wakers_until_ns; /* see wake.bpf.h */
+	u32 wakers, pad;
 	struct switch_clock clock;
 	struct walk walk;
 	u64 words[]; /* a record_sample with its frames */

@@ -163,18 +163,21 @@ static int try_programs(void)
 
 // LEVEL: how much of it. The kernel is asked by loading it, for nothing else tells; without loops
 // there is none, and loading what walks then takes the verifier of 5.10 long.
-static int try_off(enum off_level level)
+static int try_off(enum off_level level, enum kernel_wakers wakers)
 {
 	if (lacks_loop())
 		return -EOPNOTSUPP;
-	struct kernel_options o = {
-	    .max_depth = 127, .unwind_memory = 1 << 20, .off_cpu = true, .on_record = ignore};
+	struct kernel_options o = {.max_depth = 127,
+	    .unwind_memory = 1 << 20,
+	    .off_cpu = true,
+	    .off_cpu_wakers = wakers,
+	    .on_record = ignore};
 	char why[256];
 	struct kernel *k = kernel_new(&o, why, sizeof(why));
 	if (!k)
 		return -errno;
 	int error = kernel_start(k, why, sizeof(why));
-	if (!error && (kernel_off_cpu_why(k) || k->off_level < level))
+	if (!error && (kernel_off_cpu_why(k) || k->off_level < level || kernel_wakers_why(k)))
 		error = -EOPNOTSUPP;
 	kernel_free(k);
 	return error;
@@ -205,12 +208,17 @@ static void explain_locks(struct text *out)
 
 static int try_off_cpu(void)
 {
-	return try_off(OFF_TIMES);
+	return try_off(OFF_TIMES, KERNEL_WAKERS_NONE);
 }
 
 static int try_looks(void)
 {
-	return try_off(OFF_LOOKS);
+	return try_off(OFF_LOOKS, KERNEL_WAKERS_NONE);
+}
+
+static int try_wakers(void)
+{
+	return try_off(OFF_TIMES, KERNEL_WAKERS_ALL);
 }
 
 static int try_probes(void)
@@ -376,6 +384,8 @@ static const struct probe probes[] = {
     {"stacks of blocked threads", try_looks, false,
 	"taken only where a thread leaves its CPU, so more time bears no stack: needs Linux 5.18",
 	.events = true},
+    {"who wakes blocked threads, where it is asked for", try_wakers, false,
+	"no stacks of wakers and of holders of locks: as for off-CPU profiles", .events = true},
     {"waits for the kernel's own locks", try_locks, false, NULL, explain_locks, .events = true},
     {"page fault events, for memory profiles", try_faults, false,
 	"no memory profiles: they need Linux 5.17 (bpf_loop)", .events = true},

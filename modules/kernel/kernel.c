@@ -49,7 +49,7 @@ static int make_room(struct kernel *k)
 {
 	k->cpus = mem_alloc(ACCOUNT_KERNEL, k->cpu_count * sizeof(*k->cpus));
 	k->event = mem_alloc(ACCOUNT_KERNEL, EVENT_MAX);
-	k->own = MAP(ACCOUNT_KERNEL);
+	k->own = k->functions = MAP(ACCOUNT_KERNEL);
 	k->counter_values =
 	    mem_alloc(ACCOUNT_KERNEL, k->possible * KERNEL_COUNTER_COUNT * sizeof(uint64_t));
 	for (uint32_t i = 0; k->cpus && i < k->cpu_count; i++)
@@ -90,6 +90,7 @@ void kernel_free(struct kernel *k)
 	if (!k)
 		return;
 	kernel_stop(k);
+	wake_stop(k);
 	off_close(k);
 	rates_close(k);
 	locks_stop(k);
@@ -102,6 +103,7 @@ void kernel_free(struct kernel *k)
 		close(k->wake_fd);
 	drain_close(k);
 	map_clear(&k->own);
+	map_clear(&k->functions);
 	mem_free(k->trimmed);
 	table_close(k);
 	telegen_bpf__destroy(k->bpf);
@@ -177,6 +179,10 @@ int kernel_start(struct kernel *k, char *why, size_t size)
 		kernel_explain(error, k->off_why, sizeof(k->off_why), "off-CPU profiles");
 		off_close(k);
 	}
+	error = wake_attach(k);
+	if (error)
+		kernel_explain(
+		    error, k->wakes_why, sizeof(k->wakes_why), "tracepoint sched_waking");
 	error = locks_attach(k);
 	if (error)
 		kernel_explain(
@@ -203,6 +209,7 @@ void kernel_stop(struct kernel *k)
 	if (!k->started)
 		return;
 	k->started = false;
+	wake_stop(k);
 	off_stop(k);
 	locks_stop(k);
 	memory_stop(k);

@@ -14,6 +14,10 @@
 struct kernel;
 struct text;
 
+// Whose wakers are sampled too (SOURCE_WAKER): of all blocks that have a stack, or of waits for a
+// futex.
+enum kernel_wakers { KERNEL_WAKERS_NONE, KERNEL_WAKERS_ALL, KERNEL_WAKERS_OF_LOCKS };
+
 struct kernel_options {
 	uint64_t cpu_period_ns; // 0: no CPU samples
 	bool cycles;		// tick by hardware cycles; by the CPU clock where there are none
@@ -27,6 +31,7 @@ struct kernel_options {
 	bool off_cpu;		 // time off the CPU, see kernel_look
 	uint64_t off_cpu_min_ns; // blocks shorter than that are summed
 	bool off_cpu_kernel;	 // with kernel frames
+	enum kernel_wakers off_cpu_wakers;
 	uint32_t off_cpu_stacks; // a second, of all CPUs, or 200 of each where that is more
 	uint32_t off_cpu_every;	 // tests: a stack of one in so many switches; 0: as many as fit
 	bool locks;		// waits for locks of the kernel
@@ -51,6 +56,7 @@ void kernel_stop(struct kernel *k); // no more samples; what is in the ring can 
 int kernel_drain(struct kernel *k, int max);
 // Why a profiler that was asked for does not run (it was left out), or NULL: one line.
 const char *kernel_off_cpu_why(const struct kernel *k);
+const char *kernel_wakers_why(const struct kernel *k);
 const char *kernel_memory_why(const struct kernel *k);
 const char *kernel_locks_why(const struct kernel *k); // kernel locks, of a mutex profile
 const char *kernel_alloc_why(const struct kernel *k);

@@ -110,6 +110,7 @@ static void choose_programs(struct kernel *k)
 	k->names = kernel_has_helper(BPF_PROG_TYPE_SYSCALL, BPF_FUNC_snprintf);
 	bpf_program__set_autoload(b->progs.name_kernel, k->names);
 	off_choose(k);
+	wake_choose(k);
 	b->rodata->lock_min_ns = k->options.lock_min_ns;
 	bpf_program__set_autoload(b->progs.lock_begins, k->locks);
 	bpf_program__set_autoload(b->progs.lock_ends, k->locks);
@@ -201,6 +202,7 @@ static int load_some(struct kernel *k, char *why, size_t size)
 	k->off_level = k->options.off_cpu ? off_level(k) : OFF_NONE;
 	if (k->options.off_cpu && k->off_level == OFF_NONE)
 		text_copy(k->off_why, sizeof(k->off_why), NEEDS_LOOP);
+	k->wakes = k->options.off_cpu_wakers && k->off_level != OFF_NONE;
 	k->alloc_level = k->options.alloc_live && loops ? alloc_level() : ALLOC_NONE;
 	if (k->options.alloc_live && k->alloc_level == ALLOC_NONE)
 		alloc_lacks_links(k);
@@ -225,7 +227,10 @@ static int load_some(struct kernel *k, char *why, size_t size)
 		if (!error || error == -ENOMEM ||
 		    (k->off_level == OFF_NONE && k->alloc_level == ALLOC_NONE && !k->locks))
 			return error ? kernel_explain(error, why, size, "loading BPF") : 0;
-		if (!untraced && k->alloc_level != ALLOC_NONE) {
+		if (!untraced && k->wakes) {
+			k->wakes = false;
+			kernel_explain(error, k->wakes_why, sizeof(k->wakes_why), "loading BPF");
+		} else if (!untraced && k->alloc_level != ALLOC_NONE) {
 			k->alloc_level = ALLOC_NONE;
 			kernel_explain(error, k->alloc_why, sizeof(k->alloc_why), "loading BPF");
 		} else if (untraced || k->off_level == OFF_NONE) {

@@ -74,7 +74,8 @@ struct kernel {
 	struct telegen_bpf *bpf;
 	struct ring ring;
 	struct tables tables;
-	void *exit_link, *fork_link, *lock_begins, *lock_ends, *lock_leaves, *around_link;
+	void *exit_link, *fork_link, *lock_begins, *lock_ends, *lock_leaves, *wake_link,
+	    *around_link;
 	struct huge huge;
 	struct cpu *cpus;
 	uint32_t cpu_count, possible; // present CPUs (slots), possible CPUs (counters)
@@ -83,7 +84,7 @@ struct kernel {
 	struct look look;
 	struct rates *rates; // mapped; NULL: they stay as they are
 	uint64_t drained_ns; // nothing is in the BPF ring that is older
-	char off_why[256], memory_why[256], locks_why[256], alloc_why[256];
+	char off_why[256], memory_why[256], locks_why[256], alloc_why[256], wakes_why[256];
 	// When perf's rings were last looked at, and the time of the oldest event that was there
 	// then.
 	uint64_t side_looked, side_next;
@@ -97,6 +98,7 @@ struct kernel {
 	struct kernel_names *asked; // what name.c hands down and gets back
 	struct map own;		    // trim.c: kernel address -> whether it is of our way there
 	uint64_t *trimmed;	    // a record without these
+	struct map functions;	    // wake.c: kernel address -> what tells an interrupt there
 	uint32_t page, side_bytes;  // of a ring: its control page, its data pages
 	bool started, no_build_id;
 	enum off_level off_level;
@@ -104,6 +106,7 @@ struct kernel {
 	bool memory;  // page faults are sampled
 	bool beyond;  // and what they bring beside their page is counted
 	bool locks;   // waits for locks of the kernel are
+	bool wakes;   // who wakes is seen
 	bool steps;   // this kernel lacks bpf_loop: programs that call each other
 	bool more;    // the last drain met its bound
 	bool foreign; // perf's process ids are not those of the samples
@@ -162,6 +165,12 @@ void memory_choose(struct kernel *k); // before loading
 void memory_attach(struct kernel *k);
 void memory_look(struct kernel *k, uint64_t now); // each second: are huge pages handed out?
 void memory_stop(struct kernel *k);
+// wake.c
+void wake_choose(struct kernel *k); // before loading, after off_choose
+int wake_attach(struct kernel *k);  // 0 or -errno
+void wake_stop(struct kernel *k);
+// Of a sample that is WAKER_UNTOLD; WAKER_NONE: nobody can tell.
+enum waker_kind wake_kind(struct kernel *k, const struct record_sample *r);
 
 // alloc.c
 enum alloc_level alloc_level(void);

@@ -59,26 +59,61 @@ static uint32_t count_own(struct kernel *k, const struct record_sample *r)
 	return own;
 }
 
+// R without the first OWN of its kernel frames. NULL: no memory.
+static struct record_sample *without(struct kernel *k, const struct record_sample *r, uint32_t own)
+{
+	if (!k->trimmed)
+		k->trimmed = mem_alloc(ACCOUNT_KERNEL, RECORD_MAX);
+	struct record_sample *to = (void *)k->trimmed;
+	if (!to)
+		return NULL;
+	*to = *r;
+	to->kernel_frames -= (uint16_t)own;
+	to->head.size -= 8 * own;
+	memcpy(to->frames, r->frames + own, to->head.size - sizeof(*r));
+	if (to->kernel_frames)
+		to->frames[0]--; // of a leaf the address itself counts: now in its call
+	else
+		to->kernel_cut = 0;
+	return to;
+}
+
+// A waker whose kernel frames were taken to tell whether it is one. NULL: it is not known, or there
+// is no memory.
+static const struct record_sample *judged(struct kernel *k, const struct record_sample *r)
+{
+	enum waker_kind kind = wake_kind(k, r);
+	if (kind == WAKER_NONE)
+		return NULL;
+	bool kept = kind == WAKER_THREAD && k->options.off_cpu_kernel;
+	struct record_sample *to = without(k, r, kept ? count_own(k, r) : r->kernel_frames);
+	if (to && kind == WAKER_INTERRUPT)
+		*to =
+		    (struct record_sample){.head = {RECORD_SAMPLE, 0, sizeof(*to), r->head.time_ns},
+			.object = r->object,
+			.source = SOURCE_WAKER,
+			.block = r->block};
+	if (to)
+		to->reason = (uint8_t)kind;
+	return to;
+}
+
 void trim_hand(struct kernel *k, const struct record *r)
 {
 	const struct record_sample *s = (const struct record_sample *)r;
-	uint32_t own = 0;
-	if (r->kind == RECORD_SAMPLE && r->size >= sizeof(*s) && s->kernel_frames &&
-	    (s->source == SOURCE_OFF_CPU || s->source == SOURCE_LOCK ||
-		(s->source == SOURCE_MEMORY && s->reason != MEMORY_FAULT)) &&
-	    r->size <= RECORD_MAX && r->size >= sizeof(*s) + 8ull * s->kernel_frames)
-		own = count_own(k, s);
-	if (own && !k->trimmed)
-		k->trimmed = mem_alloc(ACCOUNT_KERNEL, RECORD_MAX);
-	if (own && k->trimmed) {
-		struct record_sample *to = (void *)k->trimmed;
-		*to = *s;
-		to->kernel_frames -= (uint16_t)own;
-		to->head.size -= 8 * own;
-		memcpy(to->frames, s->frames + own, to->head.size - sizeof(*s));
-		if (to->kernel_frames)
-			to->frames[0]--; // of a leaf the address itself counts: now in its call
-		r = &to->head;
+	bool sound = r->kind == RECORD_SAMPLE && r->size >= sizeof(*s) && r->size <= RECORD_MAX &&
+		     r->size >= sizeof(*s) + 8ull * s->kernel_frames;
+	if (sound && s->source == SOURCE_WAKER && s->reason == WAKER_UNTOLD) {
+		s = judged(k, s);
+		if (!s)
+			return;
+		r = &s->head;
+	} else if (sound && s->kernel_frames &&
+		   (s->source == SOURCE_OFF_CPU || s->source == SOURCE_LOCK ||
+		       (s->source == SOURCE_MEMORY && s->reason != MEMORY_FAULT))) {
+		uint32_t own = count_own(k, s);
+		const struct record_sample *to = own ? without(k, s, own) : NULL;
+		r = to ? &to->head : r;
 	}
 	k->options.on_record(k->options.arg, r);
 }
