@@ -33,6 +33,7 @@ enum option_id {
 	FORM,
 	ALLOC,
 	LEAKS,
+	WAKER,
 	CONFIG,
 	HELP
 };
@@ -61,6 +62,8 @@ static const struct option {
 	"with -t memory: probe the allocators (and Java) of PID or COMMAND, at about 1 us a call"},
     {LEAKS, 'a', {"--leaks"}, "TIME",
 	"as --alloc; at the end tell what has been in use for longer than TIME"},
+    {WAKER, 'w', {"--waker"}, NULL,
+	"with -t offcpu, wall, mutex: also who woke each thread, and who held each lock"},
     {RATE, 'F', {"-F", "--frequency"}, "HZ",
 	"samples a second and CPU of cpu and wall, 1 to 1000 (99)"},
     {DURATION, 'd', {"-d", "--duration"}, "TIME",
@@ -150,6 +153,10 @@ static int take(
 		return 0;
 	case LEAKS:
 		return value_leaks(a, verb, option, value);
+	case WAKER:
+		a->waker = true;
+		value_flag(a, verb, "--profiling.off_cpu.waker=true");
+		return value_flag(a, verb, "--profiling.mutex.holder=true");
 	case FORM:
 		a->form = option;
 		return 0;
@@ -285,6 +292,12 @@ static int check_selection(const struct arguments *a, const char *verb)
 	if (a->alloc && !by_pid)
 		return value_wrong(verb, "--alloc", NULL,
 		    "of which process? Name it with -p, or write a command behind --");
+	if (a->waker && a->source)
+		return value_wrong(
+		    verb, "--waker", NULL, "a recording holds what it holds: leave it out");
+	if (a->waker && !(a->types & (1u << PATH_OFF_CPU | 1u << PATH_WALL | 1u << PATH_MUTEX)))
+		return value_wrong(
+		    verb, "--waker", NULL, "of which waits? With -t offcpu, wall or mutex");
 	if (a->source && (first || a->all))
 		return value_wrong(verb, a->source, NULL,
 		    "a recording holds what it holds: leave the selection out");

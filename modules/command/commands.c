@@ -13,8 +13,8 @@ const struct command commands[] = {
 	"It serves the flame page, pprof, metrics and health on `listen`, http://127.0.0.1:19090/\n"
 	"unless told, and writes profiles to `output.directory` where that is set. SIGHUP reads\n"
 	"the configuration again.\n"},
-    {"record", command_record, "ptFdosax",
-	"[SELECTION] [-t TYPE,...] [--alloc] [-F HZ] [-d TIME] [-o FILE] [--source FILE.rec | -- "
+    {"record", command_record, "ptFdosawx",
+	"[SELECTION] [-t TYPE,...] [--alloc] [--waker] [-F HZ] [-d TIME] [-o FILE] [--source FILE.rec | -- "
 	"COMMAND...]",
 	"one capture, into one file",
 	"The suffix of FILE says the format: .pb.gz (pprof), .html (a flame graph in one file),\n"

@@ -147,9 +147,14 @@ static bool is_idle(const struct flame_job *j, const struct tree_node *node)
 	    node->parent == TREE_NONE || !t->frames[node->what].class)
 		return false;
 	const struct tree_node *n = &t->nodes[node->parent];
-	for (; n->parent != TREE_NONE && count < LOCK_DEPTH_MAX; n = &t->nodes[n->parent])
-		if (t->frames[n->what].kind != FRAME_KERNEL)
-			names[count++] = names_get(t->names, t->frames[n->what].name);
+	for (; n->parent != TREE_NONE; n = &t->nodes[n->parent]) {
+		const struct tree_frame *f = &t->frames[n->what];
+		const char *name = names_get(t->names, f->name);
+		if (f->kind == FRAME_MARK && label_is_waker(name))
+			count = 0; // so far it was who woke it
+		else if (f->kind != FRAME_KERNEL && count < LOCK_DEPTH_MAX)
+			names[count++] = name;
+	}
 	text_copy(reason, sizeof(reason), names_get(t->names, t->frames[node->what].name) + 1);
 	reason[strcspn(reason, "]")] = 0;
 	return label_is_idle(reason, names, count);

@@ -370,6 +370,11 @@ static bool is_in(
 	return false;
 }
 
+bool label_is_waker(const char *mark)
+{
+	return !strncmp(mark, "[held by ", 9) || !strncmp(mark, "[woken by ", 10);
+}
+
 bool label_is_idle(const char *reason, const char *const *names, uint32_t count)
 {
 	static const char *const accepts[] = {"accept", "accept4", NULL};

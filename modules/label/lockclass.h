@@ -44,6 +44,9 @@ enum lock_class lockclass_of(const char *const *names, uint32_t count);
 const char *lockclass_of_kernel(const char *mark);
 const char *lockclass_name(enum lock_class c);
 bool lockclass_is_contention(enum lock_class c);
+// Whether a mark is what stands between the stack that waits and, towards the leaf, the stack of who
+// ended the wait: "[woken by x]", "[held by x]".
+bool label_is_waker(const char *mark);
 
 // Whether a thread that was off the CPU for REASON ("mutex": a name of bpf/reason.h), with the user
 // part of its stack as lockclass_of takes it, only waited for work: for whatever comes, or as a

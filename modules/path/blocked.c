@@ -152,6 +152,8 @@ static bool is_same(
 {
 	return a->count == head->count && !memcmp(a->marks, head->marks, sizeof(a->marks)) &&
 	       !memcmp(a->mark_at, head->mark_at, sizeof(a->mark_at)) &&
+	       a->waker_kind == head->waker_kind && a->waker_count == head->waker_count &&
+	       !memcmp(a->waker_comm, head->waker_comm, COMM_LEN) &&
 	       (!a->count || !memcmp(a->places, places, a->count * sizeof(*places)));
 }
 
@@ -160,6 +162,9 @@ static uint64_t hash_of(
 {
 	uint64_t marks = hash_bytes(head->marks, sizeof(head->marks), b->seed);
 	marks = hash_bytes(head->mark_at, sizeof(head->mark_at), marks);
+	if (head->waker_kind)
+		marks = hash_bytes(
+		    head->waker_comm, COMM_LEN, marks + head->waker_count * 4u + head->waker_kind);
 	uint64_t hash =
 	    head->count ? hash_bytes(places, head->count * sizeof(*places), marks) : marks;
 	return hash == MAP_NONE ? 0 : hash;
@@ -185,9 +190,8 @@ static struct shared *stack_new(
 	if (!s)
 		return NULL;
 	s->hash = hash;
-	s->stack.count = head->count;
-	memcpy(s->stack.marks, head->marks, sizeof(head->marks));
-	memcpy(s->stack.mark_at, head->mark_at, sizeof(head->mark_at));
+	s->stack = *head;
+	s->stack.window = s->stack.stack_id = 0; // the caller's
 	if (head->count)
 		memcpy(s->stack.places, places, head->count * sizeof(*places));
 	s->hidden = map_get(&b->stacks, hash, &have);
@@ -278,6 +282,40 @@ struct blocked_thread *blocked_put(struct blocked *b, const struct record_sample
 	memcpy(n->thread.process_comm, sample->process_comm, COMM_LEN);
 	list_append(b, n);
 	return &n->thread;
+}
+
+bool blocked_wake(struct blocked *b, struct blocked_thread *t, const struct blocked_stack *waker,
+    struct place *places, uint32_t places_max)
+{
+	struct node *n = (struct node *)((char *)t - offsetof(struct node, thread));
+	struct blocked_stack head = *waker, *own = t->stack;
+	uint64_t key = n->key;
+	if (own->waker_kind || !head.waker_kind || head.count > PROFILE_STACK_MAX - own->count ||
+	    head.count + own->count > places_max || head.mark_at[0] > head.count ||
+	    head.mark_at[1] > head.count)
+		return errno = EINVAL, false;
+	head.waker_count = (uint16_t)head.count;
+	for (int i = 0; i < BLOCKED_MARKS / 2; i++) {
+		head.marks[i + 2] = own->marks[i];
+		head.mark_at[i + 2] = (uint16_t)(own->mark_at[i] + head.count);
+	}
+	if (own->count)
+		memcpy(places + head.count, own->places, own->count * sizeof(*places));
+	head.count += own->count;
+	uint64_t hash = hash_of(b, &head, places);
+	struct shared *s = stack_find(b, hash, &head, places);
+	if (!s)
+		s = stack_new(b, hash, &head, places);
+	if (!s)
+		return false;
+	s->threads++;
+	if (node_of(b, key) != n) { // it had to make room itself, as the last one
+		stack_leave(b, &s->stack);
+		return errno = ENOMEM, false;
+	}
+	stack_leave(b, n->thread.stack);
+	n->thread.stack = &s->stack;
+	return true;
 }
 
 struct blocked_thread *blocked_find(struct blocked *b, uint32_t pid, uint32_t tid, uint32_t block)

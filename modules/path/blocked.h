@@ -6,6 +6,11 @@
 //            -> stack: places of its frames, leaf first, and the marks at its ends;
 //               shared by threads that wait alike
 //
+// Once it is woken, where that is asked for, who did is a part of its stack, above the rest:
+//
+//   places   [ waker's, leaf first | the thread's own, leaf first ]      waker_kind, waker_comm
+//             0 ...                  waker_count ...          count
+//
 // A stack that a look took comes at once, while the ring still holds what was before it, of the
 // same thread too: it does not replace what came in order, nor is replaced by that.
 //
@@ -20,7 +25,7 @@
 #include "../../bpf/record.h"
 #include "../process/process.h"
 
-#define BLOCKED_MARKS 2
+#define BLOCKED_MARKS 4 // of a waker's stack the first two
 
 struct blocked;
 // Equal content is one stack: what profiles know it by is the same for all of its threads.
@@ -29,9 +34,12 @@ struct blocked_stack {
 	// The caller's: what profiles of the window numbered `window` know it by; 0 of a new stack.
 	uint32_t window, stack_id;
 	// Ends, as path/take.c numbers them, behind frame `at`: marks[0] of the kernel part,
-	// marks[1] of the user part; 0: none.
+	// marks[1] of the user part; 0: none. Of one that was woken the next two are these.
 	uint8_t marks[BLOCKED_MARKS];
 	uint16_t mark_at[BLOCKED_MARKS];
+	uint16_t waker_count;
+	uint8_t waker_kind; // enum waker_kind; WAKER_NONE: the rest of it is empty
+	char waker_comm[COMM_LEN];
 	struct place places[];
 };
 struct blocked_thread {
@@ -54,6 +62,12 @@ void blocked_free(struct blocked *b);
 // _forget, also across allocations.
 struct blocked_thread *blocked_put(struct blocked *b, const struct record_sample *sample,
     uint32_t process, const struct blocked_stack *head, const struct place *places);
+// T, which blocked_find gave, was woken: by the one that stands at PLACES (HEAD's count of them;
+// its marks, waker_kind and waker_comm; what lies behind them, up to PLACES_MAX, is written to).
+// Once of each block. False + ENOMEM, or EINVAL as above: it stays what it was. T is not valid any
+// more.
+bool blocked_wake(struct blocked *b, struct blocked_thread *t, const struct blocked_stack *head,
+    struct place *places, uint32_t places_max);
 // NULL: nothing is known of that block. Valid as above.
 struct blocked_thread *blocked_find(struct blocked *b, uint32_t pid, uint32_t tid, uint32_t block);
 // That block is over. BLOCK 0: the last one that came in order.

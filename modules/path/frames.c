@@ -2,7 +2,9 @@
 // Frames: the addresses of a sample become places, and the places frames of a profile.
 #include "private.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 static uint32_t mapping_of_kernel(struct filling *f)
 {
@@ -152,6 +154,20 @@ static void user_places(
 	put_end(s, 1, end, r->walk_end);
 }
 
+int stack_open(struct path *p)
+{
+	uint32_t room = p->options.wakers ? WOKEN_MAX : STACK_MAX;
+	if (p->stack_room == room)
+		return 0;
+	void *stack = mem_alloc(ACCOUNT_PATH, sizeof(*p->stack) + room * sizeof(struct place));
+	if (!stack)
+		return -ENOMEM;
+	mem_free(p->stack);
+	p->stack = stack;
+	p->stack_room = room;
+	return 0;
+}
+
 // Leaf first: the kernel part, then the user part.
 void frames_of(struct path *p, struct process *process, const struct record_sample *r)
 {
@@ -175,20 +191,54 @@ static uint32_t add_end(struct filling *f, uint8_t end)
 	return profile_add_mark(f->profile, text);
 }
 
-uint32_t frames_add(struct path *p, struct filling *f, const struct process *process,
-    const struct blocked_stack *s, const char *leaf)
+static uint32_t add_waker(struct filling *f, const struct blocked_stack *s, const char *done)
 {
-	uint32_t frames[STACK_MAX + BLOCKED_MARKS + 1], n = 0;
-	if (leaf)
-		frames[n++] = profile_add_mark(f->profile, leaf);
-	for (uint32_t i = 0; i <= s->count; i++) {
-		for (int part = 0; part < BLOCKED_MARKS; part++)
+	char text[64], comm[COMM_LEN + 1] = "";
+	memcpy(comm, s->waker_comm, COMM_LEN);
+	snprintf(text, sizeof(text), "[%s by %s]", done, comm);
+	return profile_add_mark(
+	    f->profile, s->waker_kind == WAKER_THREAD ? text : "[woken by an interrupt]");
+}
+
+// JIT code where the waker of S stands is of its own process.
+static const struct process *waker_process(struct path *p, const struct blocked_stack *s)
+{
+	for (uint32_t i = 0; i < s->waker_count; i++)
+		if (s->places[i].kind == PLACE_ANON)
+			return process_by_id(p->processes, s->places[i].owner);
+	return NULL;
+}
+
+struct frames {
+	uint32_t ids[WOKEN_MAX + BLOCKED_MARKS + 2], count;
+};
+
+// The places of S in [FROM, TO), with its marks MARK and MARK + 1.
+static void add_part(struct path *p, struct filling *f, const struct process *process,
+    const struct blocked_stack *s, int mark, uint32_t from, uint32_t to, struct frames *frames)
+{
+	for (uint32_t i = from; i <= to; i++) {
+		for (int part = mark; part < mark + 2; part++)
 			if (s->marks[part] && s->mark_at[part] == i)
-				frames[n++] = add_end(f, s->marks[part]);
-		if (i < s->count)
-			frames[n++] = frame_of_place(p, f, process, &s->places[i]);
+				frames->ids[frames->count++] = add_end(f, s->marks[part]);
+		if (i < to)
+			frames->ids[frames->count++] = frame_of_place(p, f, process, &s->places[i]);
 	}
-	if (!n)
-		frames[n++] = profile_add_mark(f->profile, "[no stack]");
-	return profile_add_stack(f->profile, frames, n);
+}
+
+uint32_t frames_add(struct path *p, struct filling *f, const struct process *process,
+    const struct blocked_stack *s, const char *leaf, const char *done)
+{
+	struct frames frames;
+	frames.count = 0;
+	if (leaf)
+		frames.ids[frames.count++] = profile_add_mark(f->profile, leaf);
+	if (s->waker_kind && done) {
+		add_part(p, f, waker_process(p, s), s, 0, 0, s->waker_count, &frames);
+		frames.ids[frames.count++] = add_waker(f, s, done);
+	}
+	add_part(p, f, process, s, s->waker_kind ? 2 : 0, s->waker_count, s->count, &frames);
+	if (!frames.count)
+		frames.ids[frames.count++] = profile_add_mark(f->profile, "[no stack]");
+	return profile_add_stack(f->profile, frames.ids, frames.count);
 }

@@ -8,13 +8,25 @@
 #include <errno.h>
 #include <string.h>
 
+// Where the stack of the thread that waits begins: above it may be that of who woke it, to a mark.
+static uint32_t past_waker(const struct profile *p, const uint32_t *frames, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct profile_frame *f = profile_frame(p, frames[i]);
+		if (f->kind == FRAME_MARK && label_is_waker(profile_name(p, f->name)))
+			return i + 1;
+	}
+	return 0;
+}
+
 static const char *class_of(void *arg, const struct profile *p, uint32_t stack)
 {
 	const char *names[LOCK_DEPTH_MAX];
 	uint32_t count, n = 0;
 	const uint32_t *frames = profile_stack(p, stack, &count);
 	(void)arg;
-	for (uint32_t i = 0; i < count && n < LOCK_DEPTH_MAX; i++) {
+	uint32_t first = past_waker(p, frames, count);
+	for (uint32_t i = first; i < count && n < LOCK_DEPTH_MAX; i++) {
 		const struct profile_frame *f = profile_frame(p, frames[i]);
 		const char *kernel = !i && f->kind == FRAME_MARK
 					 ? lockclass_of_kernel(profile_name(p, f->name))
@@ -26,6 +38,8 @@ static const char *class_of(void *arg, const struct profile *p, uint32_t stack)
 		if (f->kind != FRAME_KERNEL)
 			names[n++] = profile_name(p, f->name);
 	}
+	if (first == count)
+		return "unknown";
 	enum lock_class c = lockclass_of(names, n);
 	return lockclass_is_contention(c) || c == LOCK_FUTEX ? lockclass_name(c) : NULL;
 }

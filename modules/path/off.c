@@ -3,6 +3,7 @@
 #include "private.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define OFF_MAX (1ull << 50) // ns of one record: 13 days
 
@@ -51,6 +52,30 @@ static void add(struct path *p, const struct facts *who, const struct blocked_st
 	f.reason = NULL;
 	f.lock = who->lock;
 	take_add(p, PATH_MUTEX, &f, stack, NULL, values);
+}
+
+// Whoever it is, wanted or not: the thread that it wakes is.
+bool off_waker(struct path *p, const struct record_sample *r)
+{
+	uint32_t pid = (uint32_t)(r->object >> 32), tid = (uint32_t)r->object;
+	struct blocked_thread *t =
+	    p->blocked && p->options.wakers ? blocked_find(p->blocked, pid, tid, r->block) : NULL;
+	if (!t)
+		return false;
+	struct process *process = r->reason == WAKER_THREAD ? process_of(p->processes, r) : NULL;
+	*p->stack = (struct blocked_stack){0};
+	if (process) {
+		frames_of(p, process, r);
+		if (p->unwind && r->need && !process->in_exec)
+			unwind_need(p->unwind, process, r);
+	}
+	p->stack->waker_kind = r->reason;
+	memcpy(p->stack->waker_comm, r->comm, COMM_LEN);
+	if (!blocked_wake(p->blocked, t, p->stack, p->stack->places, p->stack_room) &&
+	    errno == ENOMEM)
+		log_seldom(LOG_LEVEL_WARN, "memory_limit: no memory for who wakes blocked threads: "
+					   "not all of it is there");
+	return true;
 }
 
 struct dealing {

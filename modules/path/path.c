@@ -26,7 +26,6 @@ struct path *path_new(const struct path_options *options)
 	p->kernel_functions = MAP(ACCOUNT_PATH);
 	for (int t = 0; t < PATH_TYPE_COUNT; t++)
 		p->current[t].mappings = p->current[t].resources = MAP(ACCOUNT_PATH);
-	p->stack = mem_alloc(ACCOUNT_PATH, sizeof(*p->stack) + STACK_MAX * sizeof(struct place));
 	struct process_options po = {
 	    .proc = options->proc,
 	    .pinned_max = options->pinned_max,
@@ -40,7 +39,7 @@ struct path *path_new(const struct path_options *options)
 	    .arg = p,
 	};
 	p->processes = processes_new(&po);
-	if (!p->processes || !p->stack || off_open(p) < 0 || alloc_open(p) < 0 ||
+	if (!p->processes || stack_open(p) < 0 || off_open(p) < 0 || alloc_open(p) < 0 ||
 	    take_window_new(p, clock_now()) < 0) {
 		path_free(p);
 		return errno = ENOMEM, NULL;

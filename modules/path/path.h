@@ -68,6 +68,7 @@ struct path_options {
 	uint32_t cpu_limit;	// of the agent, in millionths of a core; 0: none
 	uint64_t memory_period; // of memory, bytes
 	uint64_t lock_min_ns;	// shorter waits for locks are left out of mutex
+	uint32_t wakers;	// 1 << enum path_type: with the stack of who ended the wait
 	// Of probed allocators: bytes between two samples, 0: there are none; sampled blocks that
 	// may be live at a time; how long a block lives to be a leak, perhaps.
 	uint64_t alloc_period;

@@ -92,7 +92,9 @@ struct path {
 	struct filling current[PATH_TYPE_COUNT];
 	bool over;		     // the last one is sealed
 	uint32_t window_number;	     // of the current one, from 1
-	struct blocked_stack *stack; // of the sample at hand, with room for STACK_MAX places
+	// Of the sample at hand, with room for so many places: STACK_MAX, or WOKEN_MAX.
+	struct blocked_stack *stack;
+	uint32_t stack_room;
 	struct blocked *blocked;     // NULL: no type wants time off the CPU
 	struct live *live;	     // NULL: no allocator is probed
 	double alloc_rest[2];	     // objects and bytes: what rounding has left out so far
@@ -170,16 +172,21 @@ bool path_drain(struct path *p);  // takes some of what the kernel has: true whe
 #define SETTLE_NS (2 * NS_PER_MS) // after it no sample is still on its way into the ring
 // frames.c
 #define STACK_MAX (KERNEL_FRAMES_MAX + FRAMES_MAX)
+#define WOKEN_MAX (2 * STACK_MAX) // with that of the waker
+int stack_open(struct path *p);	  // makes p->stack as the options want it: 0 or -ENOMEM
 // The stack of R into p->stack.
 void frames_of(struct path *p, struct process *process, const struct record_sample *r);
 // Adds S to the profile that F fills, above it LEAF (a mark; NULL: none): a stack's id, 0 without
-// memory. PROCESS may be NULL: not known any more.
+// memory. PROCESS may be NULL: not known any more. DONE: what a waker did to S ("woken", "held") is
+// between both, with its stack; NULL: it is left out.
 uint32_t frames_add(struct path *p, struct filling *f, const struct process *process,
-    const struct blocked_stack *s, const char *leaf);
+    const struct blocked_stack *s, const char *leaf, const char *done);
 // off.c
 int off_open(struct path *p); // 0 or -ENOMEM
 void off_sample(struct path *p, const struct process *process, const struct record_sample *r);
-bool off_block(struct path *p, const struct record_block *r); // true where it belongs onto a tape
+// These give true where R belongs onto a tape.
+bool off_block(struct path *p, const struct record_block *r);
+bool off_waker(struct path *p, const struct record_sample *r);
 // alloc.c
 int alloc_open(struct path *p); // 0 or -ENOMEM
 void alloc_sample(struct path *p, const struct process *process, const struct record_sample *r);

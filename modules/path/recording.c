@@ -23,6 +23,7 @@ void tape_put_meta(struct path *p)
 	    .alloc_period = p->options.alloc_period,
 	    .leak_age_ns = p->options.leak_age_ns,
 	    .alloc_live = p->options.alloc_live,
+	    .wakers = p->options.wakers,
 	    .wall_ns = clock_wall(),
 	    .clock_ns = clock_now()};
 	put(p, TAPE_META, &m, sizeof(m), NULL, 0);

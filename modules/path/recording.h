@@ -15,7 +15,7 @@
 
 // To be raised when any of the structures changes, struct elf_facts and the kernel's records
 // included.
-#define TAPE_VERSION 5
+#define TAPE_VERSION 6
 
 enum tape_kind {
 	TAPE_META = 1, // struct tape_meta
@@ -31,10 +31,10 @@ enum tape_kind {
 
 struct tape_meta {
 	uint32_t version;
-	uint32_t types; // as path_options.types
+	uint32_t types; // as path_options.types, as all here
 	uint64_t period_ns, memory_period;
 	uint64_t alloc_period, leak_age_ns;
-	uint32_t alloc_live, pad;
+	uint32_t alloc_live, wakers;
 	uint64_t wall_ns, clock_ns; // at the start of the recording, by both clocks
 };
 struct tape_process {

@@ -17,7 +17,8 @@ static int get_meta(struct path *p, const struct tape_meta *m)
 	bool ticks = m->types & (1u << PATH_CPU | 1u << PATH_WALL);
 	if ((ticks && !m->period_ns) || m->period_ns > NS_PER_S || p->began || !m->types ||
 	    m->types >= 1u << PATH_TYPE_COUNT || m->memory_period > LOST_MAX ||
-	    m->alloc_period > LOST_MAX || m->alloc_live > LIVE_MAX)
+	    m->alloc_period > LOST_MAX || m->alloc_live > LIVE_MAX ||
+	    m->wakers >= 1u << PATH_TYPE_COUNT)
 		return -EBADMSG;
 	p->began = true;
 	p->options.types = m->types;
@@ -26,11 +27,14 @@ static int get_meta(struct path *p, const struct tape_meta *m)
 	p->options.alloc_period = m->alloc_period;
 	p->options.alloc_live = m->alloc_live;
 	p->options.leak_age_ns = m->leak_age_ns;
+	p->options.wakers = m->wakers;
 	p->tape_wall = m->wall_ns;
 	p->tape_offset = m->wall_ns - m->clock_ns;
 	take_window_free(p);
-	return off_open(p) < 0 || alloc_open(p) < 0 || take_window_new(p, clock_now()) < 0 ? -ENOMEM
-											   : 0;
+	return stack_open(p) < 0 || off_open(p) < 0 || alloc_open(p) < 0 ||
+		       take_window_new(p, clock_now()) < 0
+		   ? -ENOMEM
+		   : 0;
 }
 
 static int get_record(struct path *p, const void *at, size_t size)

@@ -163,7 +163,10 @@ int take_add(struct path *p, enum path_type type, const struct facts *who,
 	struct filling *f = &p->current[type];
 	if (!f->profile)
 		return 0;
-	uint32_t id = frames_add(p, f, who->process, stack, leaf);
+	const char *done = !(p->options.wakers & 1u << type) ? NULL
+			   : type == PATH_MUTEX		     ? "held"
+							     : "woken";
+	uint32_t id = frames_add(p, f, who->process, stack, leaf, done);
 	return profile_add(f->profile, id, take_subject(p, f, who), values);
 }
 
@@ -217,6 +220,8 @@ static bool is_sound(const struct record_sample *r)
 	       (r->source != SOURCE_MEMORY || r->reason < MEMORY_KINDS) &&
 	       (r->source != SOURCE_ALLOC ||
 		   (r->reason < ALLOC_KINDS && r->reason != ALLOC_FREE)) &&
+	       (r->source != SOURCE_WAKER || r->reason == WAKER_THREAD ||
+		   r->reason == WAKER_INTERRUPT) &&
 	       (!bare || r->object <= OFF_MAX) && (!off || bare == (r->reason >= OFF_WITH_STACK));
 }
 
@@ -263,6 +268,8 @@ static bool take_sample(struct path *p, const struct record_sample *r)
 		take_lost(p, PATH_CPU, "[lost: bad record]", 1, p->options.period_ns);
 		return false;
 	}
+	if (r->source == SOURCE_WAKER)
+		return off_waker(p, r);
 	struct process *process = process_of(p->processes, r);
 	if (!process) {
 		lose(p, r, "[lost: process table full]");

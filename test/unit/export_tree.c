@@ -245,6 +245,11 @@ static void stacks_end_in_their_class(void **state)
 	    {"app", 1, "pthread_mutex_lock|main", 3, "reason", "mutex"},
 	    {"app", 1, "k:pthread_cond_wait|f", 4, "reason", "mutex"},
 	    {"app", 1, "m:[waiting]", 5, "reason", "waiting"},
+	    // What stands above is the stack of who woke it.
+	    {"app", 1, "ReentrantLock.lock|a|m:[woken by x]|pthread_cond_wait|g", 6, "reason",
+		"mutex"},
+	    {"app", 1, "pthread_cond_wait|m:[woken by x]|pthread_mutex_lock|h", 7, "reason",
+		"mutex"},
 	    {0},
 	};
 	static const char *const types[] = {"offcpu", "wall", "mutex"};
@@ -252,11 +257,12 @@ static void stacks_end_in_their_class(void **state)
 		p = make(types[i], idle);
 		b = make(types[i], i ? (struct row[]){{0}} : before);
 		assert_int_equal(profiles_export(p, i ? NULL : b, EXPORT_FLAME, &t), 0);
-		const char *wanted[][5] = {
-		    {",1,10,0,0,1],", ",2,20,0,0,1],", ",3,30,0,0],", ",4,40,0,0],", ",5,50,0,0,1],"},
-		    {",1,1],", ",2,1],", ",3],", ",4],", ",5,1]]"},
-		    {",1,10],", ",2,20],", ",3,30],", ",4,40],", ",5,50]]"}};
-		for (int k = 0; k < 5; k++)
+		const char *wanted[][7] = {
+		    {",1,10,0,0,1],", ",2,20,0,0,1],", ",3,30,0,0],", ",4,40,0,0],", ",5,50,0,0,1],",
+			",6,60,0,0,1],", ",7,70,0,0],"},
+		    {",1,1],", ",2,1],", ",3],", ",4],", ",5,1],", ",6,1],", ",7]]"},
+		    {",1,10],", ",2,20],", ",3,30],", ",4,40],", ",5,50],", ",6,60],", ",7,70]]"}};
+		for (int k = 0; k < 7; k++)
 			if (!strstr(strstr(t.at, "\"nodes\""), wanted[i][k]))
 				fail_msg("%s: no %s in %s", types[i], wanted[i][k], t.at);
 		text_free(&t);

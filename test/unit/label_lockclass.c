@@ -326,6 +326,8 @@ static void who_waits_for_work_is_idle(void **state)
 	}
 	assert_false(label_is_idle("network", (const char *const[]){NULL, NULL}, 2));
 	assert_false(label_is_idle("sync", NULL, 0));
+	assert_true(label_is_waker("[woken by an interrupt]") && label_is_waker("[held by x]"));
+	assert_false(label_is_waker("[mutex]") || label_is_waker("") || label_is_waker("held by x"));
 	for (int c = 0; c < LOCK_CLASS_COUNT; c++) // both cannot be
 		assert_false(classes[c].waits_for == WORK && lockclass_is_contention(c));
 }

@@ -251,6 +251,74 @@ static void stacks_of_one_hash_stay_apart(void **state)
 	}
 }
 
+// Who wakes becomes a part of the stack, above what the thread stood at.
+static void who_wakes_is_a_part_of_the_stack(void **state)
+{
+	(void)state;
+	struct record_sample sample = sample_of(1, 1, 7);
+	struct place own[] = {{.address = 1}, {.address = 2}},
+		     at[5] = {{.address = 8}, {.address = 9}};
+	struct blocked_stack head = {.count = 2, .marks = {4, 5}, .mark_at = {1, 2}};
+	struct blocked_stack waker = {.count = 2,
+	    .marks = {0, 6},
+	    .mark_at = {0, 2},
+	    .waker_kind = WAKER_THREAD,
+	    .waker_comm = "feeder"};
+	assert_non_null(blocked_put(blocked, &sample, 1, &head, own));
+	sample.tid = 2;
+	assert_non_null(blocked_put(blocked, &sample, 1, &head, own));
+	assert_true(blocked_wake(blocked, blocked_find(blocked, 1, 1, 7), &waker, at, 4));
+	const struct blocked_stack *s = blocked_find(blocked, 1, 1, 7)->stack;
+	assert_true(s->count == 4 && s->waker_count == 2 && s->waker_kind == WAKER_THREAD);
+	assert_true(s->places[0].address == 8 && s->places[1].address == 9);
+	assert_true(s->places[2].address == 1 && s->places[3].address == 2);
+	assert_true(!s->marks[0] && s->marks[1] == 6 && s->marks[2] == 4 && s->marks[3] == 5);
+	assert_true(s->mark_at[1] == 2 && s->mark_at[2] == 3 && s->mark_at[3] == 4);
+	assert_string_equal(s->waker_comm, "feeder");
+	assert_int_equal(blocked_find(blocked, 1, 2, 7)->stack->count, 2); // nobody woke it
+	// Once; by somebody; with room for both; with marks where places are.
+	assert_false(blocked_wake(blocked, blocked_find(blocked, 1, 1, 7), &waker, at, 4));
+	struct blocked_stack none = {.count = 2}, wrong = waker;
+	wrong.mark_at[1] = 3;
+	assert_false(blocked_wake(blocked, blocked_find(blocked, 1, 2, 7), &none, at, 4));
+	assert_false(blocked_wake(blocked, blocked_find(blocked, 1, 2, 7), &waker, at, 3));
+	assert_false(blocked_wake(blocked, blocked_find(blocked, 1, 2, 7), &wrong, at, 4));
+	// Equal ones are one, and all that is different makes another.
+	assert_true(blocked_wake(blocked, blocked_find(blocked, 1, 2, 7), &waker, at, 4));
+	assert_ptr_equal(blocked_find(blocked, 1, 2, 7)->stack, s);
+	assert_int_equal(blocked_stacks(blocked), 1);
+	for (uint32_t tid = 3; tid < 6; tid++) {
+		struct blocked_stack other = waker;
+		other.waker_kind = tid == 3 ? WAKER_INTERRUPT : WAKER_THREAD;
+		other.waker_comm[0] = tid == 4 ? 'x' : 'f';
+		other.count -= tid == 5;
+		other.mark_at[1] = (uint16_t)other.count;
+		sample.tid = tid;
+		assert_non_null(blocked_put(blocked, &sample, 1, &head, own));
+		at[1].address = 9;
+		assert_true(blocked_wake(blocked, blocked_find(blocked, 1, tid, 7), &other, at, 4));
+		assert_int_equal(blocked_stacks(blocked), tid - 1);
+	}
+	assert_true(blocked_bytes(blocked) == mem_used(ACCOUNT_PATH));
+	// The one that wakes needs room for both: if need be its own, and then nothing is known.
+	struct place many[PROFILE_STACK_MAX] = {0};
+	for (uint64_t limit = 600; limit < 3000; limit += 8) {
+		limit_to(limit);
+		if (!put(1, 1, 7, 1, 10))
+			continue;
+		waker.count = 30;
+		waker.mark_at[1] = 30;
+		bool woken = blocked_wake(
+		    blocked, blocked_find(blocked, 1, 1, 7), &waker, many, PROFILE_STACK_MAX);
+		struct blocked_thread *t = blocked_find(blocked, 1, 1, 7);
+		assert_true(!woken || (t && t->stack->count == 40));
+		assert_true(blocked_bytes(blocked) == mem_used(ACCOUNT_PATH));
+		assert_true(blocked_bytes(blocked) <= limit);
+		if (t)
+			assert_int_equal(blocked_count(blocked), 1);
+	}
+}
+
 static void longest_unheard_goes_first(void **state)
 {
 	(void)state;
@@ -533,6 +601,7 @@ int main(void)
 	    TEST(held_stacks_stay),
 	    TEST(equal_stacks_are_one),
 	    TEST(stacks_of_one_hash_stay_apart),
+	    TEST(who_wakes_is_a_part_of_the_stack),
 	    TEST(longest_unheard_goes_first),
 	    TEST(own_past_makes_room_first),
 	    TEST(hostile_samples_are_refused),

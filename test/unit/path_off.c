@@ -95,7 +95,7 @@ static void replayed_is_the_same(int fd)
 	sim_close();
 	lseek(fd, 0, SEEK_SET);
 	sim.options.offline = true;
-	sim.options.types = 0; // the tape says
+	sim.options.types = sim.options.wakers = 0; // the tape says
 	assert_true(sim_make());
 	struct tape_reader *r = tape_reader_new(fd);
 	assert_int_equal(path_replay(sim.path, r, on_replayed, &result), 0);
@@ -293,6 +293,131 @@ static void looks_are_ahead_of_the_ring(void **state)
 	sim_close();
 }
 
+// Who ends block BLOCK of thread TID, in another process than that.
+static void feed_waker(uint32_t tid, uint32_t block, enum waker_kind kind)
+{
+	struct {
+		struct record_sample r;
+		uint64_t frames[2];
+	} s = {.r = {.head = {.kind = RECORD_SAMPLE, .size = sizeof(s), .time_ns = now},
+		   .start_ns = 710 * TICK,
+		   .object = 42ull << 32 | tid,
+		   .pid = 52,
+		   .tid = 53,
+		   .ppid = 1,
+		   .exec_pages = 1,
+		   .mnt_ns = 1,
+		   .source = SOURCE_WAKER,
+		   .block = block,
+		   .reason = kind,
+		   .user_frames = 2,
+		   .walk_end = WALK_END_NO_CALLER,
+		   .comm = "0123456789abcdef", // no NUL
+		   .process_comm = "feeders"},
+	    .frames = {LIBC + 0x200, LIBC + 0x300}};
+	if (kind == WAKER_INTERRUPT)
+		s.r = (struct record_sample){.head = s.r.head,
+		    .object = s.r.object,
+		    .source = SOURCE_WAKER,
+		    .block = block,
+		    .reason = kind};
+	path_record(sim.path, &s.r.head);
+}
+
+#define OWN "[libc+0x10]  0 10 /gone/libc |[libc+0x10f]  0 10f /gone/libc"
+#define WAKER                                                                                      \
+	"[libc+0x210]  0 210 /gone/libc |[libc+0x30f]  0 30f /gone/libc |"                         \
+	"[truncated: no caller]  3 0  |"
+
+static void ends_of_waits(bool are_told)
+{
+	const struct {
+		enum off_reason reason;
+		enum waker_kind kind;
+	} waits[] = {
+	    {OFF_CHANNEL, WAKER_THREAD}, {OFF_MUTEX, WAKER_THREAD}, {OFF_SLEEP, WAKER_INTERRUPT}};
+	for (uint32_t i = 0; i < 3; i++) {
+		uint32_t tid = 43 + i;
+		feed_off(tid, 7, waits[i].reason, 0, 0x1234);
+		feed_block(tid, 7, waits[i].reason, 2 * NS_PER_MS, 0, false); // not woken yet
+		if (are_told) {
+			feed_waker(tid, 6, waits[i].kind); // of a block that is over
+			feed_waker(tid, 7, waits[i].kind);
+			feed_waker(tid, 7, WAKER_INTERRUPT); // once is enough
+		}
+		feed_block(tid, 7, waits[i].reason, 20 * NS_PER_MS, NS_PER_MS, true);
+		chance = BLOCK_CHANCE_ONE / 4;
+		feed_off(tid, 8, waits[i].reason, 0, 0x1234);
+		if (are_told)
+			feed_waker(tid, 8, waits[i].kind);
+		feed_block(tid, 8, waits[i].reason, 10 * NS_PER_MS, 0, true);
+		feed_off(tid, 0, OFF_UNSAMPLED, 30 * NS_PER_MS, 3); // as block 8
+		chance = BLOCK_CHANCE_ONE;
+	}
+	sim_ship();
+}
+
+static void begin_wakers(int fd, uint32_t types)
+{
+	fakeproc_add(
+	    52, 1, "feeders", 710, "7f0000002000-7f0000003000 r-xp 00000000 08:01 5 /gone/libc\n");
+	sim.options.wakers = types;
+	begin(fd);
+}
+
+// Who ends a wait stands between its stack and its reason; of all else nothing changes.
+static void wakers_are_told_where_they_are_asked_for(void **state)
+{
+	(void)state;
+	int64_t totals[PATH_TYPE_COUNT][2];
+	int fd = memfd_create("tape", 0);
+	begin_wakers(-1, 0);
+	ends_of_waits(false);
+	memcpy(totals, sim.totals, sizeof(totals));
+	assert_null(strstr(sim.dump.at, " by "));
+	text_free(&sim.dump);
+	sim_close();
+	begin_wakers(fd, 1u << PATH_OFF_CPU | 1u << PATH_MUTEX);
+	ends_of_waits(true);
+	assert_memory_equal(totals, sim.totals, sizeof(totals));
+	assert_int_equal(sim.totals[PATH_OFF_CPU][1], told);
+	assert_true(
+	    row(0, "offcpu", "[channel]  3 0  |" WAKER "[woken by 0123456789abcdef]  3 0  |" OWN));
+	assert_true(row(0, "offcpu", "[channel]  3 0  |" OWN));
+	assert_true(row(
+	    0, "offcpu", "[scheduler]  3 0  |" WAKER "[woken by 0123456789abcdef]  3 0  |" OWN));
+	assert_true(row(0, "offcpu", "[sleep]  3 0  |[woken by an interrupt]  3 0  |" OWN));
+	assert_true(row(0, "mutex", WAKER "[held by 0123456789abcdef]  3 0  |" OWN));
+	assert_false(row(0, "wall", "woken"));
+	// What was dealt out went to who had ended what it is like.
+	int64_t dealt = 0;
+	for (const char *at = sim.dump.at; (at = strstr(at, "reason=channel"));) {
+		size_t n = strcspn(at, "\n");
+		char *line = strndup(at, n);
+		if (strstr(line, "[woken by "))
+			dealt += strtoll(strrchr(line, ' '), NULL, 10);
+		free(line);
+		at += n;
+	}
+	assert_int_equal(dealt, 60 * NS_PER_MS);
+	replayed_is_the_same(fd);
+	close(fd);
+}
+
+static void wakers_that_nobody_asked_for(void **state)
+{
+	(void)state;
+	begin_wakers(-1, 0);
+	ends_of_waits(true);
+	assert_null(strstr(sim.dump.at, " by "));
+	uint64_t bad = count_get(COUNT_RECORDS_BAD);
+	feed_waker(43, 7, WAKER_NONE);
+	feed_waker(43, 7, WAKER_UNTOLD);
+	feed_waker(43, 7, 99);
+	assert_int_equal(count_get(COUNT_RECORDS_BAD), bad + 3);
+	sim_close();
+}
+
 // Sent by a kernel that nobody has, or found on a tape.
 static void records_that_make_no_sense(void **state)
 {
@@ -339,7 +464,7 @@ static void any_allocation_may_fail(void **state)
 	for (uint64_t nth = 1; nth < 5000 && !over; nth++) {
 		told = 0;
 		chance = BLOCK_CHANCE_ONE / 2;
-		sim.options.types = TYPES;
+		sim.options.types = sim.options.wakers = TYPES;
 		mem_fail_at(nth);
 		bool opened = sim_open();
 		if (opened) {
@@ -347,6 +472,7 @@ static void any_allocation_may_fail(void **state)
 			feed_off(43, 1, OFF_MUTEX, 0, 0x1234);
 			feed_block(43, 1, OFF_MUTEX, NS_PER_S, 0, false);
 			sim_ship();
+			feed_waker(43, 1, WAKER_THREAD);
 			feed_block(43, 1, OFF_MUTEX, NS_PER_S, NS_PER_MS, true);
 			feed_off(43, 0, OFF_UNSAMPLED, 2 * NS_PER_S, 3);
 			sim_ship();
@@ -373,6 +499,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(locks_have_a_profile, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(the_rest_is_dealt_out, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(looks_are_ahead_of_the_ring, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(
+		wakers_are_told_where_they_are_asked_for, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(wakers_that_nobody_asked_for, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(records_that_make_no_sense, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(a_type_is_left_out, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(any_allocation_may_fail, sim_setup, sim_teardown),
