@@ -38,13 +38,6 @@ static int open_filter(struct hall *h, char *why, size_t size)
 
 #define OFF_CPU (1u << PATH_OFF_CPU | 1u << PATH_WALL | 1u << PATH_MUTEX)
 
-// What is to say who ended a wait.
-static uint32_t wakers_of(const struct config *c)
-{
-	return (c->profiling_off_cpu_waker ? 1u << PATH_OFF_CPU | 1u << PATH_WALL : 0) |
-	       (uint32_t)c->profiling_mutex_holder << PATH_MUTEX;
-}
-
 // How often the CPU's clock ticks: for cpu, or where only wall wants it, for that; ns, 0: never. A
 // capture is asked for one rate, whatever it is of.
 static uint64_t period_of(const struct config *c, uint32_t types, bool capture)
@@ -76,7 +69,7 @@ static int open_kernel(struct hall *h, char *why, size_t size)
 {
 	const struct hall_options *o = &h->options;
 	const struct config *c = o->config;
-	uint32_t wakers = wakers_of(c) & h->types;
+	uint32_t wakers = wanted_wakers(c) & h->types;
 	struct kernel_options ko = {
 	    .off_cpu = h->types & OFF_CPU,
 	    .off_cpu_min_ns = c->profiling_off_cpu_min_block_time_ns,
@@ -328,7 +321,7 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	    .cpu_limit = (uint32_t)c->cpu_limit,
 	    .memory_period = memory_period(h),
 	    .lock_min_ns = c->profiling_mutex_contention_threshold_ns,
-	    .wakers = wakers_of(c) & h->types,
+	    .wakers = wanted_wakers(c) & h->types,
 	    .pids = options->pids,
 	    .pid_count = options->pid_count,
 	    .resources = resources_of(h),

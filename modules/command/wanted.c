@@ -28,6 +28,12 @@ int wanted_types(const struct hall_options *o, uint32_t *types, char *why, size_
 	return EXIT_USAGE;
 }
 
+uint32_t wanted_wakers(const struct config *c)
+{
+	return (c->profiling_off_cpu_waker ? 1u << PATH_OFF_CPU | 1u << PATH_WALL : 0) |
+	       (uint32_t)c->profiling_mutex_holder << PATH_MUTEX;
+}
+
 int wanted_check(const struct config *c, char *why, size_t size)
 {
 	const struct hall_options o = {.config = c, .keeps = true};
