@@ -4,6 +4,7 @@
 #include "command.h"
 #include "hall.h"
 #include "replay.h"
+#include "wanted.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -103,6 +104,12 @@ static void on_reload(void *arg, int signo)
 		log_warn("SIGHUP: profiling.enabled: false: not used, %s stays in force; stop "
 			 "the agent instead",
 		    stays);
+		config_free(fresh);
+		return;
+	}
+	char why[512];
+	if (wanted_check(fresh, why, sizeof(why))) {
+		log_warn("SIGHUP: %s: not used, %s stays in force", why, stays);
 		config_free(fresh);
 		return;
 	}
