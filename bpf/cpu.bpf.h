@@ -13,17 +13,21 @@
 #pragma once
 #include "take.bpf.h"
 
-/* What this tick bears, 0: it is none that is taken. */
+/*
+ * What this tick bears, 0: it is none that is taken. Which of so many is left to chance: always the
+ * last would keep step with whoever has the CPU by turns.
+ */
 static __always_inline u64 tick_value(void)
 {
 	struct scratch *x = governed ? scratch_of_cpu() : 0;
-	if (!x)
+	u64 every = x ? rates_every() : 1;
+	if (every == 1 || !x)
 		return cpu_period_ns;
-	u64 every = rates_every();
-	if (++x->ticks < every)
-		return 0;
-	x->ticks = 0;
-	return cpu_period_ns * every;
+	u32 at = x->ticks;
+	if (!at)
+		x->pick = bpf_get_prandom_u32() % (u32)every;
+	x->ticks = at + 1 < every ? at + 1 : 0;
+	return at == x->pick ? cpu_period_ns * every : 0;
 }
 
 SEC("perf_event")

@@ -85,7 +85,8 @@ struct scratch {
 	u64 gate_ns, gate_likely;
 	u32 gate_us, gate_sum;
 	u64 switches, random;
-	u32 ticks, runs; /* since the last tick that was taken; of off_switch */
+	u32 ticks, pick; /* of those that one stands for: seen so far, and the one that is taken */
+	u32 runs;	 /* of off_switch */
 	u64 wakers_until_ns; /* see wake.bpf.h */
 	u32 wakers, pad;
 	struct switch_clock clock;

@@ -267,12 +267,13 @@ static void who_wakes(void **state)
 	(void)state;
 	watch((struct kernel_options){.off_cpu_wakers = KERNEL_WAKERS_ALL}, QUIET, c);
 	for (int i = READER; i <= LOCKER; i++) {
-		assert_true(told[i].threads > 10 && told[i].threads + 3 >= told[i].ends);
+		// On a busy machine some blocks are waits for a CPU, which nobody ends.
+		assert_true(told[i].threads > 10 && told[i].threads * 2 >= told[i].ends);
 		assert_int_equal(told[i].right, told[i].threads);
 		assert_int_equal(told[i].interrupts, 0);
 	}
 	assert_true(told[SLEEPER].interrupts > 10);
-	assert_true(told[SLEEPER].interrupts + 3 >= told[SLEEPER].ends);
+	assert_true(told[SLEEPER].interrupts * 2 >= told[SLEEPER].ends);
 	assert_int_equal(told[SLEEPER].threads, 0);
 	for (int i = READER; i <= SLEEPER; i++)
 		assert_int_equal(told[i].late + told[i].early, 0);
