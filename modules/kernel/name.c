@@ -82,3 +82,26 @@ int kernel_name(struct kernel *k, const uint64_t *addresses, uint32_t count,
 	}
 	return 0;
 }
+
+struct asked {
+	struct map *m;
+	const uint64_t *addresses;
+	uint64_t (*class_of)(const char *name);
+};
+
+static void on_name(
+    void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name, const char *module)
+{
+	const struct asked *a = arg;
+	(void)start;
+	(void)end;
+	(void)module;
+	map_put(a->m, a->addresses[index], name ? a->class_of(name) : 0); // or asked for again
+}
+
+int name_classify(struct kernel *k, struct map *m, const uint64_t *addresses, uint32_t count,
+    uint64_t (*class_of)(const char *name))
+{
+	struct asked a = {m, addresses, class_of};
+	return kernel_name(k, addresses, count, on_name, &a);
+}

@@ -15,12 +15,7 @@
 #define OWN_MAX 256 // addresses that are remembered
 #define RECORD_MAX (sizeof(struct record_sample) + 8 * (KERNEL_FRAMES_MAX + FRAMES_MAX))
 
-struct asked {
-	struct kernel *k;
-	uint64_t addresses[OWN_DEPTH];
-};
-
-static bool is_own(const char *name)
+static uint64_t is_own(const char *name)
 {
 	static const char *const ours[] = {
 	    "bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_", "bpf_trampoline_"};
@@ -30,20 +25,10 @@ static bool is_own(const char *name)
 	return false;
 }
 
-static void on_name(
-    void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name, const char *module)
-{
-	struct asked *a = arg;
-	(void)start;
-	(void)end;
-	(void)module;
-	map_put(&a->k->own, a->addresses[index], name && is_own(name)); // or it is asked for again
-}
-
 // How many frames of R, from the leaf on, are ours.
 static uint32_t count_own(struct kernel *k, const struct record_sample *r)
 {
-	struct asked a = {.k = k};
+	uint64_t addresses[OWN_DEPTH];
 	uint32_t n = r->kernel_frames < OWN_DEPTH ? r->kernel_frames : OWN_DEPTH, unknown = 0,
 		 own = 0;
 	uint64_t is;
@@ -51,8 +36,8 @@ static uint32_t count_own(struct kernel *k, const struct record_sample *r)
 		map_clear(&k->own);
 	for (uint32_t i = 0; i < n; i++)
 		if (!map_get(&k->own, r->frames[i], &is))
-			a.addresses[unknown++] = r->frames[i];
-	if (unknown && kernel_name(k, a.addresses, unknown, on_name, &a))
+			addresses[unknown++] = r->frames[i];
+	if (unknown && name_classify(k, &k->own, addresses, unknown, is_own))
 		return 0; // told; the frames are then all there
 	while (own < n && map_get(&k->own, r->frames[own], &is) && is)
 		own++;

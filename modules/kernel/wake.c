@@ -62,7 +62,7 @@ const char *kernel_wakers_why(const struct kernel *k)
 }
 
 // What begins with NAME; the first that fits. The compiler makes parts: do_softirq.part.0.
-static enum function function_of(const char *name)
+static uint64_t function_of(const char *name)
 {
 	static const struct {
 		const char *name;
@@ -95,36 +95,20 @@ static enum function function_of(const char *name)
 	return OTHER;
 }
 
-struct asked {
-	struct kernel *k;
-	uint64_t addresses[KERNEL_NAMES_MAX];
-};
-
-static void on_name(
-    void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name, const char *module)
-{
-	struct asked *a = arg;
-	(void)start;
-	(void)end;
-	(void)module;
-	map_put(&a->k->functions, a->addresses[index], name ? function_of(name) : OTHER);
-}
-
-// Learns what the frames of R are; a few hundred addresses are all there ever are. 0 or -errno.
+// Learns what the frames of R are; mostly all are known. 0 or -errno.
 static int learn(struct kernel *k, const struct record_sample *r)
 {
-	struct asked a = {.k = k};
+	uint64_t unknown[KERNEL_NAMES_MAX], is;
 	uint32_t count = 0;
-	uint64_t is;
 	int error = 0;
 	if (k->functions.count > FUNCTIONS_MAX)
 		map_clear(&k->functions);
 	for (uint32_t i = 0; i < r->kernel_frames && !error; i++) {
 		// A return address lies behind its call; of the leaf it does not matter.
 		if (!map_get(&k->functions, r->frames[i] - 1, &is))
-			a.addresses[count++] = r->frames[i] - 1;
+			unknown[count++] = r->frames[i] - 1;
 		if (count == KERNEL_NAMES_MAX || (count && i + 1 == r->kernel_frames)) {
-			error = kernel_name(k, a.addresses, count, on_name, &a);
+			error = name_classify(k, &k->functions, unknown, count, function_of);
 			count = 0;
 		}
 	}
