@@ -33,13 +33,13 @@ WALK bool ends_in_call(struct walk *w, u64 code)
 }
 
 /*
- * Code at w->pc that is returned to though no call lies in the 8 bytes BEFORE it: the way back from
+ * Code at PC that is returned to though no call lies in the 8 bytes BEFORE it: the way back from
  * a signal and the start of a coroutine, as modules/unwind/state.c has them, and that of a
  * goroutine: nop (arm64: mov x0, x0), then a call that does not return.
  */
-WALK bool only_returned_to(struct walk *w, u64 before)
+WALK bool only_returned_to(struct walk *w, u64 before, u64 pc)
 {
-	if (!walk_read(w, w->raw, 8, w->pc))
+	if (!walk_read(w, w->raw, 8, pc))
 		return false;
 	u64 code = w->raw[0];
 	if (WALK_ARM64)
@@ -51,19 +51,21 @@ WALK bool only_returned_to(struct walk *w, u64 before)
 }
 
 /*
- * Is w->pc, which was guessed, an address that may be returned to? What cannot be read is none. The
+ * Is PC, which was guessed, an address that may be returned to? What cannot be read is none. The
  * interpreters of run times leave other addresses than those behind calls, all in code that they
  * made.
  */
-WALK bool plausible(struct walk *w)
+WALK int plausible(struct walk *w, u64 pc)
 {
 	u64 before = 0;
 	if (w->guess == WALK_END_JIT && MAPPING_KIND(&w->mapping) == MAPPING_ANON)
 		return true;
-	if (walk_read(w, w->raw, 8, w->pc - 8))
+	if (walk_read(w, w->raw, 8, pc - 8))
 		before = w->raw[0];
-	return ends_in_call(w, before) || only_returned_to(w, before);
+	return ends_in_call(w, before) || only_returned_to(w, before, pc);
 }
+
+APART(plausible)
 
 /*
  * A thread begins behind the system call that made it, which gave 0, on a stack with nothing on it.

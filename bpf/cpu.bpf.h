@@ -3,7 +3,7 @@
  * A tick of the CPU clock (or of the cycle counter) on each CPU. The walk is a loop that the
  * verifier need not follow to its end where the kernel has such loops (5.17):
  *
- *   cpu_tick         bpf_loop(walk_step)
+ *   cpu_tick --tail call--> take_tick   bpf_loop(walk_step)
  *
  * and elsewhere as many steps as it follows, in program after program, and no function that is checked by itself
  * (with a pointer for an argument: 5.12):
@@ -11,7 +11,7 @@
  *   cpu_tick_steps   8 steps --tail call--> cpu_more_steps   8 steps --tail call--> ... 32 times
  */
 #pragma once
-#include "take.bpf.h"
+#include "hand.bpf.h"
 
 /*
  * What this tick bears, 0: it is none that is taken. Which of so many is left to chance: always the
@@ -34,13 +34,8 @@ SEC("perf_event")
 int cpu_tick(void *ctx)
 {
 	u64 value = tick_value();
-	struct scratch *x =
-	    value ? take_begin(ctx, ctx, SOURCE_CPU, value, !no_kernel_frames) : 0;
-	if (!x)
-		return 0;
-	if (x->walking)
-		bpf_loop(user_frames_max + 1, walk_one, &x, 0);
-	take_end(x);
+	if (value)
+		hand_over(ctx, &tick_takers, SOURCE_CPU, value, 0, 0);
 	return 0;
 }
 
@@ -58,7 +53,7 @@ static __always_inline void cpu_steps(void *ctx, struct scratch *x)
 	bool walking = x->walking;
 	int i = 0;
 	while (walking) {
-		walking = !walk_step(&x->walk);
+		walking = !walk_step(&x->walk, false);
 		put_frame(x);
 		if (++i >= STEPS)
 			break;
@@ -75,10 +70,11 @@ SEC("perf_event")
 int cpu_tick_steps(void *ctx)
 {
 	u64 value = tick_value();
-	struct scratch *x =
-	    value ? take_begin_so(ctx, ctx, SOURCE_CPU, value, !no_kernel_frames, false) : 0;
-	if (x)
-		cpu_steps(ctx, x);
+	struct scratch *x = value ? take_begin(SOURCE_CPU, value) : 0;
+	if (!x)
+		return 0;
+	take_fill(ctx, x, ctx, SOURCE_CPU, value, !no_kernel_frames, false);
+	cpu_steps(ctx, x);
 	return 0;
 }
 

@@ -10,7 +10,7 @@
  * table holds one wait a thread. That is counted too.
  */
 #pragma once
-#include "take.bpf.h"
+#include "hand.bpf.h"
 
 #define LOCK_WAITS 512
 #define LOCK_STALE_NS 1000000000ull
@@ -85,7 +85,7 @@ int BPF_PROG(lock_leaves)
 	return 0;
 }
 
-SEC("tp_btf/contention_end")
+SEC("raw_tp/contention_end")
 int BPF_PROG(lock_ends, void *lock)
 {
 	u32 tid = (u32)bpf_get_current_pid_tgid();
@@ -100,14 +100,6 @@ int BPF_PROG(lock_ends, void *lock)
 		count(KERNEL_LOCKS_SHORT_NS, ns);
 		return 0;
 	}
-	struct scratch *x = take_begin(ctx, 0, SOURCE_LOCK, ns, true);
-	if (!x)
-		return 0;
-	struct record_sample *s = (struct record_sample *)x->words;
-	s->object = (u64)lock;
-	s->reason = reason;
-	if (x->walking)
-		bpf_loop(user_frames_max + 1, walk_one, &x, 0);
-	take_end(x);
+	hand_over(ctx, &raw_takers, SOURCE_LOCK, ns, (u64)lock, reason);
 	return 0;
 }

@@ -6,13 +6,13 @@
  *   memory_tick     page faults of a CPU (perf)         1 page each, one in memory_sample_bytes
  *   memory_huge     mm_page_alloc, larger than a page   huge pages for a process
  *   memory_around   mm_filemap_map_pages (6.11)         pages of a file around the one that was touched
- *        '--- enough for a sample ---> memory_beyond, which takes it
+ *        '--- enough for a sample: it is taken
  *
  * memory_huge runs at every allocation of a page, for nothing where no huge page is asked for: user space
  * attaches it while some are (modules/kernel/memory.c).
  */
 #pragma once
-#include "take.bpf.h"
+#include "hand.bpf.h"
 
 /* Set before loading. */
 const volatile u64 memory_sample_bytes = 1 << 20; /* what a sample stands for */
@@ -25,48 +25,7 @@ const volatile s64 memory_unsure = 128; /* pages that a counter of a process may
 SEC("perf_event")
 int memory_tick(void *ctx)
 {
-	struct scratch *x =
-	    take_begin(ctx, ctx, SOURCE_MEMORY, memory_sample_bytes, !no_kernel_frames);
-	if (!x)
-		return 0;
-	((struct record_sample *)x->words)->object = SAMPLE_ADDRESS(ctx);
-	if (x->walking)
-		bpf_loop(user_frames_max + 1, walk_one, &x, 0);
-	take_end(x);
-	return 0;
-}
-
-#if defined(__TARGET_ARCH_arm64)
-#define CALL_OF(regs) BPF_CORE_READ(regs, syscallno)
-#else
-#define CALL_OF(regs) ((int)BPF_CORE_READ(regs, orig_ax))
-#endif
-
-/* A program by itself for both: each that walks costs the verifier some 20 ms at the start. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, u32);
-} beyond SEC(".maps");
-
-SEC("raw_tp")
-int memory_beyond(void *ctx)
-{
-	struct task_struct *task = current_task();
-	struct scratch *x = scratch_of_cpu();
-	if (!x)
-		return 0;
-	/* As of a sampled fault: the kernel's own frames where a call touched the memory. */
-	const struct pt_regs *regs = task_regs(task);
-	bool kernel = !no_kernel_frames && CALL_OF(regs) >= 0;
-	x = take_begin(ctx, 0, SOURCE_MEMORY, x->memory_sample, kernel);
-	if (!x)
-		return 0;
-	((struct record_sample *)x->words)->reason = (u8)x->memory_kind;
-	if (x->walking)
-		bpf_loop(user_frames_max + 1, walk_one, &x, 0);
-	take_end(x);
+	hand_over(ctx, &tick_takers, SOURCE_MEMORY, memory_sample_bytes, SAMPLE_ADDRESS(ctx), 0);
 	return 0;
 }
 
@@ -88,9 +47,7 @@ static __always_inline int memory_grew(void *ctx, u64 pages, enum memory_kind ki
 		x->memory_bytes = bytes - memory_sample_bytes;
 		bytes = memory_sample_bytes;
 	}
-	x->memory_sample = bytes;
-	x->memory_kind = kind;
-	bpf_tail_call(ctx, &beyond, 0);
+	hand_over(ctx, &raw_takers, SOURCE_MEMORY, bytes, 0, (u8)kind);
 	return 0;
 }
 

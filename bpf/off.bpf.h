@@ -147,18 +147,26 @@ static __always_inline u64 likelihood(const struct off *o, u64 whole_ns)
 	return p ? p : 1;
 }
 
+/* A block that ends. */
+struct block_end {
+	u64 now;
+	u64 waited_ns; /* for a CPU, of a block that was more than that */
+	u32 pid, tid;
+	u64 seen; /* by the switch that ends it; else its stack stays without its rest, to verify less twice */
+};
+
 /* A block of WHOLE_NS has ended, of which OFF_NS were not told, RUN_NS of these runnable. */
 static __always_inline void off_tell(
-    struct off *o, struct task_struct *task, u64 now, u64 off_ns, u64 run_ns, u64 whole_ns)
+    struct off *o, const struct block_end *e, u64 off_ns, u64 run_ns, u64 whole_ns)
 {
 	u64 rest = off_ns - run_ns;
 	struct record_block r = {
-	    .head = {.kind = RECORD_BLOCK, .size = sizeof(r), .time_ns = now},
+	    .head = {.kind = RECORD_BLOCK, .size = sizeof(r), .time_ns = e->now},
 	    .blocked_ns = rest,
 	    .runnable_ns = run_ns,
 	    .whole_ns = whole_ns,
-	    .pid = (u32)task->tgid,
-	    .tid = (u32)task->pid,
+	    .pid = e->pid,
+	    .tid = e->tid,
 	    .block = o->block,
 	    .count = off_ns == whole_ns,
 	    .chance = (u32)likelihood(o, whole_ns),
@@ -173,33 +181,48 @@ static __always_inline void off_tell(
 	}
 }
 
-/* SEEN: by the switch that ends it; else its stack stays without its rest, to verify less twice. */
-static __always_inline void off_ends(
-    struct off *o, struct task_struct *task, struct moment at, bool seen)
+/* Checked by itself (see walk_frame). */
+__attribute__((noinline)) int off_over(struct off *o, const struct block_end *e)
 {
-	u64 now = at.now;
+	if (!o || !e)
+		return 0;
+	u64 now = e->now;
 	u64 told = __sync_lock_test_and_set(&o->told_ns, 0);
 	if (!told)
-		return;
+		return 0;
 	u64 off = now > told ? now - told : 0, whole = now > o->out_ns ? now - o->out_ns : 0;
 	u64 us = whole / 1024 + 1;
 	o->expect_us = (3 * o->expect_us + (us < EXPECT_MOST ? (u32)us : EXPECT_MOST)) / 4;
 	if (whole < off_min_ns) {
 		o->short_ns += off;
 		o->short_count++;
-		return;
+		return 0;
 	}
 	count(KERNEL_BLOCKS, 1);
-	u64 run = o->runnable ? off : waited(task, at, o->delay_ns);
+	u64 run = o->runnable ? off : e->waited_ns;
 	if (run > off)
 		run = off;
-	if (seen && NOW_OF(o->stack_block) == o->block) {
-		off_tell(o, task, now, off, run, whole);
+	if (e->seen && NOW_OF(o->stack_block) == o->block) {
+		off_tell(o, e, off, run, whole);
 	} else {
 		o->owed_ns += off - run;
 		o->owed_run_ns += run;
 		o->owed_count++;
 	}
+	return 0;
+}
+
+static __always_inline void off_ends(
+    struct off *o, struct task_struct *task, struct moment at, bool seen)
+{
+	const struct block_end e = {
+	    .now = at.now,
+	    .waited_ns = waited(task, at, o->delay_ns),
+	    .pid = (u32)task->tgid,
+	    .tid = (u32)task->pid,
+	    .seen = seen,
+	};
+	off_over(o, &e);
 }
 
 /* O is new: TASK has been off its CPU since the last look, or since it began. */
@@ -306,9 +329,10 @@ static __always_inline bool gate(struct scratch *x, struct off *o, u64 now)
 
 static __always_inline void off_stack(void *ctx, struct off *o, struct task_struct *task)
 {
-	struct scratch *x = take_begin(ctx, 0, SOURCE_OFF_CPU, 0, off_kernel);
+	struct scratch *x = take_begin(SOURCE_OFF_CPU, 0);
 	if (!x)
 		return;
+	take_fill(ctx, x, 0, SOURCE_OFF_CPU, 0, off_kernel, true);
 	struct record_sample *s = (struct record_sample *)x->words;
 	s->block = o->block;
 	s->reason = o->reason = reason_of(task, o->runnable, o->state, x->walk.raw, &s->object);
@@ -352,13 +376,16 @@ static __always_inline bool off_begins(
 	return taken;
 }
 
-/* When a switch of TASK's CPU is, mostly without the helper. */
-static __always_inline struct moment switch_moment(struct scratch *x, struct task_struct *task)
+/* The scheduler's clock of TASK's CPU; 0: it is not to be had. */
+static __always_inline u64 switch_clock_of(struct task_struct *task)
 {
-	if (!bpf_core_field_exists(task->se.cfs_rq->rq))
-		return (struct moment){bpf_ktime_get_ns(), 0};
-	u64 clock = task->se.cfs_rq->rq->clock;
-	if (!x)
+	return bpf_core_field_exists(task->se.cfs_rq->rq) ? task->se.cfs_rq->rq->clock : 0;
+}
+
+/* When a switch is, mostly without the helper. */
+static __always_inline struct moment switch_moment(struct scratch *x, u64 clock)
+{
+	if (!clock || !x)
 		return (struct moment){bpf_ktime_get_ns(), clock};
 	if (clock_is_due(&x->clock, clock))
 		clock_found(&x->clock, clock, bpf_ktime_get_ns());
@@ -381,12 +408,14 @@ static __always_inline bool is_followed(struct task_struct *task)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(off_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
+	/* First: each path to a pointer that leads out of a task costs the verifier half a millisecond. */
+	u64 clock = switch_clock_of(prev);
 	bool comes = is_followed(next), goes = is_followed(prev);
 	if (!comes && !goes)
 		return 0;
 	struct scratch *x = scratch_of_cpu();
 	u64 began = run_begins(x);
-	struct moment at = switch_moment(x, prev);
+	struct moment at = switch_moment(x, clock);
 	bool stack = false;
 	if (comes)
 		off_arrives(next, at);

@@ -7,6 +7,14 @@
  */
 #pragma once
 
+/* 1: A is not above B, else 0; both below 2^63. No jump: the verifier would go both ways at each halving. */
+WALK u32 not_above(u64 a, u64 b)
+{
+	u64 apart = a - b - 1;
+	HIDE(apart);
+	return (u32)(apart >> 63);
+}
+
 /* The last of blocks [LOW, HIGH) of PAGE whose first word under MASK is not above KEY; NULL: none.
  */
 WALK const struct block *search(struct walk *w, enum page_kind kind, const struct block *page,
@@ -19,13 +27,23 @@ WALK const struct block *search(struct walk *w, enum page_kind kind, const struc
 		u32 middle = (low + high) / 2 + UNKNOWN(w);
 		if (middle >= PAGE_BLOCKS(kind))
 			return 0;
-		if ((page[middle].words[0] & mask) <= key)
-			low = middle + 1;
-		else
-			high = middle;
+		u32 above = not_above(page[middle].words[0] & mask, key);
+		low += above * (middle + 1 - low) + UNKNOWN(w);
+		high = middle + above * (high - middle) + UNKNOWN(w);
 	}
 	u32 last = low - 1 + UNKNOWN(w);
 	return low > bottom && last < PAGE_BLOCKS(kind) ? page + last : 0;
+}
+
+/* A number of a row at *AT: a byte, or behind an ESCAPE two. No jump: the verifier would go both ways, row by row. */
+WALK u32 row_number(const struct block *b, u32 *at)
+{
+	u32 i = *at, low = b->bytes[i];
+	u32 wide = b->bytes[(i + 1) % BLOCK_BYTES] | (u32)b->bytes[(i + 2) % BLOCK_BYTES] << 8;
+	u32 escaped = (low + (256 - ESCAPE)) >> 8;
+	HIDE(escaped);
+	*at = (i + 1 + 2 * escaped) % BLOCK_BYTES;
+	return low + escaped * (wide - low);
 }
 
 /*
@@ -37,20 +55,11 @@ WALK u32 row_in(struct walk *w, const struct block *b, u32 offset)
 	u32 at = (ROWS_STREAM + UNKNOWN(w)) % BLOCK_BYTES, delta = 0, rule = RULES_MAX;
 	for (int i = 0; i < ROWS_PER_BLOCK && delta <= offset; i++) {
 		offset -= delta;
-		rule = b->bytes[at];
-		at = (at + 1) % BLOCK_BYTES;
-		if (rule == ESCAPE) {
-			rule = b->bytes[at] | (u32)b->bytes[(at + 1) % BLOCK_BYTES] << 8;
-			at = (at + 2) % BLOCK_BYTES;
-		}
+		rule = row_number(b, &at);
 		delta = b->bytes[at];
 		if (!at || !delta)
 			break;
-		at = (at + 1) % BLOCK_BYTES;
-		if (delta == ESCAPE) {
-			delta = b->bytes[at] | (u32)b->bytes[(at + 1) % BLOCK_BYTES] << 8;
-			at = (at + 2) % BLOCK_BYTES;
-		}
+		delta = row_number(b, &at);
 	}
 	return rule;
 }
@@ -63,10 +72,9 @@ WALK u32 page_of_row(struct walk *w, const struct block *root, u32 count, u32 of
 		u32 middle = (low + high + 1) / 2 + UNKNOWN(w), at = middle - 1;
 		if (at >= ROW_PAGE_BLOCKS * BASES_PER_BLOCK)
 			return 0;
-		if (root[at / BASES_PER_BLOCK].bases[at % BASES_PER_BLOCK] <= offset)
-			low = middle + UNKNOWN(w);
-		else
-			high = at + UNKNOWN(w);
+		u32 above = not_above(root[at / BASES_PER_BLOCK].bases[at % BASES_PER_BLOCK], offset);
+		low += above * (middle - low) + UNKNOWN(w);
+		high = at + above * (high - at) + UNKNOWN(w);
 	}
 	return low;
 }

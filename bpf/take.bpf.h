@@ -2,9 +2,12 @@
 /*
  * take: wanted? -> walk the stack -> fill the record -> emit. The one way of every sample.
  *
- *   take_begin   the record's head, the kernel part, where the user part begins
+ *   take_begin   wanted? this CPU's scratch
+ *   take_fill    the record's head, the kernel part, where the user part begins
  *   walk_step    frame by frame, see walk.bpf.h
  *   take_end     to the ring
+ *
+ * hand.bpf.h: a program takes stacks for several others.
  *
  * All is built in scratch[cpu], for 512 bytes of stack are too few. A per-CPU map would cost a slot
  * for every possible CPU (often 128 or 240), this array has one for every present one.
@@ -83,7 +86,7 @@ static __always_inline void put_frame(struct scratch *x)
  */
 __attribute__((noinline)) int walk_frame(struct walk *w)
 {
-	return !w || walk_step(w);
+	return !w || walk_step(w, true);
 }
 
 /* True: the walk has ended. */
@@ -181,8 +184,9 @@ static __always_inline bool walk_by(struct walk *w, struct task_struct *leader, 
  * something. The same random place of the stack and as many executable pages say that they still
  * are. So a process that lives for one sample has a whole stack.
  */
-static __always_inline void walk_by_published(struct walk *w, struct task_struct *task)
+static __always_inline void walk_by_published(struct walk *w)
 {
+	struct task_struct *task = (void *)w->task;
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	struct mm_struct *mm = BPF_CORE_READ(task, mm), *its;
 	if (walk_by(w, leader, w->pid, w->mm_id) || !(BPF_CORE_READ(leader, flags) & PF_FORKNOEXEC))
@@ -196,17 +200,26 @@ static __always_inline void walk_by_published(struct walk *w, struct task_struct
 	    fold((u64)its));
 }
 
+static __always_inline int walk_begins(struct walk *w, u64 tables)
+{
+	if (tables)
+		walk_by_published(w);
+	walk_begin(w, tables);
+	return 0;
+}
+
+APART(walk_begins)
+
 /* Where the walk over the user stack begins; false: there is nothing to be walked. */
 static __always_inline bool begin_user(
-    struct walk *w, const u64 *regs, bool in_user, struct task_struct *task)
+    struct walk *w, const u64 *regs, bool in_user, struct task_struct *task, bool apart)
 {
 	enum user_mode mode = user_registers(w, regs, in_user, task);
 	if (mode == MODE_KERNEL)
 		return false;
 	w->frames_max = user_frames_max;
-	if (use_tables && mode == MODE_USER)
-		walk_by_published(w, task);
-	walk_begin(w, use_tables && mode == MODE_USER);
+	w->task = (u64)task;
+	PART(walk_begins, w, use_tables && mode == MODE_USER, apart);
 	if (mode == MODE_USER)
 		return true;
 	w->frame = w->pc;
@@ -281,8 +294,8 @@ static __always_inline struct scratch *scratch_take(u32 pid, u8 source, u64 valu
 }
 
 /* The head is there. REGS: as below. */
-static __always_inline void take_user(
-    struct scratch *x, const u64 *regs, bool in_user, struct task_struct *task)
+static __always_inline void take_user_so(struct scratch *x, const u64 *regs, bool in_user,
+    struct task_struct *task, bool apart)
 {
 	struct record_sample *s = (struct record_sample *)x->words;
 	struct walk *w = &x->walk;
@@ -296,21 +309,24 @@ static __always_inline void take_user(
 	w->need_at = 0;
 	/* One that is ending has let go of its memory, and its user stack with it. */
 	x->walking = !no_user_frames && s->mm_id && !(flags & (PF_KTHREAD | PF_IO_WORKER)) &&
-		     begin_user(w, regs, in_user, task);
+		     begin_user(w, regs, in_user, task, apart);
 	put_frame(x);
 }
 
-/*
- * VALUE is the weight in the unit of SOURCE. REGS: of the sample, as in the user ABI; NULL: the
- * source has none. KERNEL: with kernel frames. The result is NULL, or to be given to take_end,
- * after the walk where `walking`. APART: functions that are checked by themselves may be called.
- */
-static __always_inline struct scratch *take_begin_so(
-    void *ctx, const u64 *regs, u8 source, u64 value, bool kernel, bool apart)
+static __always_inline void take_user(
+    struct scratch *x, const u64 *regs, bool in_user, struct task_struct *task)
 {
-	struct scratch *x = scratch_take((u32)(bpf_get_current_pid_tgid() >> 32), source, value);
-	if (!x)
-		return 0;
+	take_user_so(x, regs, in_user, task, true);
+}
+
+/*
+ * The head, the kernel part where KERNEL, and where the user part begins, of a sample of SOURCE that
+ * bears VALUE: X is the caller's. REGS: of the sample, as in the user ABI; NULL: the source has none.
+ * APART: functions that are checked by themselves may be called.
+ */
+static __always_inline void take_fill(void *ctx, struct scratch *x, const u64 *regs, u8 source,
+    u64 value, bool kernel, bool apart)
+{
 	struct record_sample *s = (struct record_sample *)x->words;
 	struct task_struct *task = current_task();
 	bool in_user = regs && mode_of(OF_SAMPLE(regs, REGS_MODE)) != MODE_KERNEL;
@@ -321,14 +337,16 @@ static __always_inline struct scratch *take_begin_so(
 	s->in_user = in_user;
 	if (kernel && !in_user)
 		walk_kernel(ctx, s);
-	take_user(x, regs, in_user, task);
-	return x;
+	take_user_so(x, regs, in_user, task, apart);
 }
 
-static __always_inline struct scratch *take_begin(
-    void *ctx, const u64 *regs, u8 source, u64 value, bool kernel)
+/*
+ * VALUE is the weight in the unit of SOURCE. The result is NULL, or to be filled, and given to
+ * take_end after the walk where `walking`.
+ */
+static __always_inline struct scratch *take_begin(u8 source, u64 value)
 {
-	return take_begin_so(ctx, regs, source, value, kernel, true);
+	return scratch_take((u32)(bpf_get_current_pid_tgid() >> 32), source, value);
 }
 
 static long walk_one(u32 index, struct scratch **x)

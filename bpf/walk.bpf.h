@@ -22,6 +22,9 @@
 #include <stdbool.h>
 #include "walk.h"
 
+/* The compiler makes no jumps of what it knows of X. */
+#define HIDE(x) asm volatile("" : "+r"(x))
+
 #ifdef __BPF__
 #define WALK static __always_inline
 #define WALK_UNROLL _Pragma("unroll")
@@ -60,6 +63,32 @@
 #define X86_SIGNAL_WORDS 17
 #define ARM64_SIGNAL_AT 312
 #define ARM64_SIGNAL_WORDS 33
+
+/*
+ * A part of the walk as a function F_apart that the verifier checks by itself, once for a program: what it would know
+ * elsewhere it would follow again and again. PART calls it, or what is APART from nobody (before Linux 5.12) F itself.
+ */
+#ifdef __BPF__
+#define APART(f)                                                                                   \
+	__attribute__((noinline)) int f##_apart(struct walk *w, u64 x)                             \
+	{                                                                                          \
+		return w ? f(w, x) : 1;                                                            \
+	}
+#define PART(f, w, x, apart) ((apart) ? f##_apart(w, x) : f(w, x))
+#else
+#define APART(f)
+#define PART(f, w, x, apart) ((void)(apart), f(w, x))
+#endif
+
+WALK u64 rule_word(struct rule r)
+{
+	return (u32)r.cfa | (u64)(u16)r.fp << 32 | (u64)r.kind << 48 | (u64)r.how << 56;
+}
+
+WALK struct rule rule_of(u64 word)
+{
+	return (struct rule){(s32)word, (s16)(word >> 32), (u8)(word >> 48), (u8)(word >> 56)};
+}
 
 #include "code.bpf.h"
 
@@ -149,10 +178,9 @@ WALK const struct block *find_mappings(struct walk *w, u64 page)
 		b = walk_page(w, PAGE_MAPPINGS, first + middle);
 		if (!b)
 			return 0;
-		if ((b->words[0] & MAPPING_PAGE_MASK) <= page)
-			low = middle;
-		else
-			high = middle - 1 + UNKNOWN(w);
+		u32 above = not_above(b->words[0] & MAPPING_PAGE_MASK, page);
+		low += above * (middle - low) + UNKNOWN(w);
+		high = middle - 1 + above * (high - middle + 1) + UNKNOWN(w);
 	}
 	b = walk_page(w, PAGE_MAPPINGS, first + low);
 	count -= low * size;
@@ -187,8 +215,10 @@ WALK int find_mapping(struct walk *w, u64 address)
 	return walk_process(w, &now) && now == w->place ? found : CHANGED;
 }
 
-/* False: what the rows were read from was replaced meanwhile, and the walk has ended. */
-WALK bool rule_of_file(struct walk *w, u64 address, struct rule *rule)
+APART(find_mapping)
+
+/* Into w->word. True: what the rows were read from was replaced meanwhile, and the walk has ended. */
+WALK int rule_of_file(struct walk *w, u64 address)
 {
 	u64 page = (address >> WALK_PAGE_SHIFT) - MAPPING_PAGE(&w->mapping) + w->mapping.file_page;
 	u64 at = page << WALK_PAGE_SHIFT | (address & ((1 << WALK_PAGE_SHIFT) - 1));
@@ -200,20 +230,22 @@ WALK bool rule_of_file(struct walk *w, u64 address, struct rule *rule)
 	if (window && state == WINDOW_ROWS) {
 		u64 word;
 		if (!rule_of_window(w, window, index, (u32)at & (WINDOW_BYTES - 1), place, &word))
-			return !ended(w, WALK_END_REPLACED);
+			return ended(w, WALK_END_REPLACED);
 		/* Once a second at most, so that CPUs do not fight over it. */
 		if (window->used != w->seconds)
 			window->used = w->seconds;
-		*rule =
-		    (struct rule){(s32)word, (s16)(word >> 32), (u8)(word >> 48), (u8)(word >> 56)};
+		w->word = word;
 	} else if (window && state == WINDOW_FRAME) {
-		*rule = guess(w, WALK_END_NO_ROWS);
+		w->word = rule_word(guess(w, WALK_END_NO_ROWS));
 	} else {
 		missed(w, NEED_WINDOW, w->n - 1);
-		*rule = without_rows(w, state == WINDOW_FULL ? WALK_END_FULL : WALK_END_LOADING);
+		w->word = rule_word(
+		    without_rows(w, state == WINDOW_FULL ? WALK_END_FULL : WALK_END_LOADING));
 	}
-	return true;
+	return false;
 }
+
+APART(rule_of_file)
 
 /*
  * A word of the stack. A call that reads user memory costs more than its bytes: it reads a piece, as far as the page
@@ -343,9 +375,10 @@ WALK bool frame_rule(struct walk *w, struct rule *rule)
 	return true;
 }
 
-/* From the frame at w->pc to its caller's. */
-WALK bool leave(struct walk *w, struct rule rule)
+/* From the frame at w->pc to its caller's, by the rule WORD. */
+WALK int leave(struct walk *w, u64 word)
 {
+	struct rule rule = rule_of(word);
 	u64 cfa;
 	bool of_sp = rule.kind == RULE_SP || rule.kind == RULE_SP_DEREF;
 	if (rule.kind == RULE_STOP)
@@ -382,15 +415,17 @@ WALK bool leave(struct walk *w, struct rule rule)
 	return false;
 }
 
+APART(leave)
+
 /* One frame: it is put into the record, and its caller looked for. True: the walk has ended. */
-WALK bool walk_step(struct walk *w)
+WALK bool walk_step(struct walk *w, bool apart)
 {
 	u64 address = w->pc - !w->exact;
 	int found = NOT_FOUND;
 	if (w->pc >> FRAME_PAYLOAD_BITS)
 		return lost(w, WALK_END_NOT_CODE);
 	if (w->place) {
-		found = find_mapping(w, address);
+		found = PART(find_mapping, w, address, apart);
 		if (found == CHANGED)
 			return ended(w, WALK_END_REPLACED);
 		if (found == NOT_FOUND && w->guess)
@@ -399,29 +434,29 @@ WALK bool walk_step(struct walk *w)
 			address = w->pc;
 	}
 	/* Without tables nobody tells where code is that was made. */
-	if (w->guess && (w->place || w->loading) && !plausible(w))
+	if (w->guess && (w->place || w->loading) && !PART(plausible, w, w->pc, apart))
 		return ended(w, w->guess);
 	u64 kind = w->exact && w->n ? FRAME_EXACT : FRAME_RETURN;
 	if (w->n >= w->frames_max || !walk_put(w, w->n, w->pc | kind << FRAME_PAYLOAD_BITS))
 		return ended(w, WALK_END_TRUNCATED);
 	w->n++;
 	w->guess = 0;
-	struct rule rule;
 	if (!w->place) {
-		rule = w->loading ? without_rows(w, w->loading) : guess(w, WALK_END_NO_ROWS);
+		w->word = rule_word(
+		    w->loading ? without_rows(w, w->loading) : guess(w, WALK_END_NO_ROWS));
 	} else if (found == NOT_FOUND) {
 		/* A file that was loaded since the table was written, perhaps. */
 		missed(w, NEED_MAPPING, w->n - 1);
 		if (w->n > 1)
 			return lost(w, WALK_END_NOT_CODE);
-		rule = without_rows(w, WALK_END_UNMAPPED);
+		w->word = rule_word(without_rows(w, WALK_END_UNMAPPED));
 	} else if (MAPPING_KIND(&w->mapping) == MAPPING_FILE) {
-		if (!rule_of_file(w, address, &rule))
+		if (PART(rule_of_file, w, address, apart))
 			return true;
 	} else if (MAPPING_KIND(&w->mapping) == MAPPING_ANON) {
-		rule = guess(w, WALK_END_JIT);
+		w->word = rule_word(guess(w, WALK_END_JIT));
 	} else {
-		rule = guess(w, WALK_END_NO_ROWS);
+		w->word = rule_word(guess(w, WALK_END_NO_ROWS));
 	}
-	return leave(w, rule);
+	return PART(leave, w, w->word, apart);
 }

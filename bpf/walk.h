@@ -63,6 +63,8 @@ struct walk {
 	u64 copy;	/* of a part of the stack, where that is not the current task's; else 0 */
 	u64 copy_at, copy_bytes; /* what it is of */
 	u64 missed_at;		 /* an address that was wanted outside of it; 0: none */
+	u64 task;		 /* whose walk it is, while it begins */
+	u64 word;		 /* the rule of the frame being left */
 	u16 rule;		 /* the rule's number, on its way through memory: see row_in */
 	u16 need_at;		 /* as in record_sample */
 	u8 need, end;		 /* likewise; end: enum walk_end, valid when a step returned 1 */
@@ -79,8 +81,7 @@ struct scratch {
 	u32 busy;    /* a sample is being taken; guards against one that interrupts it */
 	u32 walking; /* its user stack is to be walked */
 	u64 wake_ns; /* from then on a sample may wake user space again */
-	/* see memory.bpf.h: bytes that are in no sample yet, and in the one that is taken */
-	u64 memory_bytes, memory_sample, memory_kind;
+	u64 memory_bytes; /* in no sample yet, see memory.bpf.h */
 	/* see off.bpf.h */
 	u64 gate_ns, gate_likely;
 	u32 gate_us, gate_sum;

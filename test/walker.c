@@ -49,7 +49,7 @@ void walker_walk(const struct walker_input *in, struct walked *out)
 	u.walk.frames_max = in->frames_max < WALKER_FRAMES ? in->frames_max : WALKER_FRAMES;
 	walk_begin(&u.walk, true);
 	for (uint32_t i = 0; i <= 2 * WALKER_FRAMES; i++)
-		if (walk_step(&u.walk))
+		if (walk_step(&u.walk, false))
 			break;
 	out->count = u.walk.n;
 	out->end = u.walk.end;

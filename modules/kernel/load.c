@@ -98,6 +98,10 @@ static void choose_programs(struct kernel *k)
 	k->steps =
 	    k->options.no_loop || !kernel_has_helper(BPF_PROG_TYPE_PERF_EVENT, BPF_FUNC_loop);
 	bpf_program__set_autoload(b->progs.cpu_tick, !k->steps);
+	bpf_program__set_autoload(b->progs.take_tick, !k->steps);
+	bpf_map__set_autocreate(b->maps.tick_takers, !k->steps);
+	bpf_program__set_autoload(b->progs.take_raw, k->beyond || k->locks);
+	bpf_map__set_autocreate(b->maps.raw_takers, k->beyond || k->locks);
 	bpf_program__set_autoload(b->progs.cpu_tick_steps, k->steps);
 	bpf_program__set_autoload(b->progs.cpu_more_steps, k->steps);
 	bpf_map__set_autocreate(b->maps.more, k->steps);
@@ -121,15 +125,21 @@ static void choose_programs(struct kernel *k)
 	memory_choose(k);
 }
 
-// Each program of steps calls the next one through this map.
-static int link_steps(struct kernel *k)
+// Puts PROGRAM into MAP, by which others go on with it; one that was not loaded is none.
+static int link_one(const struct bpf_map *map, const struct bpf_program *program)
 {
 	uint32_t zero = 0;
-	int next = bpf_program__fd(k->bpf->progs.cpu_more_steps);
-	return k->steps &&
-		       bpf_map_update_elem(bpf_map__fd(k->bpf->maps.more), &zero, &next, BPF_ANY)
-		   ? -errno
-		   : 0;
+	int fd = bpf_program__fd(program);
+	return fd >= 0 && bpf_map_update_elem(bpf_map__fd(map), &zero, &fd, BPF_ANY) ? -errno : 0;
+}
+
+static int link_programs(struct kernel *k)
+{
+	const struct telegen_bpf *b = k->bpf;
+	int error = link_one(b->maps.more, b->progs.cpu_more_steps);
+	if (!error)
+		error = link_one(b->maps.tick_takers, b->progs.take_tick);
+	return error ? error : link_one(b->maps.raw_takers, b->progs.take_raw);
 }
 
 // What a map costs is what the kernel says in fdinfo (memlock), page tables aside.
@@ -217,8 +227,10 @@ static int load_some(struct kernel *k, char *why, size_t size)
 		int error = telegen_bpf__load(k->bpf);
 		if (error && count_get(COUNT_MEM_REFUSED) > refused)
 			error = -ENOMEM; // whatever libbpf made of it
-		bool untraced = error && k->locks && strstr(first_warning, "contention_");
-		if (error && k->beyond && strstr(first_warning, "'memory_")) {
+		bool raw = strstr(first_warning, "'take_raw'");
+		bool untraced =
+		    error && k->locks && (raw || strstr(first_warning, "contention_"));
+		if (error && k->beyond && (raw || strstr(first_warning, "'memory_"))) {
 			log_warn("huge pages count as small ones: %s", first_warning);
 			k->beyond = false;
 			telegen_bpf__destroy(k->bpf);
@@ -236,8 +248,8 @@ static int load_some(struct kernel *k, char *why, size_t size)
 		} else if (untraced || k->off_level == OFF_NONE) {
 			k->locks = false;
 			text_copy(k->locks_why, sizeof(k->locks_why),
-			    untraced ? "this kernel does not trace them: needs Linux 5.19"
-				     : first_warning);
+			    untraced && !raw ? "this kernel does not trace them: needs Linux 5.19"
+					     : first_warning);
 		} else if (--k->off_level == OFF_NONE) {
 			kernel_explain(error, k->off_why, sizeof(k->off_why), "loading BPF");
 		}
@@ -254,7 +266,7 @@ int kernel_load(struct kernel *k, char *why, size_t size)
 	int error = load_some(k, why, size);
 	if (error)
 		return error;
-	error = link_steps(k);
+	error = link_programs(k);
 	if (error)
 		return kernel_explain(error, why, size, "BPF programs");
 	error = charge_maps(k);

@@ -83,9 +83,7 @@ void memory_choose(struct kernel *k)
 	bpf_program__set_autoload(b->progs.memory_tick, k->memory);
 	bpf_program__set_autoload(b->progs.memory_huge, k->beyond);
 	bpf_program__set_autoload(b->progs.memory_around, k->beyond);
-	bpf_program__set_autoload(b->progs.memory_beyond, k->beyond);
 	bpf_map__set_autocreate(b->maps.arounds, k->beyond);
-	bpf_map__set_autocreate(b->maps.beyond, k->beyond);
 }
 
 static void let_go(void **link)
@@ -105,14 +103,8 @@ static void follow_huge(struct kernel *k)
 
 void memory_attach(struct kernel *k)
 {
-	uint32_t zero = 0;
-	int take = k->beyond ? bpf_program__fd(k->bpf->progs.memory_beyond) : -1;
-	if (take < 0)
+	if (!k->beyond)
 		return;
-	if (bpf_map_update_elem(bpf_map__fd(k->bpf->maps.beyond), &zero, &take, BPF_ANY)) {
-		log_warn("huge pages count as small ones: BPF programs: %s", strerror(errno));
-		return;
-	}
 	k->around_link = bpf_program__attach(k->bpf->progs.memory_around);
 	if (!k->around_link)
 		log_debug("tracepoint mm_filemap_map_pages: %s: of a file the page that is touched "

@@ -214,7 +214,7 @@ static void without_tables(void **state)
 	BEFORE("\xc3");
 	EXPECT(LOADING, 0x900010);
 	walk_begin(&it, false);
-	while (!walk_step(&it))
+	while (!walk_step(&it, false))
 		;
 	assert_int_equal(it.n, 3);
 }

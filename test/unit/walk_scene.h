@@ -214,7 +214,7 @@ static inline void walk(void)
 	uint64_t reg[WALK_REGISTERS], known = it.known;
 	memcpy(reg, it.reg, sizeof(reg));
 	walk_begin(&it, true);
-	while (!walk_step(&it))
+	while (!walk_step(&it, false))
 		assert_true(++steps <= it.frames_max);
 	memcpy(it.reg, reg, sizeof(reg));
 	it.known = known;

@@ -56,7 +56,7 @@ static void unknown_process(void **state)
 	// No tables at all: frame pointers are all there ever is.
 	put(S(30), 0);
 	walk_begin(&it, false);
-	while (!walk_step(&it))
+	while (!walk_step(&it, false))
 		;
 	assert_int_equal(it.end, WALK_END_NO_ROWS);
 	assert_int_equal(it.n, 3);
