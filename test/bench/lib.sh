@@ -5,7 +5,7 @@ tmp=$(mktemp -d) begun=() groups=() busy=0 port=$((20000 + RANDOM % 10000))
 stats=$(cat /proc/sys/kernel/bpf_stats_enabled)
 finish() {
 	trap - EXIT INT TERM
-	[ ${#begun[@]} = 0 ] || kill "${begun[@]}" 2>/dev/null
+	[ ${#begun[@]} = 0 ] || { kill "${begun[@]}"; kill -CONT "${begun[@]}"; } 2>/dev/null # some may be stopped
 	wait
 	for g in "${groups[@]}"; do rmdir "$g" 2>/dev/null; done
 	echo "$stats" >/proc/sys/kernel/bpf_stats_enabled
