@@ -12,6 +12,7 @@
 #include "../../bpf/table.h"
 
 struct kernel;
+struct map;
 struct text;
 
 // Whose wakers are sampled too (SOURCE_WAKER): of all blocks that have a stack, or of waits for a
@@ -121,6 +122,10 @@ int kernel_name(struct kernel *k, const uint64_t *addresses, uint32_t count,
     void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name,
 	const char *module),
     void *arg);
+// What the functions at COUNT of these ADDRESSES are, by CLASS_OF their names (0: there is none),
+// into M. 0 or -errno as kernel_name; without memory some stay unknown and are asked for again.
+int kernel_classify(struct kernel *k, struct map *m, const uint64_t *addresses, uint32_t count,
+    uint64_t (*class_of)(const char *name));
 
 // The tables that the walker reads, as bpf/table.h draws them: the kernel's maps, or in tests plain
 // memory. The functions return 0 or -errno.

@@ -99,7 +99,7 @@ static void on_name(
 	map_put(a->m, a->addresses[index], name ? a->class_of(name) : 0); // or asked for again
 }
 
-int name_classify(struct kernel *k, struct map *m, const uint64_t *addresses, uint32_t count,
+int kernel_classify(struct kernel *k, struct map *m, const uint64_t *addresses, uint32_t count,
     uint64_t (*class_of)(const char *name))
 {
 	struct asked a = {m, addresses, class_of};

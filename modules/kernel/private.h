@@ -154,10 +154,6 @@ void off_close(struct kernel *k);
 void rates_choose(struct kernel *k); // before loading
 int rates_open(struct kernel *k);
 void rates_close(struct kernel *k);
-// name.c: what the functions at COUNT addresses are, by CLASS_OF their names (0: there is none),
-// into M. 0 or -errno; without memory some stay unknown and are asked for again.
-int name_classify(struct kernel *k, struct map *m, const uint64_t *addresses, uint32_t count,
-    uint64_t (*class_of)(const char *name));
 // trim.c: hands R up
 void trim_hand(struct kernel *k, const struct record *r);
 // lock.c

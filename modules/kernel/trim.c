@@ -37,7 +37,7 @@ static uint32_t count_own(struct kernel *k, const struct record_sample *r)
 	for (uint32_t i = 0; i < n; i++)
 		if (!map_get(&k->own, r->frames[i], &is))
 			addresses[unknown++] = r->frames[i];
-	if (unknown && name_classify(k, &k->own, addresses, unknown, is_own))
+	if (unknown && kernel_classify(k, &k->own, addresses, unknown, is_own))
 		return 0; // told; the frames are then all there
 	while (own < n && map_get(&k->own, r->frames[own], &is) && is)
 		own++;

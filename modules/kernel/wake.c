@@ -108,7 +108,7 @@ static int learn(struct kernel *k, const struct record_sample *r)
 		if (!map_get(&k->functions, r->frames[i] - 1, &is))
 			unknown[count++] = r->frames[i] - 1;
 		if (count == KERNEL_NAMES_MAX || (count && i + 1 == r->kernel_frames)) {
-			error = name_classify(k, &k->functions, unknown, count, function_of);
+			error = kernel_classify(k, &k->functions, unknown, count, function_of);
 			count = 0;
 		}
 	}

@@ -15,7 +15,7 @@
 
 enum kernel_function { OTHER, ENTRY, LOADER, STARTER };
 
-static enum kernel_function function_of(const char *name)
+static uint64_t function_of(const char *name)
 {
 	static const char *const entries[] = {"entry_", "asm_", "ret_from_fork", "el0"};
 	if (strncmp(name, "load_", 5) == 0 && strstr(name, "_binary"))
@@ -28,21 +28,6 @@ static enum kernel_function function_of(const char *name)
 	return OTHER;
 }
 
-struct asked {
-	struct path *p;
-	uint64_t addresses[KERNEL_NAMES_MAX];
-};
-
-static void on_name(
-    void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name, const char *module)
-{
-	struct asked *a = arg;
-	(void)start;
-	(void)end;
-	(void)module;
-	map_put(&a->p->kernel_functions, a->addresses[index], name ? function_of(name) : OTHER);
-}
-
 // A return address lies behind its call.
 static uint64_t address_of(const struct record_sample *r, uint32_t i)
 {
@@ -52,15 +37,16 @@ static uint64_t address_of(const struct record_sample *r, uint32_t i)
 // Learns what the frames from FIRST on are: 0 or -errno.
 static int ask(struct path *p, const struct record_sample *r, uint32_t first)
 {
-	struct asked a = {.p = p};
+	uint64_t addresses[KERNEL_NAMES_MAX], have;
 	uint32_t count = 0;
-	uint64_t have;
 	if (p->kernel_functions.count > FUNCTIONS_MAX)
 		map_clear(&p->kernel_functions);
 	for (uint32_t i = first; i < r->kernel_frames; i++)
 		if (!map_get(&p->kernel_functions, address_of(r, i), &have))
-			a.addresses[count++] = address_of(r, i);
-	return count ? kernel_name(p->kernel, a.addresses, count, on_name, &a) : 0;
+			addresses[count++] = address_of(r, i);
+	return count
+		   ? kernel_classify(p->kernel, &p->kernel_functions, addresses, count, function_of)
+		   : 0;
 }
 
 int take_is_loading(void *arg, const struct record_sample *r)

@@ -2,11 +2,9 @@
 // Kernel stacks in and around the loading of a program, with a kernel that names functions.
 #include "path_sim.h"
 
-#define kernel_name name_of_fake
-static int name_of_fake(struct kernel *k, const uint64_t *addresses, uint32_t count,
-    void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name,
-	const char *module),
-    void *arg);
+#define kernel_classify classify_of_fake
+static int classify_of_fake(struct kernel *k, struct map *m, const uint64_t *addresses,
+    uint32_t count, uint64_t (*class_of)(const char *name));
 #include "../../modules/path/loading.c"
 
 // A function is its number times 0x100; a return address into it lies behind its first byte.
@@ -32,10 +30,8 @@ static const char *const functions[] = {
 
 static int asked, asked_most, failing;
 
-static int name_of_fake(struct kernel *k, const uint64_t *addresses, uint32_t count,
-    void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name,
-	const char *module),
-    void *arg)
+static int classify_of_fake(struct kernel *k, struct map *m, const uint64_t *addresses,
+    uint32_t count, uint64_t (*class_of)(const char *name))
 {
 	(void)k;
 	asked += (int)count;
@@ -43,8 +39,9 @@ static int name_of_fake(struct kernel *k, const uint64_t *addresses, uint32_t co
 	assert_true(count <= KERNEL_NAMES_MAX);
 	for (uint32_t i = 0; i < count && !failing; i++) {
 		uint64_t f = addresses[i] >> 8;
-		bool known = f < sizeof(functions) / sizeof(*functions);
-		named(arg, i, f << 8, (f << 8) + 0x100, known ? functions[f] : "other", "");
+		const char *name =
+		    f < sizeof(functions) / sizeof(*functions) ? functions[f] : "other";
+		map_put(m, addresses[i], name ? class_of(name) : 0);
 	}
 	return failing;
 }

@@ -101,12 +101,10 @@ void kernel_unlist(struct kernel *k, uint32_t pid)
 	(void)k, (void)pid;
 }
 
-int kernel_name(struct kernel *k, const uint64_t *addresses, uint32_t count,
-    void (*named)(void *arg, uint32_t index, uint64_t start, uint64_t end, const char *name,
-	const char *module),
-    void *arg)
+int kernel_classify(struct kernel *k, struct map *m, const uint64_t *addresses, uint32_t count,
+    uint64_t (*class_of)(const char *name))
 {
-	(void)k, (void)addresses, (void)count, (void)named, (void)arg;
+	(void)k, (void)m, (void)addresses, (void)count, (void)class_of;
 	return -EOPNOTSUPP;
 }
 
