@@ -44,12 +44,17 @@ static int64_t whole(double *rest, double value)
 	return (int64_t)n;
 }
 
+static double chance_of(const struct path *p, double bytes)
+{
+	return bytes > 0 ? -expm1(-bytes / (double)p->options.alloc_period) : 1;
+}
+
 // What a sample stands for: objects and bytes. Java's stand for objects of the size that was seen;
 // how many a thread had in its last buffer nobody knows.
 static void weigh(struct path *p, const struct record_sample *r, int64_t values[2])
 {
 	double bytes = (double)r->value, objects = 1;
-	double chance = -expm1(-bytes / (double)p->options.alloc_period);
+	double chance = chance_of(p, bytes);
 	if (ALLOC_IS_JAVA(r->reason) && r->object)
 		objects = bytes / (double)r->object;
 	else if (ALLOC_IS_JAVA(r->reason))
@@ -175,11 +180,16 @@ void alloc_losses(struct path *p, const uint64_t counters[KERNEL_COUNTER_COUNT])
 {
 	const uint64_t *old = p->counters;
 	uint64_t lost = counters[KERNEL_ALLOC_LOST] - old[KERNEL_ALLOC_LOST];
+	uint64_t bytes = counters[KERNEL_ALLOC_LOST_BYTES] - old[KERNEL_ALLOC_LOST_BYTES];
 	if (!p->live)
 		return;
-	if (lost)
-		take_lost(p, PATH_ALLOCS, "[lost: ring full]", lost,
-		    counters[KERNEL_ALLOC_LOST_BYTES] - old[KERNEL_ALLOC_LOST_BYTES]);
+	if (lost) { // each stood for more than itself, about as one of their mean size does
+		double chance = chance_of(p, (double)bytes / (double)lost);
+		uint64_t stood_for = (uint64_t)((double)bytes / chance);
+		take_lost(p, PATH_ALLOCS, "[lost: ring full]", (uint64_t)((double)lost / chance),
+		    stood_for);
+		p->totals.alloc_bytes += stood_for;
+	}
 	if (counters[KERNEL_ALLOC_FREE_RING] != old[KERNEL_ALLOC_FREE_RING])
 		live_check(p->live, lives, p);
 }

@@ -231,6 +231,29 @@ static void what_is_not_followed_is_told(void **state)
 	sim_close();
 }
 
+// What found no room stood for as much as what did: of a block of a tenth of the period, ten times.
+static void what_is_lost_has_its_weight(void **state)
+{
+	uint64_t counters[KERNEL_COUNTER_COUNT] = {0};
+	(void)state;
+	begin(-1);
+	counters[KERNEL_ALLOC_LOST] = 200;
+	counters[KERNEL_ALLOC_LOST_BYTES] = 200 * 100;
+	alloc_losses(sim.path, counters);
+	memcpy(sim.path->counters, counters, sizeof(counters));
+	counters[KERNEL_ALLOC_LOST_BYTES] += HUGE;
+	counters[KERNEL_ALLOC_LOST]++;
+	alloc_losses(sim.path, counters);
+	struct path_totals t;
+	path_totals(sim.path, &t);
+	ship();
+	assert_in_range(sim.totals[PATH_ALLOCS][0], 2101, 2104); // 1/(1 - exp(-0.1)) is 10.508
+	assert_in_range(sim.totals[PATH_ALLOCS][1] - HUGE, 210100, 210300);
+	assert_int_equal(t.alloc_bytes, sim.totals[PATH_ALLOCS][1]);
+	assert_true(holds(0, "allocs", "[lost: ring full]"));
+	sim_close();
+}
+
 static void nonsense_is_refused(void **state)
 {
 	(void)state;
@@ -296,6 +319,7 @@ int main(void)
 	    TEST(weights_add_up),
 	    TEST(java_has_no_heap),
 	    TEST(what_is_not_followed_is_told),
+	    TEST(what_is_lost_has_its_weight),
 	    TEST(nonsense_is_refused),
 	    TEST(memory_may_end_anywhere),
 	};
