@@ -331,6 +331,13 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	};
 	allocs_options(options, &po);
 	h->path = path_new(&po);
+	if (!h->path && errno == ENOMEM && po.alloc_live) {
+		snprintf(why, size,
+		    "memory_limit has no room for %u live blocks: raise it, or lower "
+		    "profiling.alloc.live_max",
+		    po.alloc_live);
+		return EXIT_FAILED;
+	}
 	if (!h->path)
 		return fail(why, size, EXIT_FAILED, "starting", errno);
 	if (!options->source && (status = open_kernel(h, why, size)))

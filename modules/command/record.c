@@ -213,6 +213,8 @@ static int capture(struct record_run *r)
 		return status;
 	}
 	r->began_ns = clock_now();
+	if (r->deadline) // what the start took, as the look for allocators, is not the capture's
+		timer_set(r->deadline, r->arguments->duration_ns, 0);
 	if (r->hall.tape && !tape_flush(r->hall.tape))
 		file_sink_place(&r->file);
 	if (r->child && write(r->gate, "g", 1) != 1) {
