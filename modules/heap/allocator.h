@@ -12,6 +12,12 @@
 	"what Java allocates is not seen: libjvm.so has no symbols: install the debug symbols "    \
 	"of this JDK (openjdk-17-dbg, java-17-openjdk-debuginfo or the like)"
 
+// Of processes in which nothing is probed.
+#define HEAP_GO "a Go program, which does not use malloc: -t heap reads Go's own profile"
+#define HEAP_NO_NAMES "statically linked and stripped: its allocator has no name: keep .symtab"
+#define HEAP_NO_ALLOCATOR                                                                          \
+	"none of its files defines malloc and free: a runtime with a heap of its own (Go, Java)?"
+
 struct allocator {
 	struct kernel_probe probes[KERNEL_PROBES_MAX];
 	uint32_t count;

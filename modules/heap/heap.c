@@ -22,8 +22,9 @@
 #define REST_NS (NS_PER_MS)
 #define REST_LONG_NS NS_PER_S
 #define LOOKS_SOON 50
-#define NO_MALLOC "a Go program, which does not use malloc: -t heap reads Go's own profile"
 #define TRIES_MAX 20 // to read what a file that was just mapped holds in memory
+// An agent tells after so long of what it cannot probe: until then it may be starting.
+#define TELL_NS (2 * NS_PER_S)
 
 struct file {
 	struct mapped at;
@@ -38,6 +39,7 @@ struct target {
 	bool found, named; // an allocator, whether or not probed; any function at all
 	bool go, go_told;  // its program is Go's
 	bool ever;	   // it had probes
+	bool untold;	   // why one of its allocators is not probed
 	bool over;	   // the time limit took the probes off
 	uint64_t until;	   // clock_now() time, 0: no limit
 	int links[PROBED_MAX][KERNEL_PROBE_LINKS];
@@ -159,6 +161,13 @@ static void busy(struct heap *h, const struct target *t)
 static void on_limit(void *arg)
 {
 	struct target *t = arg;
+	uint64_t now = clock_now();
+	if (now < t->until) {
+		timer_set(t->limit, t->until - now, 0);
+		if (!t->probes && *t->why)
+			log_warn("process %u: allocations: none is probed: %s", t->pid, t->why);
+		return;
+	}
 	timer_free(t->limit);
 	t->limit = NULL;
 	if (t == t->heap->at) {
@@ -193,8 +202,12 @@ int heap_add(struct heap *h, uint32_t pid, bool later)
 	t->pid = pid;
 	t->heap = h;
 	t->wanted = !later;
-	if (h->options.loop && h->options.time_ns)
-		t->limit = loop_timer(h->options.loop, h->options.time_ns, 0, on_limit, t);
+	if (h->options.loop && h->options.time_ns) {
+		uint64_t half = h->options.time_ns / 2;
+		t->until = clock_now() + h->options.time_ns;
+		t->limit =
+		    loop_timer(h->options.loop, half < TELL_NS ? half : TELL_NS, 0, on_limit, t);
+	}
 	if (h->options.loop && h->options.time_ns && !t->limit) {
 		target_free(t);
 		return -ENOMEM;
@@ -303,6 +316,7 @@ static int on_map(void *arg, const struct proc_map *m)
 static void say(struct target *t, const struct file *f, const char *what)
 {
 	snprintf(t->why, sizeof(t->why), "%.80s: %s", mapped_name(&f->at), what);
+	t->untold = true;
 }
 
 // The Java machine that was found in F: can it be probed?
@@ -389,27 +403,22 @@ static void conclude(struct heap *h)
 	struct target *t = h->at;
 	h->at = NULL;
 	if (t->go && t->probes && !t->go_told)
-		log_warn("process %u: %.80s: " NO_MALLOC "; probed is what C code in it allocates",
+		log_warn("process %u: %.80s: " HEAP_GO "; probed is what C code in it allocates",
 		    t->pid, mapped_name(&t->files[0].at));
 	t->go_told = t->go && t->probes;
+	if (t->probes && t->untold)
+		log_warn("process %u: one of its allocators is not probed: %s", t->pid, t->why);
+	t->untold = t->untold && !t->probes;
 	if (t->probes || *t->why)
 		return;
 	if (!t->file_count)
 		text_copy(t->why, sizeof(t->why),
 		    "it maps no file: has it ended, or is it the kernel's?");
-	else if (t->go)
-		snprintf(t->why, sizeof(t->why), "%.80s: " NO_MALLOC, mapped_name(&t->files[0].at));
-	else if (!t->named)
-		snprintf(t->why, sizeof(t->why),
-		    "%.80s: statically linked and stripped: its allocator has no name: keep "
-		    ".symtab",
-		    mapped_name(&t->files[0].at));
 	else
-		snprintf(t->why, sizeof(t->why),
-		    "%.80s: none of its files defines malloc and free: a runtime with a heap of "
-		    "its "
-		    "own (Go, Java)?",
-		    mapped_name(&t->files[0].at));
+		snprintf(t->why, sizeof(t->why), "%.80s: %s", mapped_name(&t->files[0].at),
+		    t->go      ? HEAP_GO
+		    : t->named ? HEAP_NO_ALLOCATOR
+			       : HEAP_NO_NAMES);
 }
 
 static bool next_target(struct heap *h)

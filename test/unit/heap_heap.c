@@ -17,9 +17,23 @@
 static int probe_for_test(struct kernel *k, uint32_t pid, int fd, const struct kernel_probe *probes,
     uint32_t count, int links[KERNEL_PROBE_LINKS]);
 static void unprobe_for_test(int links[KERNEL_PROBE_LINKS]);
+#include "../../modules/base/base.h"
+#undef log_warn
+#define log_warn(...) warn_for_test(__VA_ARGS__)
+static void warn_for_test(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #include "../../modules/heap/heap.c"
 
-static int refuses, on, over;
+static int refuses, on, over, warnings;
+static char warning[512];
+
+static void warn_for_test(const char *format, ...)
+{
+	va_list list;
+	va_start(list, format);
+	vsnprintf(warning, sizeof(warning), format, list);
+	va_end(list);
+	warnings++;
+}
 static uint32_t last_count, java_count, java_kind;
 static uint64_t now, wall;
 
@@ -61,7 +75,8 @@ static uint32_t me;
 static int begin(void **state)
 {
 	(void)state;
-	on = over = refuses = 0;
+	on = over = refuses = warnings = 0;
+	*warning = 0;
 	now = clock_now();
 	wall = clock_wall();
 	me = (uint32_t)getpid();
@@ -151,10 +166,22 @@ static void image_code(struct image *m, const char *name)
 	image_function(m, name, TEXT_ADDRESS + image_put(m, "\x55\xc3", 2), 2);
 }
 
+static struct image m;
+
+static void *map_image(void)
+{
+	image_table(&m, SHT_SYMTAB);
+	image_end(&m);
+	int fd = image_fd(&m, m.size);
+	void *at = mmap(NULL, TEXT_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	close(fd);
+	assert_true(at != MAP_FAILED);
+	return at;
+}
+
 // Maps what looks like a Java machine, with or without names.
 static void *map_machine(bool names)
 {
-	static struct image m;
 	image_begin(&m);
 	image_code(&m, "JNI_CreateJavaVM");
 	if (names) {
@@ -164,13 +191,7 @@ static void *map_machine(bool names)
 		    "_ZN11AllocTracer28send_allocation_outside_tlabEP5KlassP8HeapWordmP6Thread");
 		image_code(&m, "_ZN10JavaThread4exitEbNS_8ExitTypeE");
 	}
-	image_table(&m, SHT_SYMTAB);
-	image_end(&m);
-	int fd = image_fd(&m, m.size);
-	void *at = mmap(NULL, TEXT_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
-	close(fd);
-	assert_true(at != MAP_FAILED);
-	return at;
+	return map_image();
 }
 
 // Its tables are waited for, then it is probed without them.
@@ -210,6 +231,44 @@ static void the_reason_is_told(void **state)
 	assert_non_null(strstr(why, "mappings: No such"));
 	heap_probes(heap, 1, why, sizeof(why));
 	assert_string_equal(why, "not asked for");
+}
+
+// Beside libc, which is probed, an allocator that is not: what is missing would not be noticed.
+static void an_allocator_that_is_refused_is_told(void **state)
+{
+	(void)state;
+	image_begin(&m);
+	image_function(
+	    &m, "malloc", TEXT_ADDRESS + image_put(&m, "\x48\x83\xec\x18", 4), 4); // sub $24,%rsp
+	image_code(&m, "free");
+	void *at = map_image();
+	make(false);
+	assert_int_equal(heap_add(heap, me, false), 0);
+	step_all();
+	assert_int_equal(on, 1);
+	heap_changed(heap, me, false); // nothing new
+	step_all();
+	munmap(at, TEXT_SIZE);
+	assert_int_equal(warnings, 1);
+	assert_non_null(strstr(warning, "not probed"));
+	assert_non_null(strstr(warning, "malloc begins with instructions that a probe would cost"));
+}
+
+// Nobody else asks an agent why.
+static void an_agent_tells_why_nothing_is_probed(void **state)
+{
+	(void)state;
+	make(true);
+	refuses = -EPERM;
+	assert_int_equal(heap_add(heap, me, false), 0);
+	for (int i = 0; i < 100; i++) {
+		now += 100 * NS_PER_MS;
+		loop_turn(loop);
+	}
+	assert_int_equal(over, 1);
+	assert_int_equal(warnings, 1);
+	assert_non_null(strstr(warning, "none is probed: libc.so"));
+	assert_non_null(strstr(warning, "run as root"));
 }
 
 static void a_command_is_looked_at_when_it_is_executed(void **state)
@@ -319,6 +378,8 @@ int main(void)
 	    TEST(a_search_is_not_cut_short),
 	    TEST(a_java_machine_is_found),
 	    TEST(the_reason_is_told),
+	    TEST(an_allocator_that_is_refused_is_told),
+	    TEST(an_agent_tells_why_nothing_is_probed),
 	    TEST(a_command_is_looked_at_when_it_is_executed),
 	    TEST(why_a_command_was_not_probed_outlives_it),
 	    TEST(the_time_limit_takes_them_off),
