@@ -228,4 +228,6 @@ void alloc_tell(struct path *p, uint64_t end_ns)
 	live_tell(p->live, end_ns > age ? end_ns - age : 0, tell, p);
 	if (p->live_lost[0])
 		profile_add_lost(heap, LOST_FREE, p->live_lost);
+	if (!live_count(p->live)) // who had them has ended, or is not probed any more
+		memset(p->live_lost, 0, sizeof(p->live_lost));
 }

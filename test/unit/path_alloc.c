@@ -228,6 +228,11 @@ static void what_is_not_followed_is_told(void **state)
 	assert_int_equal(sim.totals[PATH_ALLOCS][1], 3 * HUGE);
 	assert_true(holds(0, "heap", LOST_FREE));
 	assert_int_equal(sim.totals[PATH_HEAP][1], 3 * HUGE);
+	feed_exit(42, 700);
+	ship();
+	assert_int_equal(sim.totals[PATH_HEAP][1], 6 * HUGE); // once more, as what is followed
+	ship();
+	assert_int_equal(sim.totals[PATH_HEAP][1], 6 * HUGE); // nobody is left to have it
 	sim_close();
 }
 
