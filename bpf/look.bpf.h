@@ -133,7 +133,7 @@ static __always_inline void look_stack(struct seq_file *seq, struct off *o,
 	u32 block = NOW_OF(o->block);
 	bool again = NOW_OF(o->stack_block) == block;
 	if (!l || (again && (!o->again || o->out_ns >= control->drained_ns)) ||
-	    now < o->out_ns + off_min_ns || !NOW_OF(o->told_ns))
+	    (!again && control->again) || now < o->out_ns + off_min_ns || !NOW_OF(o->told_ns))
 		return;
 	struct looking it = {l, &l->scratch, task};
 	struct scratch *x = &l->scratch;

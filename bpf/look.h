@@ -17,4 +17,5 @@ struct look_control {
 			   that go on, and what no stack bears */
 	u64 drained_ns; /* stacks of blocks that began before then have left the ring */
 	u64 full;	/* 1: no room for more threads */
+	u64 again;	/* 1: stacks are only taken again, of those that lacked rows */
 };

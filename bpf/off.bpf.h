@@ -18,14 +18,15 @@
 
 /* Set before loading. */
 const volatile u64 off_min_ns = 1000000;
-const volatile u32 off_least_us = 977, off_least_shift = 10; /* the same; its logarithm */
+const volatile u32 gate_least_us = 245; /* a fourth of it: see gate_turn */
 const volatile bool off_kernel = false;			     /* with kernel frames */
 const volatile u64 off_look_ns = LOOK_NS; /* between two looks; 0: there are none */
 const volatile u32 gate_stacks = GATE_STACKS;
 const volatile u32 off_every = 0; /* tests: the gate takes one of so many; 0: as it fits */
 
-#define LOADING_LOOKS 5	   /* so many looks at one stack whose rows are being loaded */
+#define LOADING_LOOKS 10   /* so many looks at one stack whose rows are being loaded */
 #define EXPECT_MOST 200000 /* us: then a look sees the block surely */
+#define EXPECT_FIRST 5000  /* of a thread that is new: most of those that soon end wait no longer */
 
 /*
  * A thread. Only the scheduler's own order (off, on, off ...) changes what follows, but for what is
@@ -43,7 +44,7 @@ struct off {
 	u32 block;	 /* counts up as each begins; never 0 */
 	u32 stack_block; /* look: the block that a stack was taken of last */
 	u32 gate;	 /* how likely the gate took its stack, in 1/2^32; GATE_SURE: it did */
-	u32 expect_us;	 /* how long its next block will be: as the last ones were */
+	u32 expect_us;	 /* how much its next block will matter, see expect */
 	u8 runnable;	 /* the current block is no wait but for a CPU */
 	u8 reason;	 /* of the block that has a stack */
 	u8 again;	 /* the stack wants rows that were not there: a look takes it again */
@@ -87,7 +88,7 @@ static __always_inline struct off *off_new(struct task_struct *task)
 		o = bpf_task_storage_get(&offs, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	count(o ? KERNEL_STORAGES : KERNEL_STORAGES_FAILED, 1);
 	if (o)
-		o->expect_us = EXPECT_MOST / 8;
+		o->expect_us = EXPECT_FIRST;
 	return o;
 }
 
@@ -181,6 +182,20 @@ static __always_inline void off_tell(
 	}
 }
 
+/*
+ * The root of the mean square of what the last blocks were, those that are too short none of it,
+ * and this one US: to take stacks as likely makes the least error with so many of them (Neyman
+ * 1934), also where a few long waits are among many short ones.
+ *
+ *   sqrt(15/16 * EXPECT^2 + 1/16 * US^2), as the larger one or 7/8 of it and half the other
+ */
+static __always_inline u32 expect(u32 expect_us, u32 us)
+{
+	u32 old = (u32)((u64)expect_us * 31 / 32), new = us / 4;
+	u32 large = old > new ? old : new, both = large - large / 8 + (old ^ new ^ large) / 2;
+	return both > large ? both : large;
+}
+
 /* Checked by itself (see walk_frame). */
 __attribute__((noinline)) int off_over(struct off *o, const struct block_end *e)
 {
@@ -191,8 +206,8 @@ __attribute__((noinline)) int off_over(struct off *o, const struct block_end *e)
 	if (!told)
 		return 0;
 	u64 off = now > told ? now - told : 0, whole = now > o->out_ns ? now - o->out_ns : 0;
-	u64 us = whole / 1024 + 1;
-	o->expect_us = (3 * o->expect_us + (us < EXPECT_MOST ? (u32)us : EXPECT_MOST)) / 4;
+	u64 us = whole < off_min_ns ? 0 : whole / 1024;
+	o->expect_us = expect(o->expect_us, us < EXPECT_MOST ? (u32)us : EXPECT_MOST);
 	if (whole < off_min_ns) {
 		o->short_ns += off;
 		o->short_count++;
@@ -276,11 +291,11 @@ static __always_inline void off_arrives(struct task_struct *next, struct moment 
 		off_ends(o, next, at, true);
 }
 
-/* The gate takes a stack of one in so many blocks that are expected to be so long: US of them. */
+/* The gate takes a stack of one in US blocks that are expected to matter 1 us; US is not 0. */
 static __always_inline void gate_set(struct scratch *x, u32 us)
 {
 	x->gate_us = us;
-	x->gate_likely = us ? (1ull << 32) / us : 1ull << 32;
+	x->gate_likely = (1ull << 32) / us;
 }
 
 /* So many stacks in GATE_NS. */
@@ -290,11 +305,17 @@ static __always_inline u64 gate_aim(void)
 	return n ? n : 1;
 }
 
-/* The gate begins to count anew. */
+/*
+ * The gate begins to count anew: as if what comes is what was. Blocks that are taken surely count
+ * as one, however long they are, so that all others get what these leave. But what is hardly
+ * expected to matter is not taken for want of better.
+ */
 static __always_inline void gate_turn(struct scratch *x, u64 now)
 {
+	u64 us = x->gate_sum / gate_aim();
 	/* After a pause what was before says nothing. */
-	gate_set(x, now < x->gate_ns + GATE_NS ? x->gate_sum / gate_aim() : 0);
+	bool fits = now >= x->gate_ns + GATE_NS || us < gate_least_us;
+	gate_set(x, fits ? gate_least_us : (u32)us);
 	x->gate_ns = now + GATE_NS;
 	x->gate_sum = 0;
 	count(KERNEL_SWITCHES, x->switches);
@@ -302,29 +323,31 @@ static __always_inline void gate_turn(struct scratch *x, u64 now)
 }
 
 /*
- * Does the gate take this block's stack? The longer the block is expected to be, the likelier, so
- * that all stacks stand for about as much time, and that all together keep within the gate's aim.
+ * Does the gate take this block's stack? The more the block is expected to matter, the likelier, so
+ * that all stacks stand for about as much, and that all together keep within the gate's aim.
  */
 static __always_inline bool gate(struct scratch *x, struct off *o, u64 now)
 {
 	u32 us = o->expect_us + 1;
-	/* Most that are expected to be too short are. */
-	if (us < off_least_us)
-		us = (u32)((u64)us * us >> off_least_shift) + 1;
 	x->switches++;
 	if (now >= x->gate_ns)
 		gate_turn(x, now);
-	x->gate_sum += us;
-	u64 aim = gate_aim();
-	if (x->gate_us && x->gate_sum > 2 * aim * x->gate_us)
+	x->gate_sum += us < x->gate_us ? us : x->gate_us;
+	if (x->gate_sum > 2 * gate_aim() * x->gate_us)
 		gate_set(x, x->gate_us * 2);
-	else if (!x->gate_us && x->gate_sum > aim * us)
-		gate_set(x, us);
 	u64 likely = off_every ? GATE_SURE / off_every : us * x->gate_likely;
 	o->gate = likely < GATE_SURE ? (u32)likely : GATE_SURE;
 	/* Knuth's MMIX; a helper would cost more than all of this. */
 	x->random = (x->random ^ now) * 6364136223846793005ull + 1442695040888963407ull;
-	return o->gate == GATE_SURE || x->random >> 32 < o->gate;
+	if (o->gate != GATE_SURE && x->random >> 32 >= o->gate)
+		return false;
+	/* Half of the ring is left to times: a stack that is missing costs less than one of these. */
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) <=
+	    bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 2)
+		return true;
+	o->gate = 0;
+	count(KERNEL_GATE_LOST, 1);
+	return false;
 }
 
 static __always_inline void off_stack(void *ctx, struct off *o, struct task_struct *task)

@@ -23,6 +23,7 @@
 // threads that are blocked.
 #define CAPTURE_PERIOD (1ull << 18)
 #define CAPTURE_STACKS 4000
+#define CAPTURE_RING (1u << 20) // bytes: so many stacks, where others have the CPU for a while
 
 static int fail(char *why, size_t size, int status, const char *what, int error)
 {
@@ -78,6 +79,7 @@ static int open_kernel(struct hall *h, char *why, size_t size)
 			      : wakers == 1u << PATH_MUTEX ? KERNEL_WAKERS_OF_LOCKS
 							   : KERNEL_WAKERS_ALL,
 	    .off_cpu_stacks = o->keeps ? 0 : CAPTURE_STACKS,
+	    .ring_bytes = !o->keeps && h->types & OFF_CPU ? CAPTURE_RING : 0,
 	    .memory_period = h->types & 1u << PATH_MEMORY ? memory_period(h) : 0,
 	    .locks = h->types & 1u << PATH_MUTEX,
 	    .lock_min_ns = c->profiling_mutex_contention_threshold_ns,

@@ -67,6 +67,8 @@ const char *kernel_alloc_why(const struct kernel *k);
 // bears: the end of a window. Another UNTIL begins another look. 1: more, 0: through, -errno (the
 // look is over).
 int kernel_look(struct kernel *k, uint64_t until, uint64_t budget_ns);
+// Likewise, one that only takes those stacks again that lacked rows, to be begun when they are there.
+int kernel_look_again(struct kernel *k, uint64_t budget_ns);
 // Readable when a program or library was mapped, or a sample wanted rows or mappings that the
 // walker has not (200 times a second at most); borrowed. kernel_woken makes it wait again. Mappings
 // may come in storms: whoever waits for it does well to rest between two times.

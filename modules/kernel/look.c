@@ -50,9 +50,8 @@ void off_choose(struct kernel *k)
 	bpf_program__set_autoload(b->progs.look_whole, k->off_level == OFF_LOOKS);
 	bpf_program__set_autoload(b->progs.look_times, k->off_level == OFF_TIMES);
 	b->rodata->off_min_ns = o->off_cpu_min_ns;
-	uint64_t least = o->off_cpu_min_ns / 1024 + 1;
-	b->rodata->off_least_us = least < INT32_MAX ? (uint32_t)least : INT32_MAX;
-	b->rodata->off_least_shift = 63 - (uint32_t)__builtin_clzll(b->rodata->off_least_us);
+	uint64_t least = o->off_cpu_min_ns / 4096 + 1;
+	b->rodata->gate_least_us = least < INT32_MAX ? (uint32_t)least : INT32_MAX;
 	b->rodata->off_kernel = o->off_cpu_kernel;
 	uint32_t gate = (uint32_t)(o->off_cpu_stacks / (NS_PER_S / GATE_NS) / k->cpu_count);
 	b->rodata->gate_stacks = gate > GATE_STACKS ? gate : GATE_STACKS;
@@ -133,7 +132,7 @@ static void charge_storages(struct kernel *k)
 	l->control->full = refused;
 }
 
-static int begin(struct kernel *k, uint64_t until)
+static int begin(struct kernel *k, uint64_t until, bool again)
 {
 	struct look *l = &k->look;
 	if (l->fd > 0)
@@ -146,6 +145,7 @@ static int begin(struct kernel *k, uint64_t until)
 	}
 	l->began_ns = clock_now();
 	l->until = l->control->until_ns = until;
+	l->control->again = again;
 	l->control->drained_ns = k->drained_ns;
 	return 0;
 }
@@ -203,14 +203,14 @@ static int hand_thread(struct kernel *k, size_t bytes)
 	return 0;
 }
 
-int kernel_look(struct kernel *k, uint64_t until, uint64_t budget_ns)
+static int look(struct kernel *k, uint64_t until, bool again, uint64_t budget_ns)
 {
 	struct look *l = &k->look;
 	uint64_t pause = clock_now() + budget_ns;
 	if (!l->link)
 		return 0;
-	if (l->fd <= 0 || until != l->until) {
-		int error = begin(k, until);
+	if (l->fd <= 0 || until != l->until || again != l->control->again) {
+		int error = begin(k, until, again);
 		if (error)
 			return error;
 	}
@@ -222,4 +222,14 @@ int kernel_look(struct kernel *k, uint64_t until, uint64_t budget_ns)
 			return end(k, error);
 	} while (clock_now() < pause);
 	return 1;
+}
+
+int kernel_look(struct kernel *k, uint64_t until, uint64_t budget_ns)
+{
+	return look(k, until, false, budget_ns);
+}
+
+int kernel_look_again(struct kernel *k, uint64_t budget_ns)
+{
+	return k->off_level == OFF_LOOKS ? look(k, 0, true, budget_ns) : 0;
 }

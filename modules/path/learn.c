@@ -127,6 +127,7 @@ static void unwind_done(void *arg, int result)
 	struct path *p = arg;
 	(void)result;
 	p->unwind_slice = NULL;
+	look_loaded(p);
 }
 
 // Without memory for a slice the tables wait; the next sample that misses something asks again.

@@ -4,6 +4,9 @@
 //
 //   window closes at T -> look until T -> drain what was sampled until T -> seal
 //
+// What begins to run has rows that nobody has loaded yet: its first stacks are cut. Where it waits
+// long enough they are taken again as soon as the rows are there, by a look for these alone.
+//
 // While a look until T runs nothing else is drained, so that what happened later stays out.
 #include "private.h"
 
@@ -13,37 +16,65 @@
 #define LOOK_NS (150 * NS_PER_MS) // and up to JITTER_NS more, so that nothing runs in step with it
 #define JITTER_NS (100 * NS_PER_MS)
 
-static void begin(struct path *p, uint64_t until);
+// Looks for those that lacked rows rest so many times as long as they take: 0.25 % of a CPU. They
+// may be ahead of that, for where many programs start at once.
+#define REST 400
+#define CREDIT_NS (4 * NS_PER_S)
+
+static void begin(struct path *p, uint64_t until, bool again);
 
 static int look_step(void *arg, uint64_t budget_ns)
 {
 	struct path *p = arg;
-	int more = kernel_look(p->kernel, p->look_until, budget_ns);
+	int more = p->look_again ? kernel_look_again(p->kernel, budget_ns)
+				 : kernel_look(p->kernel, p->look_until, budget_ns);
 	if (more < 0)
 		log_seldom(LOG_LEVEL_WARN,
 		    "looking at blocked threads: %s: their time is told later", strerror(-more));
 	return more > 0;
 }
 
+static void timer_until(struct path *p, uint64_t at)
+{
+	uint64_t now = clock_now();
+	timer_set(p->look_timer, at > now ? at - now : 1, 0);
+}
+
+static void pay(struct path *p, uint64_t now, uint64_t ns)
+{
+	uint64_t least = now > CREDIT_NS ? now - CREDIT_NS : 0;
+	p->look_rested = (p->look_rested > least ? p->look_rested : least) + ns;
+}
+
 static void look_done(void *arg, int result)
 {
 	struct path *p = arg;
 	(void)result; // told
+	uint64_t now = clock_now(), took = clock_cpu() - p->look_began,
+		 every = p->govern.timer ? p->govern.every : 1;
 	p->look_slice = NULL;
+	if (p->look_again)
+		pay(p, now, every * REST * took);
+	else
+		p->look_due = now + every * (LOOK_NS + now % JITTER_NS);
 	if (p->look_until) {
 		p->look_until = 0;
 		p->look_wanted = false;
 		timer_set(p->drain_timer, SETTLE_NS, 0);
 	} else if (p->look_wanted) {
-		begin(p, p->close_at);
+		begin(p, p->close_at, false);
 	}
-	uint64_t every = p->govern.timer ? p->govern.every : 1;
-	timer_set(p->look_timer, every * (LOOK_NS + clock_now() % JITTER_NS), 0);
+	timer_until(p, p->look_due);
+	if (!p->unwind_slice)
+		look_loaded(p);
 }
 
-static void begin(struct path *p, uint64_t until)
+static void begin(struct path *p, uint64_t until, bool again)
 {
 	p->look_until = until;
+	p->look_again = again;
+	p->look_began = clock_cpu();
+	p->rows_lacked = false;
 	p->look_slice = loop_slice(p->options.loop, look_step, look_done, p);
 	if (p->look_slice)
 		return;
@@ -55,8 +86,20 @@ static void begin(struct path *p, uint64_t until)
 static void on_look(void *arg)
 {
 	struct path *p = arg;
-	if (!p->look_slice)
-		begin(p, 0);
+	bool again = clock_now() < p->look_due;
+	if (p->look_slice)
+		return;
+	// What is found after a window's end would close it before all of it is there.
+	if (again && (!p->rows_lacked || p->close_at))
+		timer_until(p, p->look_due);
+	else
+		begin(p, 0, again);
+}
+
+void look_loaded(struct path *p)
+{
+	if (p->look_timer && !p->look_slice && p->rows_lacked && p->look_rested < p->look_due)
+		timer_until(p, p->look_rested);
 }
 
 int look_open(struct path *p)
@@ -65,6 +108,7 @@ int look_open(struct path *p)
 		return 0;
 	p->look_timer = loop_timer(p->options.loop, LOOK_NS, 0, on_look, p);
 	p->looks = true;
+	p->look_due = clock_now() + LOOK_NS;
 	return p->look_timer ? 0 : -ENOMEM;
 }
 
@@ -74,7 +118,7 @@ bool look_close(struct path *p)
 		return false;
 	p->look_wanted = true;
 	if (!p->look_slice)
-		begin(p, p->close_at);
+		begin(p, p->close_at, false);
 	return true;
 }
 
@@ -83,6 +127,7 @@ bool look_last(struct path *p, uint64_t until, uint64_t budget_ns)
 	if (!p->looks)
 		return false;
 	p->look_until = until;
+	p->look_again = false;
 	p->looks = look_step(p, budget_ns);
 	return p->looks;
 }

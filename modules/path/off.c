@@ -111,6 +111,8 @@ static void add_bare(struct path *p, const struct process *process, const struct
 
 void off_sample(struct path *p, const struct process *process, const struct record_sample *r)
 {
+	if (r->block && r->walk_end == WALK_END_LOADING)
+		p->rows_lacked = true;
 	if (!r->block)
 		add_bare(p, process, r);
 	else if (p->blocked && !blocked_put(p->blocked, r, process->id, p->stack, p->stack->places))

@@ -142,6 +142,11 @@ struct path {
 	struct slice *look_slice;
 	uint64_t look_until;
 	bool look_wanted, looks;
+	bool look_again;      // the look that runs is only for stacks that lacked rows
+	bool rows_lacked;     // by a stack, since a look began
+	uint64_t look_began;  // clock_cpu() time
+	uint64_t look_due;    // clock_now() time: the next usual one
+	uint64_t look_rested; // likewise: there may be one again
 	struct govern govern;
 	struct round round;
 	uint32_t told_types;	       // 1 << enum path_type: programs have told something of it
@@ -201,6 +206,8 @@ int look_open(struct path *p); // 0 or -ENOMEM
 // The window closes at close_at: false where there is nothing to look at; else, when the look is
 // through, the drain timer goes off.
 bool look_close(struct path *p);
+// Rows were loaded: stacks that lacked some are taken again soon.
+void look_loaded(struct path *p);
 // Piece by piece the last look, when sampling has ended: true while there is more.
 bool look_last(struct path *p, uint64_t until, uint64_t budget_ns);
 void look_free(struct path *p);

@@ -32,7 +32,9 @@ int main(int argc, char **argv)
 {
 	part = (uint64_t)((argc > 1 ? atof(argv[1]) : 3) / 3 * 1e9);
 	truth_begin(argc > 2 ? "became" : "becomes");
-	if (argc > 2) {
+	if (argc > 3) { // what lies between both programs is of its life
+		truth_began.now = strtoull(argv[2], NULL, 10);
+		truth_began.cpu = strtoull(argv[3], NULL, 10);
 		MEASURE(after_exec);
 		truth_end();
 		return 0;
@@ -46,7 +48,10 @@ int main(int argc, char **argv)
 	memset(truths, 0, sizeof(truths));
 	truth_begin("child");
 	MEASURE(in_child);
-	truth_end();
-	execl("/proc/self/exe", "becomes", argv[1], "exec", NULL);
+	char now[24], cpu[24];
+	struct moment m = truth_end();
+	snprintf(now, sizeof(now), "%lu", m.now);
+	snprintf(cpu, sizeof(cpu), "%lu", m.cpu);
+	execl("/proc/self/exe", "becomes", argv[1], now, cpu, NULL);
 	return 1;
 }

@@ -17,7 +17,7 @@ NOINLINE void churn_sleeps(void)
 
 static void *run(void *arg)
 {
-	uint64_t now = clock_ns(CLOCK_MONOTONIC), cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), now = clock_ns(CLOCK_MONOTONIC);
 	churn_sleeps();
 	now = clock_ns(CLOCK_MONOTONIC) - now;
 	cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;

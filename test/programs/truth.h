@@ -43,16 +43,40 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-static struct moment truth_moment(void)
+/* How long this thread has waited for a CPU so far. */
+static uint64_t truth_runnable(void)
 {
-	struct moment m = {clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_THREAD_CPUTIME_ID), 0};
-	char text[96] = "";
-	/* Time on a CPU, time waiting for one, how often. */
-	if (pread(truth_fd, text, sizeof(text) - 1, 0) > 0) {
-		char *end;
+	char text[96] = ""; /* time on a CPU, time waiting for one, how often */
+	char *end = text;
+	if (pread(truth_fd, text, sizeof(text) - 1, 0) > 0)
 		strtoull(text, &end, 10);
-		m.runnable = strtoull(end, NULL, 10);
-	}
+	return strtoull(end, NULL, 10);
+}
+
+/*
+ * A thread is often preempted where a system call returns, as those do that measure: such time is
+ * neither a path's before nor a path's behind it. So the clock is read last where a path begins,
+ * again if the thread had to wait meanwhile, and first where it ends.
+ */
+static struct moment truth_begins(void)
+{
+	struct moment m;
+	uint64_t runnable;
+	do {
+		m.runnable = truth_runnable();
+		m.cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+		m.now = clock_ns(CLOCK_MONOTONIC);
+		runnable = truth_runnable();
+	} while (runnable != m.runnable);
+	return m;
+}
+
+static struct moment truth_ends(void)
+{
+	struct moment m;
+	m.now = clock_ns(CLOCK_MONOTONIC);
+	m.runnable = truth_runnable();
+	m.cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	return m;
 }
 
@@ -64,12 +88,12 @@ static inline void truth_begin(const char *name)
 	truth_name = name;
 	snprintf(path, sizeof(path), "/proc/self/task/%ld/schedstat", syscall(SYS_gettid));
 	truth_fd = open(path, O_RDONLY | O_CLOEXEC);
-	truth_began = truth_moment();
+	truth_began = truth_begins();
 }
 
 static inline void truth_add(const char *name, const struct moment *from)
 {
-	struct moment to = truth_moment();
+	struct moment to = truth_ends();
 	for (int i = 0; i < TRUTHS_MAX; i++) {
 		struct truth *t = &truths[i];
 		if (t->name && t->name != name)
@@ -85,10 +109,10 @@ static inline void truth_add(const char *name, const struct moment *from)
 }
 
 /* What is written in one call does not mix with what others write. */
-static inline void truth_end(void)
+static inline struct moment truth_end(void)
 {
 	char text[1024];
-	struct moment m = truth_moment();
+	struct moment m = truth_ends();
 	long tid = syscall(SYS_gettid);
 	int n = 0;
 	for (int i = 0; i < TRUTHS_MAX && truths[i].name; i++)
@@ -99,12 +123,13 @@ static inline void truth_end(void)
 	if (write(1, text, (size_t)n) != n)
 		abort();
 	close(truth_fd);
+	return m;
 }
 
 /* Function FUNCTION is called, and measured under its name. */
 #define MEASURE(function, ...)                                                                     \
 	do {                                                                                       \
-		struct moment from_ = truth_moment();                                              \
+		struct moment from_ = truth_begins();                                              \
 		function(__VA_ARGS__);                                                             \
 		truth_add(#function, &from_);                                                      \
 	} while (0)

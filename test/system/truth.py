@@ -11,9 +11,9 @@ truth.py SAID STEM CASE...     SAID: what they printed; STEM: captures are STEM.
   ran:NAME[:PERCENT]           likewise waiting for a CPU: preempted, scheduler, cgroup_limit
   reason:NAME=REASON           of what a path was not runnable, nearly all has this reason
   runs:NAME=REASON             of what a path was runnable, most has this one
-  lock:NAME=CLASS[:PERCENT]    the path's waits are contentions of this class, as long as it says (10)
+  lock:NAME=CLASS[:PERCENT]    the path's waits are contentions of this class, as long as it says (5)
   nolock:NAME                  it is no contention, but for the mutex of a condition variable
-  grow:NAME[:PERCENT]          bytes (5, or what counting allows)
+  grow:NAME[:PERCENT]          bytes (5)
   churn:NAME[:PERCENT]         of all threads of the process together (5)
   show                         a table of all
 truth.py --whole STEM PID...   each thread of these, which were there all the time: its wall time is the capture's, to 2 %
@@ -196,9 +196,7 @@ def judge(kind, name, percent, value):
         if name in grown:
             found = True
             got = capture("memory").sum(name=name)
-            # Each sample stands for so much; how many there are is chance.
-            chance = 3 * (capture("memory").period / grown[name]) ** 0.5
-            if abs(got - grown[name]) > max(part(5), chance) * grown[name]:
+            if abs(got - grown[name]) > part(5) * grown[name]:
                 wrong.append("%s: %.1f MB, should be %.1f MB" % (name, got / 1e6, grown[name] / 1e6))
     elif kind in ("off", "ran"):
         together = {}
@@ -236,7 +234,7 @@ def judge(kind, name, percent, value):
             if kind == "nolock" and all > 0.02 * want + SLACK or kind == "lock" and it < 0.97 * all:
                 wrong.append("%s: %.3f s of %.3f s" % (p, it / 1e9, all / 1e9))
             if kind == "lock":
-                near(p, all, want, part(10) * want)
+                near(p, all, want, part(5) * want)
     if not found:
         wrong.append("no subject said a word")
 

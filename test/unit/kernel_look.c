@@ -89,6 +89,18 @@ static void *thread(void *arg)
 	return NULL;
 }
 
+// One thread's long waits stand among many that are too short to count, nine wait long each time.
+static void one_is_rare(void)
+{
+	static uint32_t first;
+	bool rare = !__atomic_fetch_add(&first, 1, __ATOMIC_RELAXED);
+	for (;;) {
+		for (int i = 0; rare && i < 10; i++)
+			usleep(50);
+		(rare ? sleep10 : sleep20)();
+	}
+}
+
 static void still(void)
 {
 	for (;;)
@@ -231,6 +243,8 @@ static void forget(void)
 	memset(by_function, 0, sizeof(by_function));
 }
 
+static uint32_t stacks_wanted; // a second; 0: as an agent does
+
 static struct kernel *start(uint32_t every)
 {
 	char why[512] = "";
@@ -240,6 +254,7 @@ static struct kernel *start(uint32_t every)
 	    .wanted_max = 16,
 	    .off_cpu_min_ns = NS_PER_MS,
 	    .off_cpu_every = every,
+	    .off_cpu_stacks = stacks_wanted,
 	    .ring_bytes = 1 << 20,
 	    .on_record = on_record};
 	forget();
@@ -335,6 +350,10 @@ static void looks_find_what_the_gate_finds(void **state)
 		}
 		if (i) { // it moves no more: only looks see it
 			usleep(5000);
+			int more;
+			while ((more = kernel_look_again(k, NS_PER_S)) == 1)
+				;
+			assert_int_equal(more + (int)samples, 0); // it lacks no rows, but all
 			turn(k, false, NS_PER_S);
 			assert_int_equal(samples, 1);
 			assert_true(frame_count > 1);
@@ -437,6 +456,34 @@ static void one_of_fifty_is_just(void **state)
 	stop(k);
 }
 
+// Fewer blocks begin than the gate may take: then it takes those that count, however rare.
+static void the_gate_takes_what_counts(void **state)
+{
+	(void)state;
+	begin(6, one_is_rare);
+	stacks_wanted = 4000;
+	struct kernel *k = start(0);
+	stacks_wanted = 0;
+	if (!k) {
+		end();
+		skip();
+	}
+	for (int i = 0; i < 20; i++) {
+		if (i == 4) { // by now it knows them
+			turn(k, true, NS_PER_S);
+			forget();
+		}
+		usleep(100000);
+		while (kernel_drain(k, 64) == 64)
+			;
+	}
+	turn(k, true, NS_PER_S);
+	print_message("%u stacks; %.1f ms, of these %.1f short, %.1f unsampled\n", samples, MS(sum),
+	    MS(shorts), MS(unsampled));
+	assert_true(samples > 100 && unsampled < sum / 25);
+	stop(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -444,6 +491,7 @@ int main(void)
 	    cmocka_unit_test(looks_find_what_the_gate_finds),
 	    cmocka_unit_test(threads_that_come_and_go),
 	    cmocka_unit_test(one_of_fifty_is_just),
+	    cmocka_unit_test(the_gate_takes_what_counts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,8 @@ static struct kernel {
 	uint64_t counters[KERNEL_COUNTER_COUNT];
 	int wake[2];
 	bool stopped;
+	bool looks; // can be had
+	unsigned looked, looked_again;
 } ring;
 
 static struct {
@@ -20,6 +22,12 @@ static struct {
 	int64_t samples;
 } windows[64];
 static int closed;
+
+static void pass(uint64_t ns)
+{
+	now += ns;
+	wall += ns;
+}
 
 int kernel_drain(struct kernel *k, int max)
 {
@@ -69,13 +77,21 @@ int kernel_rescan_cpus(struct kernel *k)
 
 const char *kernel_off_cpu_why(const struct kernel *k)
 {
-	(void)k;
-	return "not here";
+	return k->looks ? NULL : "not here";
 }
 
 int kernel_look(struct kernel *k, uint64_t until, uint64_t budget_ns)
 {
-	(void)k, (void)until, (void)budget_ns;
+	(void)until, (void)budget_ns;
+	k->looked++;
+	return 0;
+}
+
+int kernel_look_again(struct kernel *k, uint64_t budget_ns)
+{
+	(void)budget_ns;
+	k->looked_again++;
+	pass(NS_PER_MS); // so long it takes
 	return 0;
 }
 
@@ -136,12 +152,6 @@ static void close_all(void)
 	close(ring.wake[1]);
 	assert_int_equal(
 	    mem_used(ACCOUNT_PATH) + mem_used(ACCOUNT_PROFILE) + mem_used(ACCOUNT_PROCESS), 0);
-}
-
-static void pass(uint64_t ns)
-{
-	now += ns;
-	wall += ns;
 }
 
 static void sampled(uint64_t ago_ns)
@@ -342,6 +352,69 @@ static void no_window_has_more_than_its_time(void **state)
 	close_all();
 }
 
+// A block's stack that lacked rows, or not.
+static void blocked(enum walk_end end)
+{
+	struct record_sample r = {
+	    .head = {.kind = RECORD_SAMPLE, .size = sizeof(r), .time_ns = now},
+	    .start_ns = 5 * TICK,
+	    .pid = 100,
+	    .tid = 100,
+	    .ppid = 1,
+	    .source = SOURCE_OFF_CPU,
+	    .block = 1,
+	    .walk_end = end,
+	    .comm = "blocked",
+	    .process_comm = "blocked"};
+	path_record(sim.path, &r.head);
+}
+
+static void wait_ms(int ms)
+{
+	for (int i = 0; i < ms; i++) {
+		pass(NS_PER_MS);
+		loop_turn(sim.loop);
+	}
+}
+
+static void stacks_that_lacked_rows_are_taken_again_soon(void **state)
+{
+	(void)state;
+	sim.options.types = 1u << PATH_CPU | 1u << PATH_OFF_CPU;
+	ring = (struct kernel){.looks = true};
+	closed = 0;
+	assert_int_equal(pipe(ring.wake), 0);
+	assert_true(sim_make());
+	assert_int_equal(path_start(sim.path, &ring), 0);
+	wait_ms(1000);
+	unsigned usual = ring.looked;
+	assert_in_range(usual, 4, 7);
+	assert_int_equal(ring.looked_again, 0);
+	blocked(WALK_END_COMPLETE); // lacks nothing
+	look_loaded(sim.path);
+	wait_ms(10);
+	assert_int_equal(ring.looked_again, 0);
+	blocked(WALK_END_LOADING); // and the rows are not there yet
+	wait_ms(10);
+	assert_int_equal(ring.looked_again, 0);
+	look_loaded(sim.path);
+	wait_ms(2);
+	assert_int_equal(ring.looked_again, 1);
+	look_loaded(sim.path); // all were
+	wait_ms(2);
+	assert_int_equal(ring.looked_again, 1);
+	// However often some are loaded, the usual looks are what they were, and the others rest.
+	usual = ring.looked;
+	for (int i = 0; i < 1000; i++) {
+		blocked(WALK_END_LOADING);
+		look_loaded(sim.path);
+		wait_ms(1);
+	}
+	assert_in_range(ring.looked - usual, 4, 7);
+	assert_in_range(ring.looked_again, 5, 30);
+	close_all();
+}
+
 int main(void)
 {
 	log_set_level(LOG_LEVEL_ERROR);
@@ -353,6 +426,8 @@ int main(void)
 		losses_are_of_the_window_in_which_they_happened, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(an_end_within_an_end, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(the_first_sample_comes_soon, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(
+		stacks_that_lacked_rows_are_taken_again_soon, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(
 		no_window_has_more_than_its_time, sim_setup, sim_teardown),
 	};
