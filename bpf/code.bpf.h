@@ -39,7 +39,7 @@ WALK bool ends_in_call(struct walk *w, u64 code)
  */
 WALK bool only_returned_to(struct walk *w, u64 before, u64 pc)
 {
-	if (!walk_read(w, w->raw, 8, pc))
+	if (!walk_code(w, w->raw, pc))
 		return false;
 	u64 code = w->raw[0];
 	if (WALK_ARM64)
@@ -60,7 +60,7 @@ WALK int plausible(struct walk *w, u64 pc)
 	u64 before = 0;
 	if (w->guess == WALK_END_JIT && MAPPING_KIND(&w->mapping) == MAPPING_ANON)
 		return true;
-	if (walk_read(w, w->raw, 8, pc - 8))
+	if (walk_code(w, w->raw, pc - 8))
 		before = w->raw[0];
 	return ends_in_call(w, before) || only_returned_to(w, before, pc);
 }
@@ -73,7 +73,7 @@ APART(plausible)
  */
 WALK bool is_new_thread(struct walk *w)
 {
-	if (w->n != 1 || w->reg[0] || !walk_read(w, w->raw, 8, w->pc - 8))
+	if (w->n != 1 || w->reg[0] || !walk_code(w, w->raw, w->pc - 8))
 		return false;
 	u64 code = w->raw[0];
 	if (WALK_ARM64)

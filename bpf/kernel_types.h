@@ -35,6 +35,7 @@ struct mm_struct___counted {
 };
 struct super_block {
 	unsigned long s_magic;
+	struct block_device *s_bdev;
 };
 struct inode {
 	unsigned short i_mode;

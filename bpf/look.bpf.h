@@ -10,16 +10,21 @@
 #pragma once
 #include "off.bpf.h"
 
+/* s_magic, of include/uapi/linux/magic.h */
+#define TMPFS 0x01021994
+#define BTRFS 0x9123683e
+#define FUSE 0x65735546
+
 /* What of a walk is put back before a step is done again; its registers do not change then. */
 #define KEPT_FROM __builtin_offsetof(struct walk, pc)
 #define KEPT_WORDS ((sizeof(struct walk) - KEPT_FROM) / 8)
 
 struct look_area {
-	u64 copy[LOOK_COPY / 8];
+	u64 copy[(LOOK_COPY + LOOK_CODE) / 8];
 	u64 kept[KEPT_WORDS], kept_known;
 	u64 vma_end;
 	u32 copies;
-	u32 anonymous;
+	u32 anonymous, code;
 	struct scratch scratch;
 };
 
@@ -42,12 +47,19 @@ struct looking {
 static long look_vma(struct task_struct *task, struct vm_area_struct *vma, struct look_area **l)
 {
 	(*l)->vma_end = vma->vm_end;
-	(*l)->anonymous = !vma->vm_file;
+	struct file *file = vma->vm_file;
+	(*l)->anonymous = !file;
+	(*l)->code = 0;
+	if (file) {
+		struct super_block *sb = file->f_inode->i_sb;
+		u64 magic = sb->s_magic;
+		(*l)->code = magic == TMPFS || magic == BTRFS || (sb->s_bdev && magic != FUSE);
+	}
 	return 0;
 }
 
 /*
- * Copies what lies at AT. Only of anonymous memory: a page of a file may be a long time coming,
+ * Copies what lies at AT, of a stack. Only of anonymous memory: a page of a file may be a long time coming,
  * from a file system that a user made for that purpose. Where the address space is locked its
  * owner is changing it, and may take long too: bpf_find_vma does not wait for that.
  */
@@ -70,6 +82,25 @@ static __always_inline bool look_copy(struct looking *it, u64 at)
 	return true;
 }
 
+/*
+ * Copies the code AT, which tells whether what a frame pointer led to is a caller: also of a file,
+ * where no user serves it but this machine's disk or memory.
+ */
+static __always_inline bool look_code(struct looking *it, u64 at)
+{
+	struct look_area *l = it->l;
+	struct walk *w = &it->x->walk;
+	l->anonymous = l->code = 0;
+	w->code_at = 0;
+	if (++l->copies > LOOK_COPIES || bpf_find_vma(it->task, at, look_vma, &l, 0) ||
+	    !(l->anonymous || l->code) ||
+	    bpf_copy_from_user_task(
+		(void *)l->copy + LOOK_COPY, LOOK_CODE, (const void *)at, it->task, 0))
+		return false;
+	w->code_at = at;
+	return true;
+}
+
 static long look_step(u32 index, struct looking *it)
 {
 	struct walk *w = &it->x->walk;
@@ -78,18 +109,19 @@ static long look_step(u32 index, struct looking *it)
 	u64 *now = (u64 *)((void *)w + KEPT_FROM);
 	__builtin_memcpy(l->kept, now, sizeof(l->kept));
 	l->kept_known = w->known;
-	w->missed_at = 0;
+	w->missed_at = w->missed_code = 0;
 	bool over = walk_on(it->x);
-	u64 missed = w->missed_at;
-	if (!missed || l->copies > LOOK_COPIES)
+	u64 missed = w->missed_at, code = w->missed_code;
+	if (!(missed | code) || l->copies > LOOK_COPIES)
 		return over;
-	if (!look_copy(it, missed))
+	if (code ? !look_code(it, code) : !look_copy(it, missed))
 		l->copies = LOOK_COPIES + 1; /* the step meets it again, and ends there */
-	u64 at = w->copy_at, bytes = w->copy_bytes;
+	u64 at = w->copy_at, bytes = w->copy_bytes, code_at = w->code_at;
 	__builtin_memcpy(now, l->kept, sizeof(l->kept));
 	w->known = l->kept_known;
 	w->copy_at = at;
 	w->copy_bytes = bytes;
+	w->code_at = code_at;
 	return 0;
 }
 
@@ -141,7 +173,7 @@ static __always_inline void look_stack(struct seq_file *seq, struct off *o,
 	struct walk *w = &x->walk;
 	l->copies = 0;
 	w->copy = (u64)l->copy;
-	w->copy_at = w->copy_bytes = w->missed_at = 0;
+	w->copy_at = w->copy_bytes = w->missed_at = w->code_at = w->missed_code = 0;
 	take_head_of(s, task, SOURCE_OFF_CPU, 0);
 	s->head.time_ns = now;
 	s->block = block;

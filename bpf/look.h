@@ -9,6 +9,7 @@
 /* A look's own room: stacks are copied in pieces of so many bytes, at most so many of a stack. */
 #define LOOK_COPY 4096
 #define LOOK_COPIES 64
+#define LOOK_CODE 16 /* bytes of code around a return address, behind the piece */
 
 struct look_control {
 	u64 since_ns;	/* a thread that was never seen before has been off its CPU since then */

@@ -21,6 +21,7 @@
 
 #include "counter.h"
 #include "kernel_types.h"
+#include "look.h"
 #include "rates.h"
 #include "record.h"
 #include "tables.bpf.h"
@@ -51,6 +52,18 @@ static __always_inline bool walk_read(struct walk *w, void *to, u32 size, u64 fr
 	if (at < w->copy_bytes && at + size <= w->copy_bytes)
 		return !bpf_probe_read_kernel(to, size, (const void *)(w->copy + at));
 	w->missed_at = from;
+	return false;
+}
+/* Likewise of code: of another task's, what lies behind the copy of its stack. */
+static __always_inline bool walk_code(struct walk *w, void *to, u64 from)
+{
+	if (!w->copy)
+		return !bpf_probe_read_user(to, 8, (const void *)from);
+	u64 at = from - w->code_at;
+	if (w->code_at && at <= LOOK_CODE - 8)
+		return !bpf_probe_read_kernel(to, 8, (const void *)(w->copy + LOOK_COPY + at));
+	if (!w->missed_code)
+		w->missed_code = from;
 	return false;
 }
 #define walk_process(w, at) table_process((w)->pid, (w)->mm_id, at)

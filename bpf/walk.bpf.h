@@ -8,6 +8,7 @@
  * it its eyes (W tells whose walk it is), and may say WALK_ARM64 (0, 1, or there an expression):
  *
  *   bool walk_read(W, to, size, address)           user memory; false: cannot be read
+ *   bool walk_code(W, to, address)                 8 bytes of code, likewise
  *   bool walk_put(W, n, frame)                     frame N of the record; false: no room
  *   struct process_slot *walk_process(W, &place)   of W->pid, W->mm_id; NULL: none
  *   struct window *walk_window(W, index)           NULL: none

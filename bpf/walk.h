@@ -65,6 +65,7 @@ struct walk {
 	u64 missed_at;		 /* an address that was wanted outside of it; 0: none */
 	u64 task;		 /* whose walk it is, while it begins */
 	u64 word;		 /* the rule of the frame being left */
+	u64 code_at, missed_code; /* likewise of the code that lies behind the copy */
 	u16 rule;		 /* the rule's number, on its way through memory: see row_in */
 	u16 need_at;		 /* as in record_sample */
 	u8 need, end;		 /* likewise; end: enum walk_end, valid when a step returned 1 */

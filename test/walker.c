@@ -20,6 +20,11 @@ static inline bool walk_read(struct walk *w, void *to, uint32_t size, uint64_t a
 	return user(w)->in->read(user(w)->in->arg, address, to, size) == 0;
 }
 
+static inline bool walk_code(struct walk *w, void *to, uint64_t address)
+{
+	return walk_read(w, to, 8, address);
+}
+
 static inline bool walk_put(struct walk *w, uint32_t n, uint64_t frame)
 {
 	struct walked *out = user(w)->out;

@@ -13,6 +13,7 @@ truth.py SAID STEM CASE...     SAID: what they printed; STEM: captures are STEM.
   runs:NAME=REASON             of what a path was runnable, most has this one
   lock:NAME=CLASS[:PERCENT]    the path's waits are contentions of this class, as long as it says (5)
   nolock:NAME                  it is no contention, but for the mutex of a condition variable
+  cut:NAME[:PERCENT]           of a path's time at most so much (5) has a stack that does not reach its start
   grow:NAME[:PERCENT]          bytes (5)
   churn:NAME[:PERCENT]         of all threads of the process together (5)
   show                         a table of all
@@ -223,6 +224,10 @@ def judge(kind, name, percent, value):
                 it = capture("offcpu").sum(tid=t.tid, name=p, where=lambda n, l: reason(l) == value)
                 if it < 0.95 * all or not it:
                     wrong.append("thread %d %s: %.3f s of %.3f s" % (t.tid, p, it / 1e9, all / 1e9))
+            elif kind == "cut":
+                s = together.setdefault(p, [0, 0, 0, 0])
+                s[0] += capture("offcpu").sum(tid=t.tid, name=p, where=lambda n, l: n[-1].startswith("[truncated"))
+                s[1] += off(t, p)
             elif kind in ("lock", "nolock"):
                 s = together.setdefault(p, [0, 0, 0, 0])
                 right = lambda n, l: l.get("lockClass") == value
@@ -231,6 +236,8 @@ def judge(kind, name, percent, value):
                 s[2] += said[0] - said[1]
                 s[3] += life
         for p, (it, all, want, life) in together.items():
+            if kind == "cut" and it > part(5) * all:
+                wrong.append("%s: %.3f s of %.3f s" % (p, it / 1e9, all / 1e9))
             if kind == "nolock" and all > 0.02 * want + SLACK or kind == "lock" and it < 0.97 * all:
                 wrong.append("%s: %.3f s of %.3f s" % (p, it / 1e9, all / 1e9))
             if kind == "lock":

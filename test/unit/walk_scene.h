@@ -52,6 +52,11 @@ static inline bool walk_read(struct walk *walk, void *to, uint32_t size, uint64_
 	stack_reads++;
 	return true;
 }
+
+static inline bool walk_code(struct walk *walk, void *to, uint64_t from)
+{
+	return walk_read(walk, to, 8, from);
+}
 static inline bool walk_put(struct walk *walk, uint32_t n, uint64_t frame)
 {
 	(void)walk;
