@@ -167,6 +167,13 @@ static const struct row rows[] = {
     ROW("*.ReentrantLock$FairSync.lock", LOCK_JAVA_LOCK, REFINED),
     ROW("*.ReentrantReadWriteLock$ReadLock.lock", LOCK_JAVA_LOCK, REFINED),
     ROW("*.ReentrantReadWriteLock$WriteLock.lock", LOCK_JAVA_LOCK, REFINED),
+    // What compiled code has of these, which are short and so inlined; a semaphore has others.
+    ROW("*.AbstractQueuedSynchronizer.acquire(int)", LOCK_JAVA_LOCK, REFINED),
+    ROW("*.AbstractQueuedSynchronizer.acquireQueued", LOCK_JAVA_LOCK, REFINED), // before 17
+    ROW("*.AbstractQueuedSynchronizer.acquireInterruptibly", LOCK_JAVA_LOCK, REFINED),
+    ROW("*.AbstractQueuedSynchronizer.doAcquireInterruptibly", LOCK_JAVA_LOCK, REFINED),
+    ROW("*.AbstractQueuedSynchronizer.tryAcquireNanos", LOCK_JAVA_LOCK, REFINED),
+    ROW("*.AbstractQueuedSynchronizer.doAcquireNanos", LOCK_JAVA_LOCK, REFINED),
     ROW("*.StampedLock.acquireRead", LOCK_JAVA_LOCK, REFINED),
     ROW("*.StampedLock.acquireWrite", LOCK_JAVA_LOCK, REFINED),
 
@@ -273,6 +280,12 @@ static const char *plain(const char *name, char buffer[NAME_SIZE])
 	size_t n = strlen(p);
 	if (n > 2 && !strcmp(p + n - 2, "64") && !strchr(p, '.'))
 		p[n - 2] = 0;
+	// Of two of HotSpot's of this name the other one is a semaphore's too.
+	static const char own[] = "AbstractQueuedSynchronizer.acquire(int)";
+	size_t behind = sizeof("(int)") - 1, whole = strlen(name);
+	if (whole >= sizeof(own) && !strcmp(name + whole - (sizeof(own) - 1), own) &&
+	    n + behind < NAME_SIZE - (size_t)(p - buffer))
+		memcpy(p + n, "(int)", behind + 1);
 	return p;
 }
 

@@ -104,6 +104,24 @@ static const struct {
 		     "void java.util.concurrent.locks.ReentrantLock.lock()|void app.Main.run()"},
     {LOCK_JAVA_LOCK,
 	"Unsafe_Park|java/util/concurrent/locks/ReentrantReadWriteLock$ReadLock.lock()V"},
+    // lock() and its like are inlined into their callers.
+    {LOCK_JAVA_LOCK,
+	"Unsafe_Park|void jdk.internal.misc.Unsafe.park(boolean, long)|"
+	"int java.util.concurrent.locks.AbstractQueuedSynchronizer.acquire("
+	"java.util.concurrent.locks.AbstractQueuedSynchronizer$Node, int, boolean, boolean, "
+	"boolean, long)|"
+	"void java.util.concurrent.locks.AbstractQueuedSynchronizer.acquire(int)|void "
+	"app.Main.run()"},
+    {LOCK_JAVA_LOCK,
+	"Unsafe_Park|void jdk.internal.misc.Unsafe.park(boolean, long)|"
+	"boolean java.util.concurrent.locks.AbstractQueuedSynchronizer.acquireQueued("
+	"java.util.concurrent.locks.AbstractQueuedSynchronizer$Node, int)|void app.Main.run()"},
+    {LOCK_PARK,
+	"Unsafe_Park|void jdk.internal.misc.Unsafe.park(boolean, long)|"
+	"int java.util.concurrent.locks.AbstractQueuedSynchronizer.acquire("
+	"java.util.concurrent.locks.AbstractQueuedSynchronizer$Node, int, boolean, boolean, "
+	"boolean, long)|"
+	"void app.Main.semaphore()"},
     {LOCK_CONDVAR, "pthread_cond_wait|os::PlatformMonitor::wait(long)|Monitor::wait(long)|"
 		   "CompileQueue::get()|CompileBroker::compiler_thread_loop()"},
     {LOCK_SEMAPHORE,
@@ -327,7 +345,8 @@ static void who_waits_for_work_is_idle(void **state)
 	assert_false(label_is_idle("network", (const char *const[]){NULL, NULL}, 2));
 	assert_false(label_is_idle("sync", NULL, 0));
 	assert_true(label_is_waker("[woken by an interrupt]") && label_is_waker("[held by x]"));
-	assert_false(label_is_waker("[mutex]") || label_is_waker("") || label_is_waker("held by x"));
+	assert_false(
+	    label_is_waker("[mutex]") || label_is_waker("") || label_is_waker("held by x"));
 	for (int c = 0; c < LOCK_CLASS_COUNT; c++) // both cannot be
 		assert_false(classes[c].waits_for == WORK && lockclass_is_contention(c));
 }
