@@ -11,6 +11,7 @@
 // is executed is mapped, and all that was mapped has been told. Where both programs have code
 // there, as two that are linked to a fixed address may, it is nobody's.
 #include "private.h"
+#include "../../bpf/reason.h"
 #include "../../bpf/record.h"
 
 #include <errno.h>
@@ -52,12 +53,31 @@ static bool is_heir(struct processes *t, const struct entry *e, const struct rec
 	       parent->losses == count_get(COUNT_MMAP_LOST);
 }
 
+// Does the thread wait for what no program waits for that is being loaded? Blocked threads come
+// without the kernel's part of their stacks, which would tell.
+static bool waits_itself(const struct record_sample *r)
+{
+	if (r->source != SOURCE_OFF_CPU)
+		return false;
+	switch (r->reason) {
+	case OFF_SLEEP:
+	case OFF_MUTEX:
+	case OFF_CHANNEL:
+	case OFF_NETWORK:
+	case OFF_SYNC:
+	case OFF_WAITING:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static int is_loading(
     const struct processes *t, const struct entry *e, const struct record_sample *r)
 {
 	if (e->bare) // nothing to execute is mapped yet
 		return 1;
-	if (r->in_user)
+	if (r->in_user || waits_itself(r))
 		return 0;
 	return t->options.is_loading ? t->options.is_loading(t->options.arg, r) : -ENOSYS;
 }

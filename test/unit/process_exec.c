@@ -309,6 +309,22 @@ static void two_programs_in_one_place(void **state)
 	r.in_user = 1;
 	is_of(process_of(table, &r), FIXED, "/gone/new");
 	is_of(child(51, "new", 3), FIXED, "/gone/new");
+	// So was one that waits for what no loader waits for.
+	execed(55, "new", now);
+	program(55);
+	r = child_sample(55, "new", 3);
+	r.kernel_frames = 0;
+	r.source = SOURCE_OFF_CPU;
+	r.reason = OFF_PREEMPTED;
+	is_nobodys(process_of(table, &r), FIXED);
+	r.reason = OFF_IO;
+	is_nobodys(process_of(table, &r), FIXED);
+	r.reason = OFF_SYSCALL;
+	is_nobodys(process_of(table, &r), FIXED);
+	r.reason = OFF_MUTEX;
+	is_of(process_of(table, &r), FIXED, "/gone/new");
+	r.reason = OFF_IO;
+	is_of(process_of(table, &r), FIXED, "/gone/new");
 	// What the old program had there is not known.
 	execed(52, "new", now);
 	program(52);
