@@ -13,6 +13,7 @@
 
 struct look_control {
 	u64 since_ns;	/* a thread that was never seen before has been off its CPU since then */
+	u64 first_ns;	/* all threads are followed since then */
 	u64 pause_ns;	/* then the look makes a pause: it writes a head of kind 0 */
 	u64 until_ns;	/* not 0: what comes later is left, and up to then also the time of blocks
 			   that go on, and what no stack bears */

@@ -269,7 +269,13 @@ static __always_inline void off_comes(struct off *o, struct task_struct *task, u
 	if (!control || o->block)
 		return;
 	u64 since = off_since(o, task, control);
-	if (since == task->start_time && now >= since + off_min_ns) {
+	/* It never was on one: looks leave alone what only waits for a CPU. */
+	o->runnable = !(task->nvcsw + task->nivcsw);
+	if (o->runnable) {
+		since = control->first_ns > task->start_time ? control->first_ns : task->start_time;
+		o->out_ns = since;
+	}
+	if (o->runnable && now >= since + off_min_ns) {
 		struct record_sample s = {};
 		take_head_of(&s, task, SOURCE_OFF_CPU, 0);
 		bears(&s, OFF_START, now - since, 1);

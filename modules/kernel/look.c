@@ -80,7 +80,7 @@ int off_attach(struct kernel *k)
 	l->records = mem_alloc(ACCOUNT_KERNEL, l->size);
 	if (!l->records)
 		return -ENOMEM;
-	l->control->since_ns = clock_now();
+	l->control->first_ns = l->control->since_ns = clock_now();
 	l->exit_link = bpf_program__attach(b->progs.off_exit);
 	if (l->exit_link)
 		l->switch_link = bpf_program__attach(b->progs.off_switch);
