@@ -67,6 +67,12 @@
 	X(OFF_LOST_NS, "block nanoseconds lost", "their time")                                     \
 	X(MEMORY_LOST, "memory samples lost", "samples of memory that were dropped")               \
 	X(MEMORY_LOST_BYTES, "memory bytes lost", "what these stood for")                          \
+	X(MAPPED, "growths of mapped memory", "times that what processes may write grew, where that is asked for") \
+	X(MAPPED_BYTES, "mapped bytes", "bytes by which it grew")                                  \
+	X(MAPPED_TOLD_BYTES, "mapped bytes sampled", "of these, those in samples; the rest waits to make one") \
+	X(MAPPED_UNSEEN, "growths unseen", "times that a process found no place to be followed: too many") \
+	X(MAPPED_LOST, "mapped samples lost", "samples of mapped memory that were dropped")        \
+	X(MAPPED_LOST_BYTES, "mapped bytes lost", "what these stood for")                          \
 	X(LOCKS_LOST, "lock samples lost", "waits for kernel locks that were dropped")             \
 	X(LOCKS_LOST_NS, "lock nanoseconds lost", "their time")                                    \
 	X(ALLOC_CALLS, "allocations", "blocks asked for in processes with probed allocators")      \

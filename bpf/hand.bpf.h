@@ -4,7 +4,8 @@
  * thread that runs only say what the sample is, and hand it over to the one of their kind that walks:
  *
  *   cpu_tick, memory_tick                      perf events         --> take_tick
- *   memory_huge, memory_around, lock_ends      raw tracepoints     --> take_raw
+ *   memory_huge, memory_around, memory_mapped, lock_ends
+ *                                              raw tracepoints     --> take_raw
  *
  * From take_begin on the scratch is theirs: nothing that interrupts one of them on its way takes it.
  */
@@ -48,7 +49,8 @@ static __always_inline void take_handed(
 	s->reason = reason;
 	if (x->walking)
 		bpf_loop(user_frames_max + 1, walk_one, &x, 0);
-	take_end(x);
+	if (take_end(x) && s->source == SOURCE_MAPPED)
+		count(KERNEL_MAPPED_TOLD_BYTES, s->value);
 }
 
 SEC("perf_event")

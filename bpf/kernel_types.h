@@ -23,8 +23,12 @@ struct mnt_namespace {
 struct nsproxy {
 	struct mnt_namespace *mnt_ns;
 };
+typedef struct {
+	int counter;
+} atomic_t;
 struct mm_struct {
-	unsigned long exec_vm, start_stack;
+	atomic_t mm_users;
+	unsigned long data_vm, exec_vm, start_stack;
 };
 struct percpu_counter {
 	s64 count; /* without what CPUs have not added to it yet */
@@ -77,9 +81,6 @@ struct cfs_rq {
 struct sched_entity {
 	struct cfs_rq *cfs_rq;
 };
-typedef struct {
-	int counter;
-} atomic_t;
 struct signal_struct {
 	atomic_t live;
 	int nr_threads;
@@ -127,6 +128,13 @@ struct bpf_mem_alloc {
 };
 struct bpf_local_storage_map {
 	struct bpf_mem_alloc selem_ma;
+};
+/* What the tracepoint mmap_lock_released writes; under the second name before 6.0. */
+struct trace_event_raw_mmap_lock {
+	u32 __data_loc_memcg_path;
+};
+struct trace_event_raw_mmap_lock_released {
+	u32 __data_loc_memcg_path;
 };
 struct seq_file;
 struct bpf_iter_meta {

@@ -33,6 +33,7 @@ enum sample_source {
 	SOURCE_LOCK,	/* value: nanoseconds that it waited for a lock of the kernel */
 	SOURCE_ALLOC,	/* value: bytes that the call that was sampled stands for, not weighted */
 	SOURCE_WAKER,	/* value: none; who ends the block `block` of `object` */
+	SOURCE_MAPPED,	/* value: bytes by which what may be written grew, where it never was so much */
 	SOURCE_COUNT,
 };
 
@@ -41,6 +42,12 @@ enum memory_kind {
 	MEMORY_BEYOND, /* what faults brought beside these */
 	MEMORY_BEFORE, /* likewise, of files, by faults of the process before this one */
 	MEMORY_KINDS,
+};
+
+enum mapped_kind {
+	MAPPED_GROWTH, /* with the stack that made it grow */
+	MAPPED_REST,   /* what was left too little for a sample when a process let go of its memory */
+	MAPPED_KINDS,
 };
 
 /* Who wakes. In an interrupt no thread does: then a sample has neither stack nor pid. */
@@ -81,6 +88,7 @@ struct record_sample {
 	u64 start_ns; /* of the process's first thread, CLOCK_BOOTTIME: identity with pid */
 	u64 value;    /* weight of this sample, in the unit of its source */
 	u64 object;   /* OFF_MUTEX: the futex; SOURCE_MEMORY (0: not known), _ALLOC: the address; _LOCK: the lock.
+		     * _MAPPED: how many growths are in it.
 		     * Of an ALLOC_JAVA_ kind: the size of one object, 0: not known.
 		     * _WAKER: pid << 32 | tid of the thread that is woken */
 	u64 cgroup;   /* id in the cgroup v2 tree */
@@ -104,7 +112,7 @@ struct record_sample {
 	 * its end */
 	u32 block;
 	u8 reason; /* enum off_reason; SOURCE_ALLOC: alloc_kind; _LOCK: kernel_lock; _MEMORY:
-		      memory_kind; _WAKER: waker_kind */
+		      memory_kind; _MAPPED: mapped_kind; _WAKER: waker_kind */
 	u8 looked; /* 1: by a look, before what the ring holds of the same thread's past */
 	u8 pad[2];
 	char comm[COMM_LEN];	     /* of the thread */

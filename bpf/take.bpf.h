@@ -272,6 +272,9 @@ static __always_inline void lose(u8 source, u64 value, u32 cause)
 	} else if (source == SOURCE_MEMORY) {
 		count(KERNEL_MEMORY_LOST, 1);
 		count(KERNEL_MEMORY_LOST_BYTES, value);
+	} else if (source == SOURCE_MAPPED) {
+		count(KERNEL_MAPPED_LOST, 1);
+		count(KERNEL_MAPPED_LOST_BYTES, value);
 	} else if (source == SOURCE_LOCK) {
 		count(KERNEL_LOCKS_LOST, 1);
 		count(KERNEL_LOCKS_LOST_NS, value);

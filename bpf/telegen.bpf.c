@@ -4,6 +4,7 @@
 #include "take.bpf.h"
 #include "cpu.bpf.h"
 #include "memory.bpf.h"
+#include "mapped.bpf.h"
 #include "task.bpf.h"
 #include "name.bpf.h"
 #include "off.bpf.h"

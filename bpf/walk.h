@@ -91,6 +91,8 @@ struct scratch {
 	u32 runs;	 /* of off_switch */
 	u64 wakers_until_ns; /* see wake.bpf.h */
 	u32 wakers, pad;
+	u64 growths_until_ns; /* see mapped.bpf.h */
+	u64 growths;
 	struct switch_clock clock;
 	struct walk walk;
 	u64 words[]; /* a record_sample with its frames */

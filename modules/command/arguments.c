@@ -34,6 +34,7 @@ enum option_id {
 	ALLOC,
 	LEAKS,
 	WAKER,
+	MAPPED,
 	CONFIG,
 	HELP
 };
@@ -55,15 +56,17 @@ static const struct option {
 	"cgroups and all below them: /system.slice, or /sys/fs/cgroup/system.slice"},
     {ALL, 'p', {"--all"}, NULL, "every process of the node, as without a selection"},
     {TYPES, 't', {"-t", "--type"}, "TYPE[,TYPE...]",
-	"what to profile: cpu, offcpu, wall, mutex, memory, allocs, heap, goblock (cpu)"},
+	"what to profile: cpu, offcpu, wall, mutex, memory, allocs, heap, goblock, mapped (cpu)"},
     {ONE_TYPE, 'T', {"-t", "--type"}, "TYPE",
-	"one of cpu, offcpu, wall, mutex, memory, allocs, heap, goblock (cpu)"},
+	"one of cpu, offcpu, wall, mutex, memory, allocs, heap, goblock, mapped (cpu)"},
     {ALLOC, 'a', {"--alloc"}, NULL,
 	"with -t memory: probe the allocators (and Java) of PID or COMMAND, at about 1 us a call"},
     {LEAKS, 'a', {"--leaks"}, "TIME",
 	"as --alloc; at the end tell what has been in use for longer than TIME"},
     {WAKER, 'w', {"--waker"}, NULL,
 	"with -t offcpu, wall, mutex: also who woke each thread, and who held each lock"},
+    {MAPPED, 'a', {"--mapped"}, NULL,
+	"with -t memory: also what lets a process write more memory than ever, touched or not"},
     {RATE, 'F', {"-F", "--frequency"}, "HZ",
 	"samples a second and CPU of cpu and wall, 1 to 1000 (99)"},
     {DURATION, 'd', {"-d", "--duration"}, "TIME",
@@ -157,6 +160,9 @@ static int take(
 		a->waker = true;
 		value_flag(a, verb, "--profiling.off_cpu.waker=true");
 		return value_flag(a, verb, "--profiling.mutex.holder=true");
+	case MAPPED:
+		a->mapped = true;
+		return value_flag(a, verb, "--profiling.memory.mapped=true");
 	case FORM:
 		a->form = option;
 		return 0;
@@ -298,6 +304,9 @@ static int check_selection(const struct arguments *a, const char *verb)
 	if (a->waker && !(a->types & (1u << PATH_OFF_CPU | 1u << PATH_WALL | 1u << PATH_MUTEX)))
 		return value_wrong(
 		    verb, "--waker", NULL, "of which waits? With -t offcpu, wall or mutex");
+	if (a->mapped && a->source)
+		return value_wrong(
+		    verb, "--mapped", NULL, "a recording holds what it holds: leave it out");
 	if (a->source && (first || a->all))
 		return value_wrong(verb, a->source, NULL,
 		    "a recording holds what it holds: leave the selection out");
@@ -309,7 +318,8 @@ static int check_selection(const struct arguments *a, const char *verb)
 // What would change nothing is a mistake.
 static int check_use(const struct arguments *a, const char *verb)
 {
-	uint32_t types = a->types ? a->types : 1u << (a->alloc ? PATH_MEMORY : PATH_CPU);
+	bool memory = a->alloc || a->mapped;
+	uint32_t types = a->types ? a->types : 1u << (memory ? PATH_MEMORY : PATH_CPU);
 	if (a->source && (a->rate || a->duration_ns))
 		return value_wrong(verb, a->rate ? "-F" : "-d", NULL,
 		    "a recording holds what it holds: leave it out");

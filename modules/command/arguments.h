@@ -19,7 +19,7 @@ struct arguments {
 	uint64_t duration_ns; // 0: not given
 	bool rate;	      // -F was given
 	uint64_t count;	      // -n
-	bool alloc, waker;
+	bool alloc, waker, mapped;
 	const char *leaks; // TIME of --leaks, NULL: not given
 	const char *output, *source, *base, *config_file;
 	const char *form;    // of config: "--defaults", "--example", "--man", or NULL
@@ -32,7 +32,7 @@ struct arguments {
 };
 
 // Which of the options above a command takes, by letter: p(id, comm, container, cgroup, all), t, T
-// (one type), F, d, i (d as an interval), o, s(ource), b(ase), n, f(orm), a(lloc, leaks), w(aker), x (a
+// (one type), F, d, i (d as an interval), o, s(ource), b(ase), n, f(orm), a(lloc, leaks, mapped), w(aker), x (a
 // command after --), 2 (two plain arguments at most); and ! for one without configuration, that
 // takes neither --config nor flags. Comma lists are cut up in ARGV itself. 0, or EXIT_USAGE after
 // one line on stderr that names the thing, the value and the way out.

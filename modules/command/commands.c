@@ -14,7 +14,7 @@ const struct command commands[] = {
 	"unless told, and writes profiles to `output.directory` where that is set. SIGHUP reads\n"
 	"the configuration again.\n"},
     {"record", command_record, "ptFdosawx",
-	"[SELECTION] [-t TYPE,...] [--alloc] [--waker] [-F HZ] [-d TIME] [-o FILE] [--source FILE.rec | -- "
+	"[SELECTION] [-t TYPE,...] [--alloc] [--mapped] [--waker] [-F HZ] [-d TIME] [-o FILE] [--source FILE.rec | -- "
 	"COMMAND...]",
 	"one capture, into one file",
 	"The suffix of FILE says the format: .pb.gz (pprof), .html (a flame graph in one file),\n"
@@ -22,7 +22,8 @@ const struct command commands[] = {
 	"told.\n"
 	"Several types are as many files: -t cpu,offcpu -o x.html writes x.cpu.html and\n"
 	"x.offcpu.html; a recording holds all of them. What Go programs tell of themselves comes\n"
-	"beside: allocs and heap with memory (x.allocs.html, x.heap.html), goblock with mutex.\n"
+	"beside: allocs and heap with memory (x.allocs.html, x.heap.html), goblock with mutex;\n"
+	"and so does what --mapped asks for (x.mapped.html).\n"
 	"A type that the kernel does not permit, or that no program tells of, has no file.\n"
 	"A COMMAND is profiled with all that it starts, until it ends; that it failed is told, "
 	"and\n"

@@ -81,6 +81,7 @@ static int open_kernel(struct hall *h, char *why, size_t size)
 	    .off_cpu_stacks = o->keeps ? 0 : CAPTURE_STACKS,
 	    .ring_bytes = !o->keeps && h->types & OFF_CPU ? CAPTURE_RING : 0,
 	    .memory_period = h->types & 1u << PATH_MEMORY ? memory_period(h) : 0,
+	    .mapped = h->types & 1u << PATH_MAPPED,
 	    .locks = h->types & 1u << PATH_MUTEX,
 	    .lock_min_ns = c->profiling_mutex_contention_threshold_ns,
 	    .alloc_period = allocs_wanted(o) ? c->profiling_alloc_sample_bytes : 0,
@@ -393,6 +394,7 @@ const char *hall_left_out(const struct hall *h, enum path_type type)
 {
 	return (1u << type) & OFF_CPU ? kernel_off_cpu_why(h->kernel)
 	       : type == PATH_MEMORY  ? kernel_memory_why(h->kernel)
+	       : type == PATH_MAPPED  ? kernel_mapped_why(h->kernel)
 				      : NULL;
 }
 

@@ -58,12 +58,15 @@ void hall_metrics(void *arg, struct text *t)
 	    "# HELP telegen_memory_resident_bytes_total bytes that became resident, in profiles\n"
 	    "# TYPE telegen_memory_resident_bytes_total counter\n"
 	    "telegen_memory_resident_bytes_total %lu\n"
+	    "# HELP telegen_memory_mapped_bytes_total bytes by which mapped memory grew, in profiles\n"
+	    "# TYPE telegen_memory_mapped_bytes_total counter\n"
+	    "telegen_memory_mapped_bytes_total %lu\n"
 	    "# HELP telegen_memory_allocated_bytes_total bytes that probed allocators handed out, "
 	    "estimated\n"
 	    "# TYPE telegen_memory_allocated_bytes_total counter\n"
 	    "telegen_memory_allocated_bytes_total %lu\n",
 	    totals.delivered, totals.lost, totals.off_cpu_ns, totals.memory_bytes,
-	    totals.alloc_bytes);
+	    totals.mapped_bytes, totals.alloc_bytes);
 	if (h->deliver)
 		deliver_metrics(h->deliver, t);
 	if (!h->kernel || kernel_counters(h->kernel, counters) < 0)

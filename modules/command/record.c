@@ -348,9 +348,9 @@ int command_record(int argc, char **argv)
 		return status;
 	struct record_run r = {.arguments = &a,
 	    .output = a.output ? a.output : DEFAULT_OUTPUT,
-	    .types = a.types   ? a.types
-		     : a.alloc ? 1u << PATH_MEMORY
-			       : 1u << PATH_CPU,
+	    .types = a.types		   ? a.types
+		     : a.alloc || a.mapped ? 1u << PATH_MEMORY
+					   : 1u << PATH_CPU,
 	    .child_fd = -1,
 	    .gate = -1,
 	    .terminal = isatty(STDERR_FILENO)};
@@ -364,6 +364,10 @@ int command_record(int argc, char **argv)
 	}
 	if (a.alloc && !(path_types_beside(1u << PATH_MEMORY) & r.types)) {
 		log_error("record: --alloc: it is for -t memory: add memory to -t");
+		return EXIT_USAGE;
+	}
+	if (a.mapped && !((1u << PATH_MEMORY | 1u << PATH_MAPPED) & r.types)) {
+		log_error("record: --mapped: it is for -t memory: add memory to -t");
 		return EXIT_USAGE;
 	}
 	if (a.leaks && (record_is_tape(r.output) || !strcmp(r.output, "-"))) {

@@ -28,7 +28,7 @@ struct record_run {
 };
 
 // Types that are seen from outside; the others are there where a program tells them, or probes do.
-#define SEEN_TYPES ((1u << PATH_ALLOCS) - 1)
+#define SEEN_TYPES (((1u << PATH_TYPE_COUNT) - 1) & ~PATH_TOLD_TYPES)
 
 // Whether PATH names a recording, by its suffix.
 bool record_is_tape(const char *path);

@@ -130,7 +130,8 @@ static void say_beside(const struct record_run *r, uint32_t types)
 {
 	char why[512];
 	bool named = r->arguments->pid_count || r->child;
-	for (int t = PATH_HEAP; t < PATH_TYPE_COUNT && named; t++) // allocs come as heap does
+	types &= PATH_TOLD_TYPES & ~(1u << PATH_ALLOCS); // which come as heap does
+	for (int t = 0; t < PATH_TYPE_COUNT && named; t++)
 		if (types & 1u << t &&
 		    path_untold(r->hall.path, (enum path_type)t, why, sizeof(why)))
 			log_info("record: %s: %s", path_type_name((enum path_type)t), why);
@@ -159,7 +160,10 @@ static void write_profiles(struct record_run *r, struct outcome *o)
 	// What comes beside may be there or not: it does not change how the others are called, nor
 	// does what is missing.
 	bool several = asked & (asked - 1);
-	uint32_t beside = strcmp(r->output, "-") ? held & path_types_beside(asked) & ~asked : 0;
+	uint32_t mapped =
+	    asked & 1u << PATH_MEMORY ? 1u << PATH_MAPPED : 0; // where it was asked for
+	uint32_t beside =
+	    strcmp(r->output, "-") ? held & (path_types_beside(asked) | mapped) & ~asked : 0;
 	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
 		char path[4096];
 		uint32_t type = 1u << t;
@@ -183,7 +187,7 @@ static void say_result(
     const struct record_run *r, const struct path_totals *t, const struct outcome *o)
 {
 	char peak[32], size[32], cpu[96] = "", off[64] = "", memory[64] = "", allocs[64] = "";
-	char stacks[32] = "";
+	char mapped[64] = "", stacks[32] = "";
 	// What the kernel counted was last looked at when a window closed.
 	uint64_t seen = t->delivered + t->lost,
 		 taken = t->taken > t->filtered + seen ? t->taken - t->filtered : seen;
@@ -192,6 +196,9 @@ static void say_result(
 	if (t->memory_bytes)
 		snprintf(memory, sizeof(memory), "%s became resident; ",
 		    human_bytes(t->memory_bytes, size, sizeof(size)));
+	if (t->mapped_bytes)
+		snprintf(mapped, sizeof(mapped), "%s mapped; ",
+		    human_bytes(t->mapped_bytes, size, sizeof(size)));
 	if (r->arguments->alloc)
 		snprintf(allocs, sizeof(allocs), "about %s allocated; ",
 		    human_bytes(t->alloc_bytes, size, sizeof(size)));
@@ -201,8 +208,8 @@ static void say_result(
 	if (!record_is_tape(r->output))
 		snprintf(stacks, sizeof(stacks), "%u stacks; ", o->stacks);
 	log_line(o->status ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
-	    "record: %sin %.1f s; %s%s%s%smemory peak %s; wrote %s%s%s", cpu,
-	    (double)(r->end_ns - r->began_ns) / 1e9, off, memory, allocs, stacks,
+	    "record: %sin %.1f s; %s%s%s%s%smemory peak %s; wrote %s%s%s", cpu,
+	    (double)(r->end_ns - r->began_ns) / 1e9, off, memory, mapped, allocs, stacks,
 	    human_bytes(mem_peak(), peak, sizeof(peak)), o->wrote.len ? o->wrote.at : "nothing",
 	    o->unwritten.len ? ", not " : "", o->unwritten.len ? o->unwritten.at : "");
 }
@@ -223,7 +230,8 @@ static int write_leaks(const struct record_run *r)
 static void warn_of_nothing(const struct record_run *r, const struct path_totals *t)
 {
 	char why[512] = "what is selected used no CPU";
-	if (t->delivered || t->off_cpu_ns || t->memory_bytes || t->alloc_bytes || t->told)
+	if (t->delivered || t->off_cpu_ns || t->memory_bytes || t->mapped_bytes || t->alloc_bytes ||
+	    t->told)
 		return;
 	if (!r->hall.period_ns)
 		text_copy(why, sizeof(why), "what is selected told nothing of that type");

@@ -153,9 +153,8 @@ int value_types(struct arguments *a, const char *verb, const char *option, const
 			t++;
 		if (t == PATH_TYPE_COUNT)
 			return value_wrong(verb, option, *list ? list : "\"\"",
-			    "not of cpu, offcpu, wall, mutex, memory, allocs, heap and goblock, "
-			    "with "
-			    "commas between them");
+			    "not of cpu, offcpu, wall, mutex, memory, allocs, heap, goblock and "
+			    "mapped, with commas between them");
 		a->types |= 1u << t;
 		at += n;
 		if (!*at)

@@ -20,6 +20,8 @@ static uint32_t configured(const struct config *c)
 int wanted_types(const struct hall_options *o, uint32_t *types, char *why, size_t size)
 {
 	*types = o->types ? o->types : configured(o->config);
+	if (o->config->profiling_memory_mapped && *types & 1u << PATH_MEMORY)
+		*types |= 1u << PATH_MAPPED;
 	if (allocs_wanted(o))
 		*types |= 1u << PATH_ALLOCS | 1u << PATH_HEAP;
 	if (*types || o->source)

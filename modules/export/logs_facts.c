@@ -64,6 +64,7 @@ static const struct agent_type types[] = {
     // What is alive is no sum of what was seen in each window: it has no distribution that grows.
     {"heap", "heap", "ebpf.HeapSample", MEMORY, of_memory, 2, true},
     {"goblock", "block", "ebpf.BlockSample", LOCK, NULL, 0, false},
+    {"mapped", "mapped", "ebpf.MappedSample", MEMORY, of_memory, 3, true},
 };
 
 struct agent_type agent_type_of(const struct profile *p)

@@ -26,7 +26,7 @@ enum {
 enum { DATA_POINTS = 1, DATA_TEMPORALITY = 2, DATA_MONOTONIC = 3 }; // of a Sum, of a Histogram
 enum { CUMULATIVE = 2 };
 enum {
-	SETS_MAX = 8,	       // more than there are types with metrics
+	SETS_MAX = 9,	       // more than there are types with metrics
 	CONTAINER_DIGITS = 12, // that the Go agent writes
 	RUN_HEADS = 64,	       // at most: tags and lengths around a resource and around a metric
 	POINT_HEAD = 6,

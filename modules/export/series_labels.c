@@ -75,6 +75,7 @@ static const struct {
     {"allocs", "memory", "memory"},
     {"heap", "memory", "memory"},
     {"goblock", "block", "block"},
+    {"mapped", "mapped", "mapped"},
 };
 
 static void add_profile_name(const struct series_job *j, struct series_labels *l)

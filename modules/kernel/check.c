@@ -221,6 +221,22 @@ static int try_wakers(void)
 	return try_off(OFF_TIMES, KERNEL_WAKERS_ALL);
 }
 
+static int try_mapped(void)
+{
+	if (lacks_loop())
+		return -EOPNOTSUPP;
+	struct kernel_options o = {.max_depth = 127, .mapped = true, .on_record = ignore};
+	char why[256];
+	struct kernel *k = kernel_new(&o, why, sizeof(why));
+	if (!k)
+		return -errno;
+	int error = kernel_start(k, why, sizeof(why));
+	if (!error && kernel_mapped_why(k))
+		error = -EOPNOTSUPP;
+	kernel_free(k);
+	return error;
+}
+
 static int try_probes(void)
 {
 	return alloc_level() == ALLOC_NONE ? -EOPNOTSUPP : 0;
@@ -391,6 +407,8 @@ static const struct probe probes[] = {
 	"no memory profiles: they need Linux 5.17 (bpf_loop)", .events = true},
     {"pages of files that come with the one that is touched", try_around, false,
 	"memory profiles do not count them: needs Linux 6.11"},
+    {"growth of mapped memory, where it is asked for", try_mapped, false,
+	"no profiles of it: they need Linux 5.17 (bpf_loop) with CONFIG_TRACING", .events = true},
     {"probes on allocators (uprobe_multi), where they are asked for", try_probes, false,
 	"no profiles of allocations and heaps: they need Linux 6.6 and CAP_BPF with CAP_PERFMON"},
     {"hardware cycle counter", try_cycles, false,

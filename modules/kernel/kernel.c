@@ -95,6 +95,7 @@ void kernel_free(struct kernel *k)
 	rates_close(k);
 	locks_stop(k);
 	memory_stop(k);
+	mapped_stop(k);
 	bpf_link__destroy(k->exit_link);
 	bpf_link__destroy(k->fork_link);
 	for (uint32_t i = 0; k->cpus && i < k->cpu_count; i++)
@@ -188,6 +189,14 @@ int kernel_start(struct kernel *k, char *why, size_t size)
 		kernel_explain(
 		    error, k->locks_why, sizeof(k->locks_why), "tracepoint contention_begin");
 	memory_attach(k);
+	error = mapped_attach(k);
+	if (error == -ENOENT)
+		text_copy(k->mapped_why, sizeof(k->mapped_why),
+		    "this kernel does not trace locks of address spaces: needs Linux 5.11 with "
+		    "CONFIG_TRACING");
+	else if (error)
+		kernel_explain(
+		    error, k->mapped_why, sizeof(k->mapped_why), "tracepoint mmap_lock_released");
 	k->exit_link = bpf_program__attach(k->bpf->progs.task_exit);
 	if (!k->exit_link)
 		return kernel_explain(-errno, why, size, "tracepoint sched_process_exit");
@@ -213,6 +222,7 @@ void kernel_stop(struct kernel *k)
 	off_stop(k);
 	locks_stop(k);
 	memory_stop(k);
+	mapped_stop(k);
 	for (uint32_t i = 0; i < k->cpu_count; i++) {
 		int error = perf_enable(k, i, false);
 		if (error)

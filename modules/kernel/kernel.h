@@ -38,6 +38,7 @@ struct kernel_options {
 	bool locks;		// waits for locks of the kernel
 	uint64_t lock_min_ns;	// shorter ones are summed
 	uint64_t memory_period; // bytes that become resident between two samples, whole pages; 0: none
+	bool mapped; // growth of what processes may write (SOURCE_MAPPED)
 	// Bytes between two sampled blocks of probed allocators, and how many of these blocks may
 	// be live at a time; 0: none.
 	uint64_t alloc_period;
@@ -59,6 +60,7 @@ int kernel_drain(struct kernel *k, int max);
 const char *kernel_off_cpu_why(const struct kernel *k);
 const char *kernel_wakers_why(const struct kernel *k);
 const char *kernel_memory_why(const struct kernel *k);
+const char *kernel_mapped_why(const struct kernel *k);
 const char *kernel_locks_why(const struct kernel *k); // kernel locks, of a mutex profile
 const char *kernel_alloc_why(const struct kernel *k);
 // A piece of a look at all threads, to be called until it is through, five times a second: stacks

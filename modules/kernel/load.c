@@ -100,8 +100,9 @@ static void choose_programs(struct kernel *k)
 	bpf_program__set_autoload(b->progs.cpu_tick, !k->steps);
 	bpf_program__set_autoload(b->progs.take_tick, !k->steps);
 	bpf_map__set_autocreate(b->maps.tick_takers, !k->steps);
-	bpf_program__set_autoload(b->progs.take_raw, k->beyond || k->locks);
-	bpf_map__set_autocreate(b->maps.raw_takers, k->beyond || k->locks);
+	bool raw = k->beyond || k->locks || k->mapped;
+	bpf_program__set_autoload(b->progs.take_raw, raw);
+	bpf_map__set_autocreate(b->maps.raw_takers, raw);
 	bpf_program__set_autoload(b->progs.cpu_tick_steps, k->steps);
 	bpf_program__set_autoload(b->progs.cpu_more_steps, k->steps);
 	bpf_map__set_autocreate(b->maps.more, k->steps);
@@ -123,6 +124,7 @@ static void choose_programs(struct kernel *k)
 	alloc_choose(k);
 	rates_choose(k);
 	memory_choose(k);
+	mapped_choose(k);
 }
 
 // Puts PROGRAM into MAP, by which others go on with it; one that was not loaded is none.
@@ -195,8 +197,8 @@ int kernel_explain(int error, char *why, size_t size, const char *what)
 	return error;
 }
 
-// Without what the kernel refuses to load, if CPU profiles come so.
-static int load_some(struct kernel *k, char *why, size_t size)
+// What of all that was asked for there may be, as far as it shows before loading.
+static void choose_profilers(struct kernel *k)
 {
 	int memory = k->options.memory_period ? perf_try_memory(k) : 0;
 	bool loops =
@@ -206,6 +208,9 @@ static int load_some(struct kernel *k, char *why, size_t size)
 		kernel_explain(memory, k->memory_why, sizeof(k->memory_why), "page fault events");
 	else if (k->options.memory_period && !loops)
 		text_copy(k->memory_why, sizeof(k->memory_why), NEEDS_LOOP);
+	k->mapped = k->options.mapped && loops;
+	if (k->options.mapped && !loops)
+		text_copy(k->mapped_why, sizeof(k->mapped_why), NEEDS_LOOP);
 	k->locks = k->options.locks && loops;
 	if (k->options.locks && !loops)
 		text_copy(k->locks_why, sizeof(k->locks_why), NEEDS_LOOP);
@@ -216,6 +221,12 @@ static int load_some(struct kernel *k, char *why, size_t size)
 	k->alloc_level = k->options.alloc_live && loops ? alloc_level() : ALLOC_NONE;
 	if (k->options.alloc_live && k->alloc_level == ALLOC_NONE)
 		alloc_lacks_links(k);
+}
+
+// Without what the kernel refuses to load, if CPU profiles come so.
+static int load_some(struct kernel *k, char *why, size_t size)
+{
+	choose_profilers(k);
 	for (;;) {
 		*first_warning = 0;
 		k->bpf = telegen_bpf__open();
@@ -230,6 +241,12 @@ static int load_some(struct kernel *k, char *why, size_t size)
 		bool raw = strstr(first_warning, "'take_raw'");
 		bool untraced =
 		    error && k->locks && (raw || strstr(first_warning, "contention_"));
+		if (error && k->mapped && (raw || strstr(first_warning, "mapped"))) {
+			k->mapped = false;
+			kernel_explain(error, k->mapped_why, sizeof(k->mapped_why), "loading BPF");
+			telegen_bpf__destroy(k->bpf);
+			continue;
+		}
 		if (error && k->beyond && (raw || strstr(first_warning, "'memory_"))) {
 			log_warn("huge pages count as small ones: %s", first_warning);
 			k->beyond = false;

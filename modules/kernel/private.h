@@ -75,7 +75,7 @@ struct kernel {
 	struct ring ring;
 	struct tables tables;
 	void *exit_link, *fork_link, *lock_begins, *lock_ends, *lock_leaves, *wake_link,
-	    *around_link;
+	    *around_link, *mapped_link;
 	struct huge huge;
 	struct cpu *cpus;
 	uint32_t cpu_count, possible; // present CPUs (slots), possible CPUs (counters)
@@ -84,7 +84,8 @@ struct kernel {
 	struct look look;
 	struct rates *rates; // mapped; NULL: they stay as they are
 	uint64_t drained_ns; // nothing is in the BPF ring that is older
-	char off_why[256], memory_why[256], locks_why[256], alloc_why[256], wakes_why[256];
+	char off_why[256], memory_why[256], locks_why[256], alloc_why[256], wakes_why[256],
+	    mapped_why[256];
 	// When perf's rings were last looked at, and the time of the oldest event that was there
 	// then.
 	uint64_t side_looked, side_next;
@@ -105,6 +106,7 @@ struct kernel {
 	enum alloc_level alloc_level;
 	bool memory;  // page faults are sampled
 	bool beyond;  // and what they bring beside their page is counted
+	bool mapped;  // growth of what processes may write is followed
 	bool locks;   // waits for locks of the kernel are
 	bool wakes;   // who wakes is seen
 	bool steps;   // this kernel lacks bpf_loop: programs that call each other
@@ -165,6 +167,10 @@ void memory_choose(struct kernel *k); // before loading
 void memory_attach(struct kernel *k);
 void memory_look(struct kernel *k, uint64_t now); // each second: are huge pages handed out?
 void memory_stop(struct kernel *k);
+// mapped.c
+void mapped_choose(struct kernel *k); // before loading
+int mapped_attach(struct kernel *k);  // 0 or -errno
+void mapped_stop(struct kernel *k);
 // wake.c
 void wake_choose(struct kernel *k); // before loading, after off_choose
 int wake_attach(struct kernel *k);  // 0 or -errno

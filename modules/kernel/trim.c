@@ -17,8 +17,8 @@
 
 static uint64_t is_own(const char *name)
 {
-	static const char *const ours[] = {
-	    "bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_", "bpf_trampoline_"};
+	static const char *const ours[] = {"bpf_prog_", "bpf_trace_run", "__bpf_trace_",
+	    "__traceiter_", "bpf_trampoline_", "__mmap_lock_do_trace_"};
 	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
 		if (!strncmp(name, ours[i], strlen(ours[i])))
 			return true;
@@ -95,6 +95,7 @@ void trim_hand(struct kernel *k, const struct record *r)
 		r = &s->head;
 	} else if (sound && s->kernel_frames &&
 		   (s->source == SOURCE_OFF_CPU || s->source == SOURCE_LOCK ||
+		       s->source == SOURCE_MAPPED ||
 		       (s->source == SOURCE_MEMORY && s->reason != MEMORY_FAULT))) {
 		uint32_t own = count_own(k, s);
 		const struct record_sample *to = own ? without(k, s, own) : NULL;

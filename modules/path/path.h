@@ -34,8 +34,9 @@ struct tape_reader;
 struct text;
 
 // What the path makes a profile of: id, name as profile_type_find knows it. A sample may count in
-// several: wall is all that cpu and offcpu hold, mutex is a part of offcpu. Those from ALLOCS on
-// are only there where somebody tells of them: programs that profile themselves (Go's), or probes.
+// several: wall is all that cpu and offcpu hold, mutex is a part of offcpu. Those from ALLOCS to
+// GO_BLOCK (PATH_TOLD_TYPES) are only there where somebody tells of them: programs that profile
+// themselves (Go's), or probes. A recording tells types by their place: a new one comes last.
 #define PATH_TYPES(X)                                                                              \
 	X(CPU, "cpu")                                                                              \
 	X(OFF_CPU, "offcpu")                                                                       \
@@ -44,13 +45,15 @@ struct text;
 	X(MEMORY, "memory")                                                                        \
 	X(ALLOCS, "allocs")                                                                        \
 	X(HEAP, "heap")                                                                            \
-	X(GO_BLOCK, "goblock")
+	X(GO_BLOCK, "goblock")                                                                     \
+	X(MAPPED, "mapped")
 enum path_type {
 #define X(id, name) PATH_##id,
 	PATH_TYPES(X)
 #undef X
 	    PATH_TYPE_COUNT
 };
+#define PATH_TOLD_TYPES (1u << PATH_ALLOCS | 1u << PATH_HEAP | 1u << PATH_GO_BLOCK)
 const char *path_type_name(enum path_type type);
 // TYPES (1 << enum path_type) and those that come beside them.
 uint32_t path_types_beside(uint32_t types);
@@ -124,6 +127,7 @@ struct path_totals {	       // since path_start
 	uint64_t filtered;     // came up but were not wanted
 	uint64_t off_cpu_ns;   // time off the CPU in profiles, all threads'
 	uint64_t memory_bytes; // that became resident, in profiles
+	uint64_t mapped_bytes; // by which mapped memory grew, in profiles
 	uint64_t alloc_bytes;  // that probed allocators handed out, estimated
 	uint64_t told;	       // figures that programs told of themselves
 };

@@ -20,6 +20,9 @@
 #include "live.h"
 #include "share.h"
 
+// Growth of mapped memory, too little of a process to be a sample.
+#define MAPPED_SMALL "[small growth, not sampled]"
+
 enum ship_phase { SHIP_NAME, SHIP_LOCKS, SHIP_KEEP, SHIP_MERGE, SHIP_WRITE, SHIP_DELIVER };
 
 // The names that the sealed window still wants, asked for in one job.

@@ -137,7 +137,8 @@ static int get_bucket(struct path *p, const struct tape_bucket *b, const void *a
 	struct place places[GOPROF_DEPTH_MAX];
 	if (b->count > GOPROF_DEPTH_MAX || size != b->count * sizeof(*places))
 		return -EBADMSG;
-	bool own = b->type == PATH_MUTEX || (b->type >= PATH_ALLOCS && b->type < PATH_TYPE_COUNT);
+	bool own =
+	    b->type < PATH_TYPE_COUNT && 1u << b->type & (PATH_TOLD_TYPES | 1u << PATH_MUTEX);
 	for (int v = 0; v < 2; v++)
 		own = own && b->values[v] >= 0 && (uint64_t)b->values[v] <= LOST_MAX;
 	memcpy(places, at, size);

@@ -16,6 +16,8 @@ static const struct {
 } others[] = {
     {PATH_OFF_CPU, "[lost: ring full]", KERNEL_OFF_LOST, KERNEL_OFF_LOST_NS},
     {PATH_MEMORY, "[lost: ring full, or nested]", KERNEL_MEMORY_LOST, KERNEL_MEMORY_LOST_BYTES},
+    {PATH_MAPPED, "[lost: ring full, or nested]", KERNEL_MAPPED_LOST, KERNEL_MAPPED_LOST_BYTES},
+    {PATH_MAPPED, "[lost: growths unseen]", KERNEL_MAPPED_UNSEEN, NOT_KNOWN},
     {PATH_MUTEX, "[lost: ring full, or nested]", KERNEL_LOCKS_LOST, KERNEL_LOCKS_LOST_NS},
     {PATH_MUTEX, "[short waits for kernel locks]", KERNEL_LOCKS_SHORT, KERNEL_LOCKS_SHORT_NS},
     {PATH_MUTEX, "[lost: lock waits unseen]", KERNEL_LOCKS_UNSEEN, NOT_KNOWN},
@@ -50,6 +52,11 @@ static void add_losses(struct path *p)
 		if (n)
 			take_lost(p, others[i].type, others[i].mark, n, value);
 	}
+	// At the end, what waits to make a sample.
+	uint64_t rest = now[KERNEL_MAPPED_BYTES] - now[KERNEL_MAPPED_TOLD_BYTES] -
+			now[KERNEL_MAPPED_LOST_BYTES];
+	if (p->finishing && rest)
+		take_lost(p, PATH_MAPPED, MAPPED_SMALL, 0, rest);
 	alloc_losses(p, now);
 	memcpy(p->counters, now, sizeof(now));
 	p->totals.taken = now[KERNEL_TAKEN];

@@ -22,7 +22,6 @@ const char *path_type_name(enum path_type type)
 }
 
 #define HEAP_TYPES (1u << PATH_ALLOCS | 1u << PATH_HEAP)
-#define SELF_TYPES (HEAP_TYPES | 1u << PATH_GO_BLOCK)
 
 uint32_t path_types_beside(uint32_t types)
 {
@@ -47,7 +46,7 @@ int take_window_new(struct path *p, uint64_t began_ns)
 {
 	struct filling fresh[PATH_TYPE_COUNT];
 	bool failed = false;
-	uint32_t made = ~SELF_TYPES | p->told_types | (p->live ? HEAP_TYPES : 0);
+	uint32_t made = ~PATH_TOLD_TYPES | p->told_types | (p->live ? HEAP_TYPES : 0);
 	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
 		fresh[t] =
 		    (struct filling){.mappings = MAP(ACCOUNT_PATH), .resources = MAP(ACCOUNT_PATH)};
@@ -195,6 +194,8 @@ static void lose(struct path *p, const struct record_sample *r, const char *mark
 {
 	if (r->source == SOURCE_MEMORY)
 		take_lost(p, PATH_MEMORY, mark, 1, r->value);
+	else if (r->source == SOURCE_MAPPED)
+		take_lost(p, PATH_MAPPED, mark, r->object, r->value);
 	else if (r->source == SOURCE_LOCK)
 		take_lost(p, PATH_MUTEX, mark, 1, r->value);
 	else if (r->source == SOURCE_ALLOC)
@@ -218,6 +219,7 @@ static bool is_sound(const struct record_sample *r)
 	       (!off || r->reason < OFF_COUNT) &&
 	       (r->source != SOURCE_LOCK || r->reason < KERNEL_LOCK_COUNT) &&
 	       (r->source != SOURCE_MEMORY || r->reason < MEMORY_KINDS) &&
+	       (r->source != SOURCE_MAPPED || (r->reason < MAPPED_KINDS && r->object <= OFF_MAX)) &&
 	       (r->source != SOURCE_ALLOC ||
 		   (r->reason < ALLOC_KINDS && r->reason != ALLOC_FREE)) &&
 	       (r->source != SOURCE_WAKER || r->reason == WAKER_THREAD ||
@@ -231,7 +233,8 @@ static const char *const kernel_locks[] = {
 #undef X
 };
 
-// A tick of the CPU's clock, memory that became resident, or a wait for a lock of the kernel.
+// A tick of the CPU's clock, memory that became resident or was mapped, or a wait for a lock of the
+// kernel.
 static void take_here(struct path *p, const struct process *process, const struct record_sample *r)
 {
 	struct facts who = {.pid = r->pid,
@@ -249,6 +252,13 @@ static void take_here(struct path *p, const struct process *process, const struc
 		take_add(p, PATH_MEMORY, &who, p->stack,
 		    r->reason == MEMORY_BEFORE ? "[pages of files, mapped before]" : NULL, values);
 		p->totals.memory_bytes += r->value;
+		return;
+	}
+	if (r->source == SOURCE_MAPPED) {
+		values[0] = (int64_t)r->object;
+		take_add(p, PATH_MAPPED, &who, p->stack,
+		    r->reason == MAPPED_REST ? MAPPED_SMALL : NULL, values);
+		p->totals.mapped_bytes += r->value;
 		return;
 	}
 	int error = take_add(p, PATH_CPU, &who, p->stack, NULL, values);

@@ -18,6 +18,7 @@ static const struct profile_type types[] = {
 	true},
     {"goblock", 2, {{"contentions", "count"}, {"delay", "nanoseconds"}}, {"contentions", "count"},
 	1},
+    {"mapped", 2, {{"growths", "count"}, {"mapped", "bytes"}}, {"space", "bytes"}, 1},
 };
 #define TYPE_COUNT (sizeof(types) / sizeof(*types))
 

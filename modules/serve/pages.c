@@ -46,23 +46,25 @@ static const struct page {
 	const char *name, *type, *option, *what;
 	const char *own;
 } profiles[] = {
-    {"profile", "cpu", "cpu", "CPU time: what ran on the CPUs of the whole node."},
-    {"offcpu", "offcpu", "off_cpu",
+    {"profile", "cpu", "cpu.enabled", "CPU time: what ran on the CPUs of the whole node."},
+    {"offcpu", "offcpu", "off_cpu.enabled",
 	"Off-CPU time: where threads did not run, and why (reason=): they slept, waited, were "
 	"blocked, or others ran."},
-    {"wall", "wall", "wall", "Wall clock time: of every thread, running or not (reason=)."},
-    {"mutex", "mutex", "mutex", "Locks: where threads waited for one, and how long."},
-    {"block", "offcpu", "off_cpu",
+    {"wall", "wall", "wall.enabled", "Wall clock time: of every thread, running or not (reason=)."},
+    {"mutex", "mutex", "mutex.enabled", "Locks: where threads waited for one, and how long."},
+    {"block", "offcpu", "off_cpu.enabled",
 	"Blocked time in the form of Go's block profile: off-CPU time without that of threads that "
 	"could have run."},
-    {"memory", "memory", "memory",
+    {"memory", "memory", "memory.enabled",
 	"Memory: where processes grew, by the pages that became resident."},
-    {"allocs", "allocs", "memory", "Allocations: where memory was asked for.",
+    {"allocs", "allocs", "memory.enabled", "Allocations: where memory was asked for.",
 	"Go programs do that import runtime/pprof or net/http/pprof"},
-    {"heap", "heap", "memory", "Heap: where the memory that is in use was asked for.",
+    {"heap", "heap", "memory.enabled", "Heap: where the memory that is in use was asked for.",
 	"Go programs do that import runtime/pprof or net/http/pprof"},
-    {"goblock", "goblock", "mutex", "Go's own block profiles: where goroutines waited.",
+    {"goblock", "goblock", "mutex.enabled", "Go's own block profiles: where goroutines waited.",
 	"Go programs do that call runtime.SetBlockProfileRate"},
+    {"mapped", "mapped", "memory.mapped",
+	"Mapped memory: what let a process write more of it than ever, touched or not."},
 };
 #define ROWS (sizeof(profiles) / sizeof(*profiles))
 
@@ -94,12 +96,12 @@ bool pages_check_profile(const struct serve *s, struct http_request *r, const ch
 		return true;
 	if (page->own)
 		serve_say(r, 404, NULL,
-		    "%s: no program keeps one (%s), or profiling.%s.enabled is off: see telegen "
+		    "%s: no program keeps one (%s), or profiling.%s is off: see telegen "
 		    "check",
 		    name, page->own, page->option);
 	else
 		serve_say(r, 404, NULL,
-		    "%s: not profiled: profiling.%s.enabled is off, or this machine does not "
+		    "%s: not profiled: profiling.%s is off, or this machine does not "
 		    "permit "
 		    "it (see telegen check)",
 		    name, page->option);

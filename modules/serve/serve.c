@@ -70,6 +70,7 @@ static const struct route {
     {"/debug/pprof/allocs", PROFILES, NULL, PPROF GC, "allocs"},
     {"/debug/pprof/heap", PROFILES, NULL, PPROF GC, "heap"},
     {"/debug/pprof/goblock", PROFILES, NULL, PPROF, "goblock"},
+    {"/debug/pprof/mapped", PROFILES, NULL, PPROF, "mapped"},
     {"/metrics", ANYBODY, pages_metrics},
     {"/healthz", ANYBODY, health},
     {"/readyz", ANYBODY, ready},

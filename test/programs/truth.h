@@ -5,7 +5,7 @@
  *   thread TID NAME ELAPSED CPU            a thread, from its first instruction to its last; ns
  *   path TID NAME OFF RUNNABLE TIMES       in function NAME so long off the CPU, so much of it
  *                                          waiting for one; ns
- *   grow PID NAME BYTES                    function NAME made so much memory resident
+ *   grow PID NAME BYTES                    function NAME made so much memory resident, or mapped it
  *
  * Time off the CPU is the time that passed less the time that the scheduler says it ran, so what it
  * measures is right on a loaded machine too.

@@ -15,6 +15,7 @@ truth.py SAID STEM CASE...     SAID: what they printed; STEM: captures are STEM.
   nolock:NAME                  it is no contention, but for the mutex of a condition variable
   cut:NAME[:PERCENT]           of a path's time at most so much (5) has a stack that does not reach its start
   grow:NAME[:PERCENT]          bytes (5)
+  mapped:NAME[:PERCENT]        bytes by which mapped memory grew (5); where that is 0, there is nothing of it
   churn:NAME[:PERCENT]         of all threads of the process together (5)
   show                         a table of all
 truth.py --whole STEM PID...   each thread of these, which were there all the time: its wall time is the capture's, to 2 %
@@ -199,6 +200,12 @@ def judge(kind, name, percent, value):
             got = capture("memory").sum(name=name)
             if abs(got - grown[name]) > part(5) * grown[name]:
                 wrong.append("%s: %.1f MB, should be %.1f MB" % (name, got / 1e6, grown[name] / 1e6))
+    elif kind == "mapped":
+        if name in grown:
+            found = True
+            got = capture("mapped").sum(name=name)
+            if abs(got - grown[name]) > part(5) * grown[name]:
+                wrong.append("%s: %.3f MB, should be %.3f MB" % (name, got / 1e6, grown[name] / 1e6))
     elif kind in ("off", "ran"):
         together = {}
         for t, p, said in paths(name):

@@ -107,6 +107,10 @@ static void every_option_in_every_form(void **state)
 	assert_string_equal(got.leaks, "30s");
 	assert_string_equal(got.flags[0], "--profiling.alloc.leak_age");
 	assert_string_equal(got.flags[1], "30s");
+	taken("-t memory --mapped");
+	assert_true(got.mapped);
+	assert_int_equal(got.flag_count, 1);
+	assert_string_equal(got.flags[0], "--profiling.memory.mapped=true");
 	taken("-t memory,heap --alloc -p 1");
 	assert_true(got.alloc && !got.leaks);
 	assert_int_equal(parse("T", "-t mutex"), 0);
@@ -194,6 +198,7 @@ static void bad_values_are_named(void **state)
 	refused("--alloc", "--alloc which -p");
 	refused("--alloc --comm x", "--alloc which -p");
 	refused("--alloc --source x.rec", "--alloc recording");
+	refused("--mapped --source x.rec", "--mapped recording");
 	refused("-t ''", "-t \"\" cpu");
 	refused("-t cpu,off", "-t cpu,off memory");
 	assert_int_equal(parse("T", "-t cpu,offcpu"), EXIT_USAGE);

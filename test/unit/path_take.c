@@ -125,7 +125,7 @@ static void a_tick_may_bear_others(void **state)
 	filter_free(filter);
 }
 
-static void feed_memory(uint64_t bytes, uint8_t kind)
+static void feed_bytes(enum sample_source source, uint64_t bytes, uint64_t object, uint8_t kind)
 {
 	struct {
 		struct record_sample r;
@@ -133,16 +133,22 @@ static void feed_memory(uint64_t bytes, uint8_t kind)
 	} s = {.r = {.head = {.kind = RECORD_SAMPLE, .size = sizeof(s), .time_ns = now},
 		   .start_ns = 700 * TICK,
 		   .value = bytes,
+		   .object = object,
 		   .pid = 50,
 		   .tid = 50,
 		   .exec_pages = 1,
 		   .mnt_ns = 1,
-		   .user_frames = 2,
-		   .source = SOURCE_MEMORY,
+		   .user_frames = source == SOURCE_MAPPED && kind == MAPPED_REST ? 0 : 2,
+		   .source = source,
 		   .reason = kind,
 		   .walk_end = WALK_END_COMPLETE},
 	    .frames = {0x400010, 0x400110}};
 	path_record(sim.path, &s.r.head);
+}
+
+static void feed_memory(uint64_t bytes, uint8_t kind)
+{
+	feed_bytes(SOURCE_MEMORY, bytes, 0, kind);
 }
 
 // What was mapped before is not of the leaf, which a mark says; another kind makes no sense.
@@ -166,6 +172,35 @@ static void memory_counts_in_bytes(void **state)
 	assert_non_null(mark);
 	assert_null(strstr(mark + 1, "[pages of files, mapped before]"));
 	assert_non_null(strstr(mark, "67108864"));
+	sim_close();
+}
+
+// With how often it grew; what was too little for a sample has no stack, which a mark says.
+static void mapped_counts_growths_and_bytes(void **state)
+{
+	(void)state;
+	sim.options.types = 1u << PATH_MEMORY | 1u << PATH_MAPPED;
+	sim.dumps = true;
+	assert_true(sim_open());
+	add(50, "first", "/opt/first");
+	uint64_t bad = count_get(COUNT_RECORDS_BAD);
+	feed_bytes(SOURCE_MAPPED, 64 << 20, 1, MAPPED_GROWTH);
+	feed_bytes(SOURCE_MAPPED, 17 * 4096, 9, MAPPED_GROWTH);
+	feed_bytes(SOURCE_MAPPED, 5 * 4096, 2, MAPPED_REST);
+	feed_bytes(SOURCE_MAPPED, 4096, 1, MAPPED_KINDS);
+	feed_bytes(SOURCE_MAPPED, 4096, UINT64_MAX, MAPPED_GROWTH);
+	assert_int_equal(count_get(COUNT_RECORDS_BAD), bad + 2);
+	struct path_totals t;
+	path_totals(sim.path, &t);
+	assert_int_equal(t.mapped_bytes, (64 << 20) + 22 * 4096);
+	assert_int_equal(t.memory_bytes, 0);
+	sim_ship();
+	assert_int_equal(sim.totals[PATH_MEMORY][1], 0);
+	assert_int_equal(sim.totals[PATH_MAPPED][0], 12);
+	assert_int_equal(sim.totals[PATH_MAPPED][1], (64 << 20) + 22 * 4096);
+	const char *mark = strstr(sim.dump.at, "[small growth, not sampled]");
+	assert_non_null(mark);
+	assert_non_null(strstr(mark, "20480"));
 	sim_close();
 }
 
@@ -201,6 +236,8 @@ int main(void)
 		without_the_option_there_is_none, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(a_tick_may_bear_others, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(memory_counts_in_bytes, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(
+		mapped_counts_growths_and_bytes, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(any_allocation_may_fail, sim_setup, sim_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -298,6 +298,7 @@ static void page_and_errors(void **state)
 	    {"/debug/pprof/goblock", "goblock: no program keeps one (Go programs do that call"},
 	    {"/debug/pprof/block", "block: not profiled: profiling.off_cpu.enabled is off"},
 	    {"/debug/pprof/memory", "memory: not profiled: profiling.memory.enabled is off"},
+	    {"/debug/pprof/mapped", "mapped: not profiled: profiling.memory.mapped is off"},
 	    {"/debug/pprof/mutex?reason=io", "reason: no such key here"},
 	    {"/debug/pprof/wall?reason=lunch",
 		"reason: lunch: not one of unknown, sleep, io, mutex, channel"},
