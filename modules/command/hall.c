@@ -4,6 +4,7 @@
 #include "command.h"
 #include "hurry.h"
 #include "reach.h"
+#include "sampling.h"
 #include "selection.h"
 #include "wanted.h"
 
@@ -14,18 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LISTED_MAX 8192u // processes in the kernel's table, where a filter wants one
-#define HISTORY_SHARE 6	 // of memory_limit
+#define HISTORY_SHARE 6 // of memory_limit
 #define SECONDS_MAX 300
-#define LOOK_NS (20 * NS_PER_MS)   // between looks whether the first scan is through
-#define MEMORY_PERIOD (1ull << 20) // bytes that become resident between two stacks, about
-// A capture is short, and wants to be just all the same: as many bytes, and stacks a second of
-// threads that are blocked.
-#define CAPTURE_PERIOD (1ull << 18)
-#define CAPTURE_STACKS 4000
-#define CAPTURE_RING (1u << 20) // bytes: so many stacks, where others have the CPU for a while
+#define LOOK_NS (20 * NS_PER_MS) // between looks whether the first scan is through
 
-static int fail(char *why, size_t size, int status, const char *what, int error)
+int hall_fail(char *why, size_t size, int status, const char *what, int error)
 {
 	snprintf(why, size, "%s: %s", what, strerror(error));
 	return status;
@@ -35,100 +29,6 @@ static int open_filter(struct hall *h, char *why, size_t size)
 {
 	h->filter = selection_filter(&h->options, why, size);
 	return h->filter ? 0 : errno == EINVAL ? EXIT_USAGE : EXIT_FAILED;
-}
-
-#define OFF_CPU (1u << PATH_OFF_CPU | 1u << PATH_WALL | 1u << PATH_MUTEX)
-
-// How often the CPU's clock ticks: for cpu, or where only wall wants it, for that; ns, 0: never. A
-// capture is asked for one rate, whatever it is of.
-static uint64_t period_of(const struct config *c, uint32_t types, bool capture)
-{
-	bool cpu = types & 1u << PATH_CPU, wall = types & 1u << PATH_WALL;
-	return cpu || (wall && capture) ? NS_PER_S / c->profiling_cpu_sample_rate
-	       : wall			? NS_PER_S / c->profiling_wall_sample_rate
-					: 0;
-}
-
-// A prime number of pages: what touches memory in pieces of powers of two would keep step with one
-// of those.
-static uint64_t memory_period(const struct hall *h)
-{
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t n = (h->options.keeps ? MEMORY_PERIOD : CAPTURE_PERIOD) / page;
-	for (uint64_t divisor = 2; divisor * divisor <= n;) {
-		if (n % divisor) {
-			divisor++;
-		} else {
-			n--;
-			divisor = 2;
-		}
-	}
-	return (n ? n : 1) * page;
-}
-
-static int open_kernel(struct hall *h, char *why, size_t size)
-{
-	const struct hall_options *o = &h->options;
-	const struct config *c = o->config;
-	uint32_t wakers = wanted_wakers(c) & h->types;
-	struct kernel_options ko = {
-	    .off_cpu = h->types & OFF_CPU,
-	    .off_cpu_min_ns = c->profiling_off_cpu_min_block_time_ns,
-	    .off_cpu_kernel = c->profiling_off_cpu_kernel_stacks,
-	    .off_cpu_wakers = !wakers			   ? KERNEL_WAKERS_NONE
-			      : wakers == 1u << PATH_MUTEX ? KERNEL_WAKERS_OF_LOCKS
-							   : KERNEL_WAKERS_ALL,
-	    .off_cpu_stacks = o->keeps ? 0 : CAPTURE_STACKS,
-	    .ring_bytes = !o->keeps && h->types & OFF_CPU ? CAPTURE_RING : 0,
-	    .memory_period = h->types & 1u << PATH_MEMORY ? memory_period(h) : 0,
-	    .mapped = h->types & 1u << PATH_MAPPED,
-	    .locks = h->types & 1u << PATH_MUTEX,
-	    .lock_min_ns = c->profiling_mutex_contention_threshold_ns,
-	    .alloc_period = allocs_wanted(o) ? c->profiling_alloc_sample_bytes : 0,
-	    .alloc_live = allocs_wanted(o) ? (uint32_t)c->profiling_alloc_live_max : 0,
-	    .cpu_period_ns = h->period_ns,
-	    .governed = c->cpu_limit > 0,
-	    .cycles = c->profiling_cpu_event == 1,
-	    .max_depth = (uint32_t)c->profiling_cpu_max_stack_depth,
-	    .no_kernel_frames = c->profiling_exclude_kernel,
-	    .no_user_frames = c->profiling_exclude_user,
-	    .unwind_memory = c->profiling_exclude_user ? 0 : c->unwind_memory,
-	    .only_listed = o->pid_count > 0,
-	    .wanted_max = o->pid_count || filter_asks(h->filter) ? LISTED_MAX : 0,
-	    .on_record = path_record,
-	    .arg = h->path,
-	};
-	h->kernel = kernel_new(&ko, why, size);
-	if (!h->kernel)
-		return errno == EPERM || errno == EACCES ? EXIT_FORBIDDEN : EXIT_FAILED;
-	for (uint32_t i = 0; i < o->pid_count; i++) {
-		int error = kernel_want(h->kernel, o->pids[i], 1);
-		if (error)
-			return fail(why, size, EXIT_FAILED, "table of processes", -error);
-	}
-	return 0;
-}
-
-static int open_unwind(struct hall *h, char *why, size_t size)
-{
-	int error = kernel_tables(h->kernel, &h->tables);
-	if (error == -EOPNOTSUPP)
-		return 0;
-	if (error)
-		return fail(why, size, EXIT_FAILED, "unwind tables", -error);
-	struct unwind_options uo = {
-	    .tables = &h->tables,
-	    .processes = path_processes(h->path),
-	    .memory = h->options.config->unwind_memory,
-	    .on_busy = path_unwind_busy,
-	    .arg = h->path,
-	};
-	h->unwind = unwind_new(&uo);
-	if (!h->unwind)
-		return fail(why, size, EXIT_FAILED, "unwind tables", errno);
-	path_set_unwind(h->path, h->unwind);
-	budget_add(h->budget, 6, "unwind", unwind_shrink, h->unwind); // 5: spools in memory
-	return 0;
 }
 
 static int ask_kernel(void *arg, const uint64_t *addresses, uint32_t count,
@@ -160,7 +60,7 @@ static int open_symbol(struct hall *h, char *why, size_t size)
 		so.cache_size = 1000000; // all names of a recording, within memory_limit
 	h->symbol = symbol_new(&so);
 	if (!h->symbol)
-		return fail(why, size, EXIT_FAILED, "symbol resolver", errno);
+		return hall_fail(why, size, EXIT_FAILED, "symbol resolver", errno);
 	path_set_symbol(h->path, h->symbol);
 	return 0;
 }
@@ -172,13 +72,13 @@ static int open_source(struct hall *h, char *why, size_t size)
 	int fd = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
 		close(fd);
-		return fail(why, size, EXIT_FAILED, from, EISDIR);
+		return hall_fail(why, size, EXIT_FAILED, from, EISDIR);
 	}
 	h->source = fd < 0 ? NULL : tape_reader_new(fd);
 	if (h->source)
 		return 0;
 	if (errno != EBADMSG)
-		return fail(why, size, EXIT_FAILED, from, errno);
+		return hall_fail(why, size, EXIT_FAILED, from, errno);
 	snprintf(
 	    why, size, "%s: not a recording: make one with `telegen record -o FILE.rec`", from);
 	return EXIT_FAILED;
@@ -218,7 +118,7 @@ static int open_keepers(struct hall *h, char *why, size_t size)
 	if (!h->history)
 		h->history = history_new(budget_limit(h->budget) / HISTORY_SHARE);
 	if (!h->history)
-		return fail(why, size, EXIT_FAILED, "history of windows", errno);
+		return hall_fail(why, size, EXIT_FAILED, "history of windows", errno);
 	budget_add(h->budget, 3, "history", history_shrink, h->history);
 	if (h->options.source)
 		return 0; // a recording goes nowhere
@@ -292,14 +192,14 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	    .retired = options->deliver,
 	    .tape = options->tape};
 	int none = wanted_types(options, &h->types, why, size);
-	h->period_ns = period_of(c, h->types, !options->keeps);
+	h->period_ns = sampling_cpu_ns(c, h->types, !options->keeps);
 	if (!options->source)
 		hurry_begin(&h->hurry);
 	h->budget = budget_new(c->memory_limit, "/sys/fs/cgroup", "/proc/self/cgroup");
 	h->loop = loop_new();
 	h->proc = proc_new("/proc");
 	if (!h->budget || !h->loop || !h->proc)
-		return fail(why, size, EXIT_FAILED, "starting", errno);
+		return hall_fail(why, size, EXIT_FAILED, "starting", errno);
 	if (none)
 		return none;
 	if (options->source && (status = open_source(h, why, size)))
@@ -322,7 +222,7 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	    .types = h->types,
 	    .period_ns = h->period_ns,
 	    .cpu_limit = (uint32_t)c->cpu_limit,
-	    .memory_period = memory_period(h),
+	    .memory_period = sampling_memory_bytes(h),
 	    .lock_min_ns = c->profiling_mutex_contention_threshold_ns,
 	    .wakers = wanted_wakers(c) & h->types,
 	    .pids = options->pids,
@@ -342,10 +242,8 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 		return EXIT_FAILED;
 	}
 	if (!h->path)
-		return fail(why, size, EXIT_FAILED, "starting", errno);
-	if (!options->source && (status = open_kernel(h, why, size)))
-		return status;
-	if (h->kernel && (status = open_unwind(h, why, size)))
+		return hall_fail(why, size, EXIT_FAILED, "starting", errno);
+	if (!options->source && (status = sampling_open(h, why, size)))
 		return status;
 	if ((status = open_symbol(h, why, size)))
 		return status;
@@ -428,7 +326,7 @@ int hall_start(
 	int error;
 	if (h->source) {
 		error = path_replay(h->path, h->source, replayed, arg);
-		return error ? fail(why, size, EXIT_FAILED, h->options.source, -error) : 0;
+		return error ? hall_fail(why, size, EXIT_FAILED, h->options.source, -error) : 0;
 	}
 	error = kernel_start(h->kernel, why, size);
 	if (error)
@@ -448,7 +346,7 @@ int hall_start(
 		h->look = loop_timer(h->loop, LOOK_NS, LOOK_NS, on_look, h);
 		error = h->look ? 0 : -ENOMEM;
 	}
-	return error ? fail(why, size, EXIT_FAILED, "starting", -error) : 0;
+	return error ? hall_fail(why, size, EXIT_FAILED, "starting", -error) : 0;
 }
 
 struct history *hall_take_history(struct hall *h)

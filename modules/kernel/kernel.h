@@ -38,6 +38,7 @@ struct kernel_options {
 	bool locks;		// waits for locks of the kernel
 	uint64_t lock_min_ns;	// shorter ones are summed
 	uint64_t memory_period; // bytes that become resident between two samples, whole pages; 0: none
+	bool memory_huge_stays; // the hook for huge pages, also while nobody gets one
 	bool mapped; // growth of what processes may write (SOURCE_MAPPED)
 	// Bytes between two sampled blocks of probed allocators, and how many of these blocks may
 	// be live at a time; 0: none.
@@ -115,6 +116,8 @@ const char *kernel_counter_text(enum kernel_counter c);
 int kernel_rescan_cpus(struct kernel *k);
 uint32_t kernel_cpus(const struct kernel *k);
 uint64_t kernel_map_bytes(const struct kernel *k); // what the maps cost, bytes
+// Huge pages that processes got while their hook was let go: how many since the start, and their BYTES.
+uint64_t kernel_huge_unseen(const struct kernel *k, uint64_t *bytes);
 // BPF run time so far, ns (0 where statistics are off), and runs.
 uint64_t kernel_run_time(const struct kernel *k, uint64_t *runs);
 

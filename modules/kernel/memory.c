@@ -47,15 +47,22 @@ static bool says(const char *path, char *text, size_t size)
 	return got;
 }
 
-// Pages of a size between that are handed out (6.8) have no part in that number: is there one that
-// may be?
-static bool has_sizes_between(void)
+// Bytes of a huge page; 0: this kernel has none.
+static uint64_t huge_bytes(void)
 {
-	char path[512], text[128];
+	char text[32];
 	uint64_t huge = 0;
-	bool found = false;
 	if (says(SIZES "/hpage_pmd_size", text, sizeof(text)))
 		text_number(text, strcspn(text, "\n"), 10, &huge);
+	return huge;
+}
+
+// Pages of a size between that are handed out (6.8) have no part in that number: is there one that
+// may be?
+static bool has_sizes_between(uint64_t huge)
+{
+	char path[512], text[128];
+	bool found = false;
 	DIR *sizes = huge ? opendir(SIZES) : NULL;
 	struct dirent *entry;
 	while (sizes && !found && (entry = readdir(sizes))) {
@@ -111,7 +118,9 @@ void memory_attach(struct kernel *k)
 			  "counts, "
 			  "not those around it",
 		    strerror(errno));
-	k->huge = (struct huge){.changed_ns = clock_now(), .between = has_sizes_between()};
+	uint64_t bytes = huge_bytes();
+	k->huge = (struct huge){
+	    .changed_ns = clock_now(), .between = has_sizes_between(bytes), .bytes = bytes};
 	k->huge.looked_ns = k->huge.changed_ns;
 	k->huge.can = handed_out(&k->huge.seen) || k->huge.between;
 	if (k->huge.can)
@@ -129,7 +138,7 @@ void memory_look(struct kernel *k, uint64_t now)
 {
 	struct huge *h = &k->huge;
 	uint64_t pages;
-	if (!h->can || h->between || now < h->looked_ns + LOOK_NS)
+	if (!h->can || h->between || k->options.memory_huge_stays || now < h->looked_ns + LOOK_NS)
 		return;
 	h->looked_ns = now;
 	if (!handed_out(&pages))
@@ -138,12 +147,19 @@ void memory_look(struct kernel *k, uint64_t now)
 		h->changed_ns = now;
 		if (!h->link) {
 			count_add(COUNT_HUGE_UNSEEN, pages - h->seen);
+			h->unseen += pages - h->seen;
 			follow_huge(k);
 		}
 	} else if (h->link && now >= h->changed_ns + QUIET_NS) {
 		let_go(&h->link);
 	}
 	h->seen = pages;
+}
+
+uint64_t kernel_huge_unseen(const struct kernel *k, uint64_t *bytes)
+{
+	*bytes = k->huge.unseen * k->huge.bytes;
+	return k->huge.unseen;
 }
 
 const char *kernel_memory_why(const struct kernel *k)

@@ -52,7 +52,9 @@ enum alloc_level {
 struct huge {
 	void *link; // NULL: none came for a while
 	uint64_t looked_ns, changed_ns;
-	uint64_t seen; // handed out until the last look
+	uint64_t seen;	 // handed out until the last look
+	uint64_t unseen; // of these, while there was no hook
+	uint64_t bytes;	 // of one
 	bool can;      // they are looked for
 	bool between;  // also of sizes that no number tells of: the hook stays
 };

@@ -116,6 +116,7 @@ struct path {
 	uint64_t stopped_ns; // sampling ended
 	struct path_totals totals;
 	uint64_t counters[KERNEL_COUNTER_COUNT]; // as of the last close
+	uint64_t huge_unseen, huge_unseen_bytes; // likewise
 
 	// ship: the profiles of the window that is sealed; `sealed` is the one that is being
 	// shipped (NULL: none), `waiting` those that come after it

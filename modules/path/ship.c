@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-// What the other profiles lose or sum, and how much that bears, as another counter says; of what was not
-// seen nobody can say.
+// What the other profiles lose or sum, and how much that bears, as another counter says; of what
+// was not seen nobody can say.
 #define NOT_KNOWN KERNEL_COUNTER_COUNT
 static const struct {
 	enum path_type type;
@@ -57,6 +57,12 @@ static void add_losses(struct path *p)
 			now[KERNEL_MAPPED_LOST_BYTES];
 	if (p->finishing && rest)
 		take_lost(p, PATH_MAPPED, MAPPED_SMALL, 0, rest);
+	uint64_t bytes, pages = kernel_huge_unseen(p->kernel, &bytes);
+	if (pages > p->huge_unseen)
+		take_lost(p, PATH_MEMORY, "[lost: huge pages, unseen]", pages - p->huge_unseen,
+		    bytes - p->huge_unseen_bytes);
+	p->huge_unseen = pages;
+	p->huge_unseen_bytes = bytes;
 	alloc_losses(p, now);
 	memcpy(p->counters, now, sizeof(now));
 	p->totals.taken = now[KERNEL_TAKEN];

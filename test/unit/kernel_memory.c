@@ -209,7 +209,7 @@ static void pages_around_the_one_that_is_touched_count(void **state)
 static void the_hook_is_there_while_huge_pages_are(void **state)
 {
 	(void)state;
-	if (!huge_pages_are_there() || has_sizes_between())
+	if (!huge_pages_are_there() || has_sizes_between(huge_bytes()))
 		skip();
 	map(MADV_HUGEPAGE);
 	struct kernel *k = start(PERIOD);
@@ -226,6 +226,9 @@ static void the_hook_is_there_while_huge_pages_are(void **state)
 	memory_look(k, UINT64_MAX);
 	assert_non_null(k->huge.link);
 	assert_true(count_get(COUNT_HUGE_UNSEEN) >= unseen + BYTES / HUGE);
+	uint64_t unseen_bytes, pages = kernel_huge_unseen(k, &unseen_bytes);
+	assert_int_equal(pages, count_get(COUNT_HUGE_UNSEEN) - unseen);
+	assert_int_equal(unseen_bytes, pages * HUGE);
 	k->huge.looked_ns = UINT64_MAX / 2;
 	assert_in_range(told_of(k, touch), BYTES * 95 / 100, BYTES * 105 / 100);
 	kernel_stop(k);

@@ -11,6 +11,7 @@ static struct kernel {
 	uint64_t times[RING];
 	uint32_t count, next;
 	uint64_t counters[KERNEL_COUNTER_COUNT];
+	uint64_t huge; // pages, unseen
 	int wake[2];
 	bool stopped;
 	bool looks; // can be had
@@ -19,7 +20,8 @@ static struct kernel {
 
 static struct {
 	uint64_t wall, duration;
-	int64_t samples;
+	int64_t samples, value;
+	enum path_type type;
 } windows[64];
 static int closed;
 
@@ -101,6 +103,12 @@ int kernel_counters(struct kernel *k, uint64_t counters[KERNEL_COUNTER_COUNT])
 	return 0;
 }
 
+uint64_t kernel_huge_unseen(const struct kernel *k, uint64_t *bytes)
+{
+	*bytes = k->huge << 21;
+	return k->huge;
+}
+
 const char *kernel_counter_label(enum kernel_counter c)
 {
 	return c == KERNEL_LOST_RING ? "ring full" : "other";
@@ -130,6 +138,8 @@ static void on_closed(void *arg, enum path_type type, const struct profile *p)
 	profile_totals(p, totals);
 	windows[closed].wall = profile_header_of(p)->time_ns;
 	windows[closed].duration = profile_header_of(p)->duration_ns;
+	windows[closed].type = type;
+	windows[closed].value = totals[1];
 	windows[closed++].samples = totals[0];
 	sim_on_window(arg, type, p);
 }
@@ -261,6 +271,30 @@ static void losses_are_of_the_window_in_which_they_happened(void **state)
 	assert_int_equal(closed, 2);
 	assert_int_equal(windows[1].samples, 5);
 	totals_match();
+	close_all();
+}
+
+static void huge_pages_unseen_are_in_the_profile(void **state)
+{
+	int64_t pages = 0, bytes = 0;
+	(void)state;
+	sim.options.types = 1u << PATH_CPU | 1u << PATH_MEMORY;
+	open_all();
+	for (int i = 0; i < 2; i++) {
+		ring.huge += 3;
+		pass(NS_PER_S);
+		path_flush(sim.path);
+		pass(3 * NS_PER_MS);
+		turns();
+	}
+	finish();
+	for (int i = 0; i < closed; i++)
+		if (windows[i].type == PATH_MEMORY) {
+			pages += windows[i].samples;
+			bytes += windows[i].value;
+		}
+	assert_int_equal(pages, 6);
+	assert_int_equal(bytes, 6 << 21);
 	close_all();
 }
 
@@ -424,6 +458,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_slow_ring_moves_no_end, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(
 		losses_are_of_the_window_in_which_they_happened, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(
+		huge_pages_unseen_are_in_the_profile, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(an_end_within_an_end, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(the_first_sample_comes_soon, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(
