@@ -236,12 +236,23 @@ int kernel_wake_fd(const struct kernel *k)
 	return k->wake_fd;
 }
 
-void kernel_woken(struct kernel *k)
+bool kernel_woken(struct kernel *k)
 {
 	struct epoll_event events[16];
-	// Asking clears what perf noted; the events themselves say nothing more.
-	while (epoll_wait(k->wake_fd, events, 16, 0) == 16)
-		;
+	bool sample = false;
+	int n;
+	do {
+		// Asking clears what perf noted, whose events say nothing more.
+		n = epoll_wait(k->wake_fd, events, 16, 0);
+		for (int i = 0; i < n; i++)
+			sample |= events[i].data.u32 == WAKE_SAMPLE;
+	} while (n == 16);
+	return sample;
+}
+
+bool kernel_young(const struct kernel *k)
+{
+	return perf_ring_left(k);
 }
 
 int kernel_want(struct kernel *k, uint32_t pid, int want)

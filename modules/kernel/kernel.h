@@ -73,10 +73,12 @@ int kernel_look(struct kernel *k, uint64_t until, uint64_t budget_ns);
 // Likewise, one that only takes those stacks again that lacked rows, to be begun when they are there.
 int kernel_look_again(struct kernel *k, uint64_t budget_ns);
 // Readable when a program or library was mapped, or a sample wanted rows or mappings that the
-// walker has not (200 times a second at most); borrowed. kernel_woken makes it wait again. Mappings
+// walker has not (200 times a second at most); borrowed. kernel_woken makes it wait again: true
+// where it was such a sample, false where it was a mapping, too young to be handed up yet. Mappings
 // may come in storms: whoever waits for it does well to rest between two times.
 int kernel_wake_fd(const struct kernel *k);
-void kernel_woken(struct kernel *k);
+bool kernel_woken(struct kernel *k);
+bool kernel_young(const struct kernel *k); // the last drain left mappings that were too young
 // What was sampled before then (of clock_now()) has been handed up.
 uint64_t kernel_drained(const struct kernel *k);
 // How full the fullest ring was when the last drain began (of drains in pieces: the fullest of

@@ -297,7 +297,7 @@ int kernel_load(struct kernel *k, char *why, size_t size)
 	int ring = bpf_map__fd(k->bpf->maps.ring);
 	error = drain_open(k, ring, bpf_map__max_entries(k->bpf->maps.ring));
 	// There nearly always is something in the ring; it matters only when a sample wakes us.
-	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u32 = WAKE_SAMPLE};
 	if (!error && epoll_ctl(k->wake_fd, EPOLL_CTL_ADD, ring, &event) < 0)
 		error = -errno;
 	return error ? kernel_explain(error, why, size, "BPF ring") : 0;

@@ -162,7 +162,7 @@ int perf_open_cpu(struct kernel *k, uint32_t cpu)
 	}
 	c->side = side;
 	c->tail = 0;
-	struct epoll_event event = {.events = EPOLLIN};
+	struct epoll_event event = {.events = EPOLLIN, .data.u32 = WAKE_MAPPING};
 	if (epoll_ctl(k->wake_fd, EPOLL_CTL_ADD, c->side_fd, &event) < 0) {
 		error = -errno;
 		goto fail;
@@ -219,6 +219,14 @@ static uint64_t head_of(const struct cpu *c)
 {
 	const struct perf_event_mmap_page *page = c->side;
 	return __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE);
+}
+
+bool perf_ring_left(const struct kernel *k)
+{
+	for (uint32_t i = 0; i < k->cpu_count; i++)
+		if (k->cpus[i].side && head_of(&k->cpus[i]) != k->cpus[i].tail)
+			return true;
+	return false;
 }
 
 unsigned perf_ring_use(const struct kernel *k)

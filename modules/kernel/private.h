@@ -71,6 +71,8 @@ struct look {
 	uint64_t charged; // for threads that are followed, bytes
 };
 
+enum wake { WAKE_MAPPING, WAKE_SAMPLE };
+
 struct kernel {
 	struct kernel_options options;
 	struct telegen_bpf *bpf;
@@ -97,7 +99,7 @@ struct kernel {
 	unsigned ring_use;    // of the fullest ring, per cent
 	// epoll over the perf rings (readable when one has something new) and the BPF ring (when a
 	// sample asked for it)
-	int wake_fd;
+	int wake_fd; // its events say enum wake
 	struct kernel_names *asked; // what name.c hands down and gets back
 	struct map own;		    // trim.c: kernel address -> whether it is of our way there
 	uint64_t *trimmed;	    // a record without these
@@ -128,6 +130,7 @@ bool perf_alive(struct kernel *k, uint32_t cpu);
 // `left`.
 void perf_drain(struct kernel *k, uint64_t until);
 unsigned perf_ring_use(const struct kernel *k);
+bool perf_ring_left(const struct kernel *k); // is anything in them?
 uint32_t perf_cpu_list(const char *file, uint8_t *online, uint32_t max);
 
 // kernel.c

@@ -15,6 +15,9 @@ struct loop *loop_new(void); // NULL + errno
 void loop_free(struct loop *loop); // NULL is fine; watchers must be gone
 void loop_run(struct loop *loop);  // until loop_stop
 void loop_stop(struct loop *loop);
+// From now on events of descriptors that come while the loop sleeps are told together NS after it
+// began to, or when a timer is due: many that follow each other wake it once. 0: at once, again.
+void loop_rest(struct loop *loop, uint64_t ns);
 // One turn without waiting longer than what is pending: for tests.
 void loop_turn(struct loop *loop);
 

@@ -15,6 +15,7 @@ struct loop {
 	ev_timer alarm;
 	uint64_t alarm_ns;   // what the alarm is set to, clock_now() time; NEVER: it is not
 	uint64_t turn_ns;    // our CPU time when the turn began; 0 between turns
+	uint64_t began_ns;   // clock_now() just before that
 	uint64_t turn;	     // counts turns
 	uint64_t ran_ns;     // of this turn, when the last callback had returned
 	struct watch *ready; // descriptors with events, the first to be told first

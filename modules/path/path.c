@@ -12,6 +12,7 @@
 #define RING_BYTES (256u << 10)		 // as the kernel room has it
 #define UNWIND_LOOK_NS (100 * NS_PER_MS) // what rests or waits in the tables goes on
 #define WAKE_REST_NS (5 * NS_PER_MS)
+#define WAKE_DUE_NS (WAKE_REST_NS - 2 * NS_PER_MS) // epoll counts in milliseconds
 #define CLOSE_NS (200 * NS_PER_MS) // for emptying the ring before a window closes, at most
 #define CPU_RESCAN_NS (60 * NS_PER_S)
 
@@ -70,6 +71,7 @@ void path_free_jobs(struct path *p)
 	timer_free(p->window_timer);
 	timer_free(p->cpu_timer);
 	watch_free(p->wake);
+	path_rest(p, false);
 	naming_free(&p->naming);
 	profile_merge_free(p->merge);
 	p->scan_slice = p->ship_slice = p->replay_slice = p->finish_slice = p->read_slice = NULL;
@@ -142,6 +144,16 @@ bool path_drain(struct path *p)
 	return n >= DRAIN_BITE;
 }
 
+// While it lasts what wakes us is told at its end, when the drain timer is due.
+void path_rest(struct path *p, bool on)
+{
+	if (!on && !p->resting)
+		return;
+	p->resting = on;
+	p->rested_ns = clock_now();
+	loop_rest(p->options.loop, on ? WAKE_REST_NS : 0);
+}
+
 // The fuller the ring was, the sooner the next time; in MOST_NS at the latest.
 static void drain(struct path *p, uint64_t most_ns)
 {
@@ -179,32 +191,42 @@ static void drain(struct path *p, uint64_t most_ns)
 	p->drain_ns = p->drain_ns < DRAIN_MIN_NS   ? DRAIN_MIN_NS
 		      : p->drain_ns > DRAIN_MAX_NS ? DRAIN_MAX_NS
 						   : p->drain_ns;
+	if (kernel_young(p->kernel) && most_ns > WAKE_REST_NS)
+		most_ns = WAKE_REST_NS;
+	path_rest(p, most_ns == WAKE_REST_NS);
 	uint64_t next = p->close_at ? SETTLE_NS : p->drain_ns;
 	timer_set(p->drain_timer, next < most_ns ? next : most_ns, 0);
 }
 
 static void on_drain(void *arg)
 {
-	struct path *p = arg;
-	watch_set(p->wake, LOOP_READ);
-	drain(p, DRAIN_MAX_NS);
+	drain(arg, DRAIN_MAX_NS);
 }
 
-// A walk missed something, or a program or library was mapped: what is in the rings is taken now,
-// and once more when what is too young has settled. Until then nothing wakes us, so that a storm of
-// programs does so 200 times a second at most.
+// A walk missed something: what is in the rings is taken now, and once more when what is too young
+// has settled. Or a program or library was mapped, which is too young as yet. Until then nothing
+// wakes us, so that a storm of programs does so 200 times a second at most:
+//
+//   event  event  event                    event ...
+//   |wake  |      |          5 ms     drain|      |          5 ms     drain|
 static void on_wake(void *arg, int events)
 {
 	struct path *p = arg;
 	(void)events;
-	kernel_woken(p->kernel);
-	watch_set(p->wake, 0);
+	bool sample = kernel_woken(p->kernel);
+	uint64_t now = clock_now();
 	if (p->more)
 		return; // the next turn goes on
-	if (clock_now() - p->drained_ns < WAKE_REST_NS)
-		timer_set(p->drain_timer, WAKE_REST_NS, 0);
-	else
+	if (p->resting && now < p->rested_ns + WAKE_DUE_NS)
+		return; // something else woke the loop meanwhile
+	if (p->resting) {
+		drain(p, DRAIN_MAX_NS);
+	} else if (sample && now - p->drained_ns >= WAKE_REST_NS) {
 		drain(p, WAKE_REST_NS);
+	} else {
+		path_rest(p, true);
+		timer_set(p->drain_timer, WAKE_REST_NS, 0);
+	}
 }
 
 static void on_window(void *arg)

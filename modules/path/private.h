@@ -159,6 +159,8 @@ struct path {
 	uint64_t drain_ns, drained_ns; // how long until the next; when the last was
 	uint64_t drained_bytes;	       // since the kernel's ring was last empty
 	bool more;		       // the last drain left some
+	bool resting;		       // see on_wake
+	uint64_t rested_ns;	       // since then
 	bool scanned;
 	bool finishing; // no more samples come: once shipped, `current` is NULL
 	void (*finished)(void *arg);
@@ -177,6 +179,7 @@ struct path {
 };
 
 // path.c
+void path_rest(struct path *p, bool on); // what wakes us waits
 bool path_drain(struct path *p);  // takes some of what the kernel has: true where there is more
 #define SETTLE_NS (2 * NS_PER_MS) // after it no sample is still on its way into the ring
 // frames.c

@@ -419,6 +419,7 @@ void path_finish(struct path *p, void (*done)(void *arg), void *arg)
 	timer_free(p->window_timer);
 	timer_free(p->cpu_timer);
 	watch_free(p->wake);
+	path_rest(p, false);
 	p->wake = NULL;
 	look_free(p);
 	slice_free(p->round.slice);

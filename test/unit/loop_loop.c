@@ -404,6 +404,43 @@ static void an_idle_loop_sleeps(void **state)
 	timer_free(far);
 }
 
+static void count_byte(void *arg, int events)
+{
+	char byte;
+	(void)events;
+	assert_int_equal(read(*(int *)arg, &byte, 1), 1);
+	note("w");
+}
+
+// While it rests it is woken once for all that comes; a timer that is due comes at its time.
+static void a_loop_that_rests_is_woken_once(void **state)
+{
+	(void)state;
+	int fd[2];
+	assert_int_equal(pipe(fd), 0);
+	assert_int_equal(write(fd[1], "x", 1), 1);
+	clock_fake(NULL, NULL);
+	struct watch *w = loop_watch(loop, fd[0], LOOP_READ, count_byte, &fd[0]);
+	struct timer *t = loop_timer(loop, 40 * NS_PER_MS, 0, stop, NULL);
+	uint64_t began = clock_now();
+	loop_rest(loop, NS_PER_S);
+	loop_run(loop);
+	assert_in_range(clock_now() - began, 40 * NS_PER_MS, NS_PER_S - 1);
+	assert_string_equal(story, "w");
+	assert_in_range(loop->turn, 1, 3);
+	loop_rest(loop, 0);
+	began = clock_now();
+	assert_int_equal(write(fd[1], "x", 1), 1);
+	timer_set(t, 5 * NS_PER_S, 0);
+	while (strcmp(story, "ww"))
+		ev_run(loop->ev, EVRUN_ONCE);
+	assert_in_range(clock_now() - began, 0, 4 * NS_PER_S);
+	watch_free(w);
+	timer_free(t);
+	close(fd[0]);
+	close(fd[1]);
+}
+
 static void stop_when_done(void *arg, int result)
 {
 	job_done(arg, result);
@@ -521,6 +558,7 @@ int main(void)
 	    TEST(a_turn_is_short_and_everybody_has_a_turn),
 	    TEST(what_waits_in_the_line_may_go),
 	    TEST(an_idle_loop_sleeps),
+	    TEST(a_loop_that_rests_is_woken_once),
 	    TEST(slices_do_not_wait_for_timers),
 	    TEST(signals_come_through_the_loop),
 	    TEST(every_allocation_may_fail),

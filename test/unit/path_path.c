@@ -13,6 +13,7 @@ static struct kernel {
 	uint64_t counters[KERNEL_COUNTER_COUNT];
 	uint64_t huge; // pages, unseen
 	int wake[2];
+	bool sample, young; // what kernel_woken and kernel_young say
 	bool stopped;
 	bool looks; // can be had
 	unsigned looked, looked_again;
@@ -50,9 +51,16 @@ int kernel_wake_fd(const struct kernel *k)
 	return k->wake[0];
 }
 
-void kernel_woken(struct kernel *k)
+bool kernel_woken(struct kernel *k)
 {
-	(void)k;
+	char byte;
+	assert_int_equal(read(k->wake[0], &byte, 1), 1);
+	return k->sample;
+}
+
+bool kernel_young(const struct kernel *k)
+{
+	return k->young;
 }
 
 uint64_t kernel_drained(const struct kernel *k)
@@ -357,6 +365,60 @@ static void the_first_sample_comes_soon(void **state)
 	close_all();
 }
 
+static void woken(bool sample)
+{
+	ring.sample = sample;
+	assert_int_equal(write(ring.wake[1], "w", 1), 1);
+	loop_turn(sim.loop);
+}
+
+// What a sample asks for is looked at at once, a mapping when it and what follows it have settled.
+static void who_wakes_rests(void **state)
+{
+	(void)state;
+	open_all();
+	for (int i = 0; i < 100; i++) {
+		pass(50 * NS_PER_MS);
+		turns();
+	}
+	timer_set(sim.path->drain_timer, NS_PER_S, 0);
+	pass(10 * NS_PER_MS);
+	sampled(0);
+	woken(true);
+	assert_int_equal(ring.next, 1);
+	assert_true(sim.path->resting);
+	sampled(0);
+	woken(true); // again, too soon
+	assert_int_equal(ring.next, 1);
+	pass(5 * NS_PER_MS);
+	turns();
+	assert_int_equal(ring.next, 2);
+	assert_false(sim.path->resting);
+
+	timer_set(sim.path->drain_timer, NS_PER_S, 0);
+	pass(10 * NS_PER_MS);
+	sampled(0);
+	woken(false);
+	assert_int_equal(ring.next, 2);
+	assert_true(sim.path->resting);
+	pass(4 * NS_PER_MS); // as the loop tells at the end of a rest
+	ring.young = true;
+	woken(false);
+	assert_int_equal(ring.next, 3);
+	assert_true(sim.path->resting); // some were too young
+	sampled(0);
+	ring.young = false;
+	pass(5 * NS_PER_MS);
+	turns();
+	assert_int_equal(ring.next, 4);
+	assert_false(sim.path->resting);
+	woken(false);
+	finish();
+	assert_false(sim.path->resting);
+	totals_match();
+	close_all();
+}
+
 // Windows end at any time beside samples that come up at any time: nothing is lost, nothing is
 // twice, and no window has more than its time allows.
 static void no_window_has_more_than_its_time(void **state)
@@ -462,6 +524,7 @@ int main(void)
 		huge_pages_unseen_are_in_the_profile, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(an_end_within_an_end, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(the_first_sample_comes_soon, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(who_wakes_rests, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(
 		stacks_that_lacked_rows_are_taken_again_soon, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(
