@@ -226,7 +226,21 @@ static void add_part(struct path *p, struct filling *f, const struct process *pr
 	}
 }
 
-uint32_t frames_add(struct path *p, struct filling *f, const struct process *process,
+// Of all that makes a stack of a profile: a place is one frame there, whoever's it is.
+static uint64_t stack_key(
+    const struct path *p, const struct blocked_stack *s, const char *leaf, const char *done)
+{
+	uint64_t key = filling_hash(leaf, p->seed);
+	key = hash_bytes(s->marks, sizeof(s->marks), key);
+	key = hash_bytes(s->mark_at, sizeof(s->mark_at), key);
+	if (s->waker_kind) {
+		key = hash_bytes(s->waker_comm, COMM_LEN, key + s->waker_kind);
+		key = filling_hash(done, key + ((uint64_t)s->waker_count << 32));
+	}
+	return s->count ? hash_bytes(s->places, s->count * sizeof(*s->places), key) : key;
+}
+
+static uint32_t stack_add(struct path *p, struct filling *f, const struct process *process,
     const struct blocked_stack *s, const char *leaf, const char *done)
 {
 	struct frames frames;
@@ -241,4 +255,15 @@ uint32_t frames_add(struct path *p, struct filling *f, const struct process *pro
 	if (!frames.count)
 		frames.ids[frames.count++] = profile_add_mark(f->profile, "[no stack]");
 	return profile_add_stack(f->profile, frames.ids, frames.count);
+}
+
+uint32_t frames_add(struct path *p, struct filling *f, const struct process *process,
+    const struct blocked_stack *s, const char *leaf, const char *done)
+{
+	uint64_t key = stack_key(p, s, leaf, done), have;
+	if (map_get(&f->stacks, key, &have))
+		return (uint32_t)have;
+	uint32_t id = stack_add(p, f, process, s, leaf, done);
+	filling_note(&f->stacks, key, id);
+	return id;
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #define DRAIN_MIN_NS (10 * NS_PER_MS)
 #define DRAIN_MAX_NS (200 * NS_PER_MS)
@@ -26,7 +27,10 @@ struct path *path_new(const struct path_options *options)
 		p->options.types = 1u << PATH_CPU;
 	p->kernel_functions = MAP(ACCOUNT_PATH);
 	for (int t = 0; t < PATH_TYPE_COUNT; t++)
-		p->current[t].mappings = p->current[t].resources = MAP(ACCOUNT_PATH);
+		filling_maps(&p->current[t]);
+	const void *random = (const void *)getauxval(AT_RANDOM); // 16 bytes from the kernel
+	if (random)
+		memcpy(&p->seed, random, sizeof(p->seed));
 	struct process_options po = {
 	    .proc = options->proc,
 	    .pinned_max = options->pinned_max,

@@ -39,6 +39,9 @@ struct filling {
 	struct profile *profile; // NULL: its type is not wanted, or the last window is sealed
 	struct map mappings;	 // binary id -> mapping id in `profile`
 	struct map resources;	 // process_resource.id -> label set id in `profile`
+	// Content -> id in `profile`. By 64 bits of a hash that nobody outside can choose: that two
+	// of a window have the same is less likely than that its memory errs.
+	struct map stacks, subjects;
 	uint32_t kernel_mapping;
 };
 
@@ -93,6 +96,7 @@ struct path {
 	struct tape_writer *tape;
 	// take: the window being filled
 	struct filling current[PATH_TYPE_COUNT];
+	uint64_t seed; // of the hashes in these
 	bool over;		     // the last one is sealed
 	uint32_t window_number;	     // of the current one, from 1
 	// Of the sample at hand, with room for so many places: STACK_MAX, or WOKEN_MAX.
@@ -230,6 +234,9 @@ struct facts { // whose a sample is
 };
 int take_window_new(struct path *p, uint64_t began_ns); // time of clock_now()
 void take_window_free(struct path *p);
+void filling_maps(struct filling *f);				// empties them
+void filling_note(struct map *m, uint64_t key, uint32_t id);	// only a shortcut: may fail
+uint64_t filling_hash(const char *text, uint64_t seed);		// TEXT may be NULL
 // Adds VALUES to the profile of TYPE, where that is wanted. 0 or -ENOMEM: they are [lost: store
 // full].
 int take_add(struct path *p, enum path_type type, const struct facts *who,

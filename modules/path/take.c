@@ -9,6 +9,7 @@
 
 #define VALUE_MAX (1000 * NS_PER_S) // of one tick; a thousand times the longest period
 #define OFF_MAX (1ull << 50)	    // of time off the CPU, and bytes: 13 days, 1 PiB
+#define NOTED_MAX 8192		    // stacks, and subjects, of a window: the last that were new
 
 static const char *const type_names[] = {
 #define X(id, name) name,
@@ -32,13 +33,34 @@ uint32_t path_types_beside(uint32_t types)
 	return types;
 }
 
+void filling_maps(struct filling *f)
+{
+	struct map *maps[] = {&f->mappings, &f->resources, &f->stacks, &f->subjects};
+	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++) {
+		map_clear(maps[i]);
+		*maps[i] = MAP(ACCOUNT_PATH);
+	}
+}
+
+void filling_note(struct map *m, uint64_t key, uint32_t id)
+{
+	if (m->count >= NOTED_MAX)
+		map_clear(m);
+	if (id)
+		map_put(m, key, id);
+}
+
+uint64_t filling_hash(const char *text, uint64_t seed)
+{
+	return text ? hash_bytes(text, strlen(text), seed) : hash_mix(seed);
+}
+
 static void filling_free(struct filling f[PATH_TYPE_COUNT])
 {
 	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
 		profile_free(f[t].profile);
 		f[t].profile = NULL;
-		map_clear(&f[t].mappings);
-		map_clear(&f[t].resources);
+		filling_maps(&f[t]);
 	}
 }
 
@@ -48,8 +70,8 @@ int take_window_new(struct path *p, uint64_t began_ns)
 	bool failed = false;
 	uint32_t made = ~PATH_TOLD_TYPES | p->told_types | (p->live ? HEAP_TYPES : 0);
 	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
-		fresh[t] =
-		    (struct filling){.mappings = MAP(ACCOUNT_PATH), .resources = MAP(ACCOUNT_PATH)};
+		fresh[t] = (struct filling){0};
+		filling_maps(&fresh[t]);
 		// Those that programs tell themselves are made when one does, and from then on.
 		if (!(p->options.types & made & 1u << t) || failed)
 			continue;
@@ -67,10 +89,8 @@ int take_window_new(struct path *p, uint64_t began_ns)
 		filling_free(fresh);
 		return -ENOMEM;
 	}
-	for (int t = 0; t < PATH_TYPE_COUNT; t++) {
-		map_clear(&p->current[t].mappings);
-		map_clear(&p->current[t].resources);
-	}
+	for (int t = 0; t < PATH_TYPE_COUNT; t++)
+		filling_maps(&p->current[t]);
 	memcpy(p->current, fresh, sizeof(fresh));
 	p->live_told = false;
 	if (p->shares)
@@ -86,15 +106,12 @@ void take_window_free(struct path *p)
 	filling_free(p->current);
 }
 
-// The label set of PROCESS's resource, 0 where there is none, or no memory for it: then its samples
-// tell what the subject tells.
-static uint32_t resource_set(struct path *p, struct filling *f, const struct process *process)
+// The label set of resource R, 0 where there is none, or no memory for it: then its samples tell
+// what the subject tells.
+static uint32_t resource_set(struct filling *f, const struct process_resource *r)
 {
 	struct profile_label labels[PROCESS_RESOURCE_FACTS];
-	const struct process_resource *r = NULL;
 	uint64_t have;
-	if (process && p->options.resources)
-		r = process_resource(p->processes, process);
 	if (!r || !r->count)
 		return 0;
 	if (map_get(&f->resources, r->id, &have))
@@ -113,7 +130,23 @@ static uint32_t resource_set(struct path *p, struct filling *f, const struct pro
 	return set;
 }
 
-static uint32_t take_subject(struct path *p, struct filling *f, const struct facts *who)
+static uint64_t subject_key(
+    const struct path *p, const struct facts *who, const struct process_resource *r)
+{
+	const uint64_t numbers[] = {
+	    (uint64_t)who->pid << 32 | who->tid, who->lock, r && r->count ? r->id : 0};
+	uint64_t key = hash_bytes(numbers, sizeof(numbers), p->seed);
+	key = hash_bytes(who->comm, strnlen(who->comm, COMM_LEN), key);
+	key = hash_bytes(who->process_comm, strnlen(who->process_comm, COMM_LEN), key);
+	key = filling_hash(who->process ? who->process->container : NULL, key);
+	key = filling_hash(who->reason, key);
+	key = filling_hash(who->allocation, key);
+	key = filling_hash(who->age, key);
+	return filling_hash(who->lock_class, key);
+}
+
+static uint32_t subject_add(
+    struct filling *f, const struct facts *who, const struct process_resource *r)
 {
 	char comm[COMM_LEN + 1] = "", leader[COMM_LEN + 1] = "", lock[24];
 	struct profile_label labels[5];
@@ -126,7 +159,7 @@ static uint32_t take_subject(struct path *p, struct filling *f, const struct fac
 	    .comm = profile_add_name(f->profile, comm),
 	    .process = profile_add_name(f->profile, leader),
 	    .container = who->process ? profile_add_name(f->profile, who->process->container) : 0,
-	    .resource = resource_set(p, f, who->process),
+	    .resource = resource_set(f, r),
 	};
 	if (who->reason)
 		labels[n++] = (struct profile_label){.key = profile_add_name(f->profile, "reason"),
@@ -154,6 +187,22 @@ static uint32_t take_subject(struct path *p, struct filling *f, const struct fac
 	if (n && !(s.labels = profile_add_labels(f->profile, labels, n)))
 		return 0;
 	return profile_add_subject(f->profile, &s);
+}
+
+static uint32_t take_subject(struct path *p, struct filling *f, const struct facts *who)
+{
+	const struct process_resource *r = NULL;
+	uint64_t have;
+	if (who->process && p->options.resources)
+		r = process_resource(p->processes, who->process);
+	uint64_t key = subject_key(p, who, r);
+	if (map_get(&f->subjects, key, &have))
+		return (uint32_t)have;
+	uint32_t id = subject_add(f, who, r);
+	const struct profile_subject *s = profile_subject(f->profile, id);
+	if (s && (s->resource || !r || !r->count)) // else there may be memory for it next time
+		filling_note(&f->subjects, key, id);
+	return id;
 }
 
 int take_add(struct path *p, enum path_type type, const struct facts *who,
