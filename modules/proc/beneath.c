@@ -149,10 +149,15 @@ int local_path_beneath(int root_fd, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+int proc_place_beneath(int root_fd, const char *path)
+{
+	return local_path_beneath(root_fd, path);
+}
+
 int proc_open_beneath(int root_fd, const char *path)
 {
-	int fd = local_path_beneath(root_fd, path);
-	return fd < 0 ? fd : local_reopen(fd);
+	int place = local_path_beneath(root_fd, path);
+	return place < 0 ? place : local_reopen(place);
 }
 
 int proc_list_beneath(

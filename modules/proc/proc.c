@@ -325,20 +325,37 @@ int proc_root_open(struct proc *p, uint32_t pid)
 	return fd < 0 ? -errno : fd;
 }
 
-static int open_link(struct proc *p, uint32_t pid, const char *name)
+static int place_of_link(struct proc *p, uint32_t pid, const char *name)
 {
 	char below[80];
 	name_below(below, sizeof(below), pid, name);
-	int fd = openat(p->root, below, O_PATH | O_CLOEXEC);
-	return fd < 0 ? -errno : local_reopen(fd);
+	int place = openat(p->root, below, O_PATH | O_CLOEXEC);
+	return place < 0 ? -errno : place;
 }
 
-int proc_map_file_open(struct proc *p, uint32_t pid, uint64_t start, uint64_t end)
+static int open_link(struct proc *p, uint32_t pid, const char *name)
+{
+	int place = place_of_link(p, pid, name);
+	return place < 0 ? place : local_reopen(place);
+}
+
+int proc_map_file_place(struct proc *p, uint32_t pid, uint64_t start, uint64_t end)
 {
 	char name[64];
 	snprintf(name, sizeof(name), "map_files/%llx-%llx", (unsigned long long)start,
 	    (unsigned long long)end);
-	return open_link(p, pid, name);
+	return place_of_link(p, pid, name);
+}
+
+int proc_map_file_open(struct proc *p, uint32_t pid, uint64_t start, uint64_t end)
+{
+	int place = proc_map_file_place(p, pid, start, end);
+	return place < 0 ? place : local_reopen(place);
+}
+
+int proc_reopen(int place)
+{
+	return local_reopen(place);
 }
 
 int proc_exe_open(struct proc *p, uint32_t pid)

@@ -81,6 +81,11 @@ int proc_list_beneath(
     int root_fd, const char *path, int (*each)(void *arg, const char *name), void *arg);
 // Opens the mapped file itself through map_files/START-END, or exe; works for deleted files.
 int proc_map_file_open(struct proc *p, uint32_t pid, uint64_t start, uint64_t end);
+// Both in two steps: a place is a descriptor that can only be looked at (fstat), whatever is there;
+// proc_reopen closes it and gives one to read, or -errno, as above.
+int proc_map_file_place(struct proc *p, uint32_t pid, uint64_t start, uint64_t end);
+int proc_place_beneath(int root_fd, const char *path);
+int proc_reopen(int place);
 int proc_exe_open(struct proc *p, uint32_t pid);
 // The memory of the process, to be read with pread at its addresses.
 int proc_memory_open(struct proc *p, uint32_t pid);

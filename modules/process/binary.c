@@ -57,12 +57,17 @@ static uint64_t content_key(
 // As content_key, but a program that runs a thousand times is not read a thousand times: a file
 // with the times that it had is taken to be as it was. Who can hide a change from its times only
 // shows his own frames under another's names; before names are read for all, is_same looks again.
-static uint64_t file_key(
-    struct processes *t, int fd, const struct stat *st, const struct elf_facts *facts)
+static uint64_t times_key(const struct processes *t, const struct stat *st)
 {
 	uint64_t words[] = {st->st_dev, st->st_ino, (uint64_t)st->st_size, time_of(&st->st_mtim),
 	    time_of(&st->st_ctim)};
-	uint64_t seen = key_of(t, words, sizeof(words), 'c'), key;
+	return key_of(t, words, sizeof(words), 'c');
+}
+
+static uint64_t file_key(
+    struct processes *t, int fd, const struct stat *st, const struct elf_facts *facts)
+{
+	uint64_t seen = times_key(t, st), key;
 	if (!facts->build_id_len)
 		return inode_key(t, st);
 	if (map_get(&t->sampled, seen, &key))
@@ -186,51 +191,79 @@ struct binary_entry *binary_add(struct processes *t, uint32_t id, uint64_t key, 
 	return b;
 }
 
-// Does the open file hold what the mapping says it maps?
-static bool is_file_of(const struct processes *t, const struct process_mapping *m, int fd,
-    struct stat *st, struct elf_facts *facts)
+// The file behind a mapping: one that is known, or open and new.
+struct found {
+	struct binary_entry *known;
+	int fd; // where none is
+	struct stat st;
+	struct elf_facts facts;
+};
+
+// Does the file hold what the mapping says it maps?
+static bool is_file_of(const struct processes *t, const struct process_mapping *m,
+    const struct stat *st, const struct elf_facts *facts)
 {
-	if (fstat(fd, st) < 0)
-		return false;
-	if (elf_facts(fd, facts) < 0)
-		memset(facts, 0, sizeof(*facts));
 	if (m->build_id)
 		return build_id_hash(t, facts->build_id, facts->build_id_len) == m->build_id;
 	return m->inode && m->inode == st->st_ino;
 }
 
-// FD itself, or -ESTALE (and FD closed) where it is not the mapped file.
-static int checked(const struct processes *t, const struct process_mapping *m, int fd,
-    struct stat *st, struct elf_facts *facts)
+// Where programs start all the time, it is the same few files that they map: of one that is as it
+// was, see file_key, nothing is read again.
+static struct binary_entry *as_it_was(struct processes *t, const struct entry *e,
+    const struct process_mapping *m, const struct stat *st)
 {
-	if (fd < 0 || is_file_of(t, m, fd, st, facts))
-		return fd;
-	close(fd);
+	uint64_t key;
+	if (!S_ISREG(st->st_mode) || !map_get(&t->sampled, times_key(t, st), &key))
+		return NULL;
+	struct binary_entry *b = find(t, key, e->p.mnt_ns);
+	return b && b->b.fd >= 0 && is_file_of(t, m, st, &b->b.facts) ? b : NULL;
+}
+
+// Looks at PLACE, which is closed: 0, or -ESTALE where it is not the mapped file, or -errno.
+static int look_at(struct processes *t, const struct entry *e, const struct process_mapping *m,
+    int place, struct found *f)
+{
+	if (place < 0)
+		return place;
+	f->known = fstat(place, &f->st) < 0 ? NULL : as_it_was(t, e, m, &f->st);
+	if (f->known) {
+		close(place);
+		return 0;
+	}
+	f->fd = proc_reopen(place);
+	if (f->fd < 0)
+		return f->fd;
+	if (elf_facts(f->fd, &f->facts) < 0)
+		memset(&f->facts, 0, sizeof(f->facts));
+	if (fstat(f->fd, &f->st) == 0 && is_file_of(t, m, &f->st, &f->facts))
+		return 0;
+	close(f->fd);
 	return -ESTALE;
 }
 
-// Opens the file behind M: the mapped file itself where the kernel lets us, else by its path in the
+// Finds the file behind M: the mapped file itself where the kernel lets us, else by its path in the
 // process's own root, else in another root of the same mount namespace (the process is gone).
-static int open_mapped(struct processes *t, const struct entry *e, const struct process_mapping *m,
-    const char *path, struct stat *st, struct elf_facts *facts)
+static int find_mapped(struct processes *t, const struct entry *e, const struct process_mapping *m,
+    const char *path, struct found *f)
 {
 	struct proc *proc = t->options.proc;
-	int fd = -ESRCH;
+	int error = -ESRCH;
 	// The range, or the pid, may be another's by now; the inode or build-id decides.
 	if (!e->p.exit_ns)
-		fd = checked(
-		    t, m, proc_map_file_open(proc, entry_reader(e), m->start, m->end), st, facts);
-	if (fd >= 0 || m->deleted)
-		return fd;
+		error = look_at(
+		    t, e, m, proc_map_file_place(proc, entry_reader(e), m->start, m->end), f);
+	if (!error || m->deleted)
+		return error;
 	int own = e->p.exit_ns ? -ESRCH : proc_root_open(proc, entry_reader(e));
 	if (own >= 0) {
-		fd = checked(t, m, proc_open_beneath(own, path), st, facts);
+		error = look_at(t, e, m, proc_place_beneath(own, path), f);
 		close(own);
 	}
-	if (fd >= 0)
-		return fd;
+	if (!error)
+		return 0;
 	int root = root_of(t, e->p.ppid, e->p.mnt_ns);
-	return root < 0 ? root : checked(t, m, proc_open_beneath(root, path), st, facts);
+	return root < 0 ? root : look_at(t, e, m, proc_place_beneath(root, path), f);
 }
 
 // A file that cannot be read still has a name for its frames: by path and what is known of it.
@@ -290,8 +323,7 @@ static uint32_t seen_before(
 
 uint32_t binary_of(struct processes *t, struct entry *e, const struct process_mapping *m)
 {
-	struct stat st;
-	struct elf_facts facts;
+	struct found f = {.fd = -1};
 	// A copy: interned text moves when more is added.
 	char path[4096 + 64];
 	text_copy(path, sizeof(path), names_get(t->paths, m->path));
@@ -300,33 +332,35 @@ uint32_t binary_of(struct processes *t, struct entry *e, const struct process_ma
 	if (!e->p.exit_ns)
 		root_of(t, entry_reader(e),
 		    e->p.mnt_ns); // while it lives: the next of its kind may not
-	int fd = open_mapped(t, e, m, path, &st, &facts);
-	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+	int error = find_mapped(t, e, m, path, &f);
+	if (error == -EMFILE || error == -ENFILE || error == -ENOMEM)
 		return 0; // for now
-	if (fd < 0) {
+	if (!error && f.known)
+		return used_by(f.known, e);
+	if (error) {
 		uint32_t gone = seen_before(t, e, m);
 		if (gone)
 			return gone;
 		count_add(COUNT_PIN_FAILED, 1);
 		return unread(t, m, path);
 	}
-	uint64_t key = file_key(t, fd, &st, &facts);
+	uint64_t key = file_key(t, f.fd, &f.st, &f.facts);
 	struct binary_entry *b = find(t, key, e->p.mnt_ns);
 	if (!b)
 		b = binary_add(t, 0, key, m->path);
 	uint32_t id = b ? used_by(b, e) : 0;
 	if (!b || b->b.fd >= 0) {
-		close(fd);
+		close(f.fd);
 		return id;
 	}
-	b->b.facts = facts;
-	b->b.size = (uint64_t)st.st_size;
+	b->b.facts = f.facts;
+	b->b.size = (uint64_t)f.st.st_size;
 	b->b.last_pid = e->p.pid;
 	b->mnt_ns = e->p.mnt_ns;
 	b->path = m->path ? m->path : b->path;
 	b->used_ns = t->now_ns;
 	note_build_id(t, b);
-	pin(t, b, fd);
+	pin(t, b, f.fd);
 	return id;
 }
 

@@ -6,6 +6,15 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "../../modules/proc/proc.h"
+
+static int opened; // files, to be read
+static int open_counted(int place)
+{
+	opened++;
+	return proc_reopen(place);
+}
+#define proc_reopen open_counted
 #include "../../modules/process/binary.c"
 #include "process_files.h"
 
@@ -28,6 +37,37 @@ static void one_file_in_two_processes_is_one(void **state)
 	add_process(12, "copy", "", 0, 2);
 	assert_int_equal(place_in(12, 2).owner, a.owner);
 	assert_int_equal(table->pinned, 1);
+}
+
+// What programs map that start all the time is not read all the time.
+static void a_file_that_is_as_it_was_is_not_read_again(void **state)
+{
+	(void)state;
+	write_elf("app", 7, 5000, VADDR);
+	add_process(10, "app", "", 0, 1);
+	uint32_t owner = place_in(10, 1).owner;
+	opened = 0;
+	for (uint32_t pid = 11; pid < 20; pid++) {
+		add_process(pid, "app", "", 0, 1);
+		assert_int_equal(place_in(pid, 1).owner, owner);
+		assert_int_equal(place_in(pid, 1).address, VADDR + 0x40);
+	}
+	assert_int_equal(opened, 0);
+	// Another file is, and this one where it may have changed, or was let go.
+	write_elf("other", 8, 5000, VADDR);
+	add_process(20, "other", "", 0, 1);
+	assert_int_not_equal(place_in(20, 1).owner, owner);
+	assert_int_equal(opened, 1);
+	struct timeval times[2] = {{1000000, 0}, {1000000, 0}};
+	assert_int_equal(utimes(file("app"), times), 0);
+	add_process(21, "app", "", 0, 1);
+	assert_int_equal(place_in(21, 1).owner, owner);
+	assert_int_equal(opened, 2);
+	binary_unpin(table, (struct binary_entry *)binary_by_id(table, owner));
+	add_process(22, "app", "", 0, 1);
+	assert_int_equal(place_in(22, 1).owner, owner);
+	assert_int_equal(opened, 3);
+	assert_true(binary_by_id(table, owner)->fd >= 0);
 }
 
 static void the_same_build_id_is_not_enough(void **state)
@@ -329,6 +369,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(
 		one_file_in_two_processes_is_one, setup_files, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_file_that_is_as_it_was_is_not_read_again, setup_files, teardown),
 	    cmocka_unit_test_setup_teardown(the_same_build_id_is_not_enough, setup_files, teardown),
 	    cmocka_unit_test_setup_teardown(
 		without_a_build_id_the_inode_decides, setup_files, teardown),
