@@ -40,11 +40,13 @@ FUZZ := $(patsubst test/fuzz/%.c,$(OUT)/test/fuzz/%,$(wildcard test/fuzz/*.c))
 .PHONY: all test bench install image clean check layers unit fuzz man FORCE
 all: telegen
 
+# Its own functions, not those of the libraries, keep their names for profiles of the node: 60 kB.
 telegen: $(OUT)/agent.o $(OUT)/libtelegen.a
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(WRAP) -o $@.tmp $^ $(LIBS)
 	$(Q)objcopy --only-keep-debug $@.tmp $(OUT)/telegen.debug
-	$(Q)strip -o $@ $@.tmp && rm $@.tmp
+	$(Q)nm -f posix --defined-only $^ | awk '$$2 ~ /^[TtWw]$$/ { print $$1 }' > $(OUT)/functions
+	$(Q)objcopy -S --keep-symbols=$(OUT)/functions $@.tmp $@ && rm $@.tmp
 
 $(OUT)/libtelegen.a: $(OBJECTS)
 	$(call msg,AR,$@)
