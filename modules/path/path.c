@@ -12,6 +12,7 @@
 #define DRAIN_TURN_NS (200 * NS_PER_US)	 // a slice may run in the same turn
 #define RING_BYTES (256u << 10)		 // as the kernel room has it
 #define UNWIND_LOOK_NS (100 * NS_PER_MS) // what rests or waits in the tables goes on
+#define UNWIND_BITE_NS (50 * NS_PER_US)
 #define WAKE_REST_NS (5 * NS_PER_MS)
 #define WAKE_DUE_NS (WAKE_REST_NS - 2 * NS_PER_MS) // epoll counts in milliseconds
 #define CLOSE_NS (200 * NS_PER_MS) // for emptying the ring before a window closes, at most
@@ -177,9 +178,10 @@ static void drain(struct path *p, uint64_t most_ns)
 	if (!more && p->close_at && began >= p->close_at + SETTLE_NS)
 		ship_drained(p);
 	ship_close_if_wanted(p);
-	if (p->unwind && clock_now() - p->unwind_ns >= UNWIND_LOOK_NS) {
+	if (p->unwind && !p->unwind_slice && clock_now() - p->unwind_ns >= UNWIND_LOOK_NS) {
 		p->unwind_ns = clock_now();
-		path_unwind_busy(p);
+		if (unwind_step(p->unwind, UNWIND_BITE_NS)) // mostly there is nothing
+			path_unwind_busy(p);
 	}
 	if (more) {
 		timer_set(p->drain_timer, 1, 0); // after other events had their turn
