@@ -136,6 +136,10 @@ struct trace_event_raw_mmap_lock {
 struct trace_event_raw_mmap_lock_released {
 	u32 __data_loc_memcg_path;
 };
+struct bpf_ringbuf;
+struct bpf_ringbuf_map {
+	struct bpf_ringbuf *rb;
+};
 struct seq_file;
 struct bpf_iter_meta {
 	struct seq_file *seq;

@@ -51,12 +51,25 @@ static __always_inline u8 kernel_lock_of(u32 flags)
 				   : KERNEL_LOCK_OTHER;
 }
 
+#define RING_HEAD 4096 /* the kernel's part of a ring, which holds its lock, begins it */
+
+/*
+ * Our own ring's lock: who writes a record as that wait ends has it already, and would wait for
+ * itself for ever (before Linux 6.15). The verifier compares such addresses, but subtracts none.
+ */
+static __always_inline bool is_of_ring(u64 lock)
+{
+	u64 from = (u64)((struct bpf_ringbuf_map *)&ring)->rb, to = from + RING_HEAD;
+	asm volatile("" : "+r"(from), "+r"(to));
+	return lock >= from && lock < to;
+}
+
 SEC("tp_btf/contention_begin")
 int BPF_PROG(lock_begins, void *lock, u32 flags)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	u32 tid = (u32)id;
-	if (!tid || !wanted((u32)(id >> 32)))
+	if (!tid || is_of_ring((u64)lock) || !wanted((u32)(id >> 32)))
 		return 0;
 	struct lock_wait *w = bpf_map_lookup_elem(&lock_waits, &tid);
 	if (w && w->lock == (u64)lock) {
