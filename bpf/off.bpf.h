@@ -6,6 +6,7 @@
  *   off_switch   prev: the block begins; its stack may be taken (the gate)
  *                next: the block ends; its time goes to its stack, or to what no stack bears
  *   off_exit     what no stack bore of a thread that ends
+ *   off_fork     room for a new thread, where a switch may not make it
  *
  * The gate takes a stack with a probability that the block remembers and tells. How long no stack
  * was taken is known exactly and told for itself, so all times of a thread always add up to the
@@ -41,7 +42,7 @@ static __always_inline void bears(struct record_sample *s, u8 reason, u64 ns, u3
 static __always_inline void off_comes(struct off *o, struct task_struct *task, u64 now)
 {
 	struct look_control *control = look_control();
-	if (!control || o->block)
+	if (!control)
 		return;
 	u64 since = off_since(o, task, control);
 	/* It never was on one: looks leave alone what only waits for a CPU. */
@@ -63,13 +64,13 @@ static __always_inline void off_comes(struct off *o, struct task_struct *task, u
 static __always_inline void off_arrives(struct task_struct *next, struct moment at)
 {
 	struct off *o = bpf_task_storage_get(&offs, next, 0, 0);
-	if (!o && off_may_create()) {
+	if (!o && off_may_create())
 		o = off_new(next);
-		if (o)
-			off_comes(o, next, at.now);
-	}
-	if (o)
-		off_ends(o, next, at, true);
+	if (!o)
+		return;
+	if (!o->block)
+		off_comes(o, next, at.now);
+	off_ends(o, next, at, true);
 }
 
 static __always_inline void off_stack(void *ctx, struct off *o, struct task_struct *task)
@@ -169,6 +170,18 @@ int BPF_PROG(off_switch, bool preempt, struct task_struct *prev, struct task_str
 	/* A stack's time is counted with it. */
 	if (began && !stack)
 		count(KERNEL_SWITCHES_NS, (bpf_ktime_get_ns() - began) * TIMED);
+	return 0;
+}
+
+/*
+ * Loaded only where a switch may not allocate. Attached behind task_fork, which says whether a new
+ * process is wanted. Threads that were there before get theirs from a look.
+ */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(off_fork, struct task_struct *parent, struct task_struct *child)
+{
+	if (is_followed(child))
+		off_new(child);
 	return 0;
 }
 

@@ -174,7 +174,12 @@ int kernel_start(struct kernel *k, char *why, size_t size)
 	int error = rates_open(k);
 	if (error)
 		return kernel_explain(error, why, size, "rates");
-	// Before what tells the end of a process.
+	if (k->options.only_listed) {
+		k->fork_link = bpf_program__attach(k->bpf->progs.task_fork);
+		if (!k->fork_link)
+			return kernel_explain(-errno, why, size, "tracepoint sched_process_fork");
+	}
+	// Behind what lists new processes, before what tells the end of one.
 	error = off_attach(k);
 	if (error) {
 		kernel_explain(error, k->off_why, sizeof(k->off_why), "off-CPU profiles");
@@ -200,11 +205,6 @@ int kernel_start(struct kernel *k, char *why, size_t size)
 	k->exit_link = bpf_program__attach(k->bpf->progs.task_exit);
 	if (!k->exit_link)
 		return kernel_explain(-errno, why, size, "tracepoint sched_process_exit");
-	if (k->options.only_listed) {
-		k->fork_link = bpf_program__attach(k->bpf->progs.task_fork);
-		if (!k->fork_link)
-			return kernel_explain(-errno, why, size, "tracepoint sched_process_fork");
-	}
 	k->started = true;
 	if (k->foreign)
 		log_warn("not in the host's pid namespace (hostPID: true, --pid=host): "

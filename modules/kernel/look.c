@@ -9,6 +9,7 @@
 #include "private.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <limits.h>
@@ -37,6 +38,21 @@ enum off_level off_level(const struct kernel *k)
 	return OFF_LOOKS;
 }
 
+// May a program that runs under the scheduler's locks make room for a thread? Not before Linux 6.4.
+static bool switch_creates(void)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+	int id = kernel ? btf__find_by_name_kind(kernel, "bpf_local_storage_map", BTF_KIND_STRUCT)
+			: -errno;
+	const struct btf_type *t = id > 0 ? btf__type_by_id(kernel, (uint32_t)id) : NULL;
+	bool found = false;
+	for (int i = 0; t && i < btf_vlen(t) && !found; i++)
+		found = strcmp(btf__name_by_offset(kernel, btf_members(t)[i].name_off),
+			    "selem_ma") == 0;
+	btf__free(kernel);
+	return found;
+}
+
 void off_choose(struct kernel *k)
 {
 	struct telegen_bpf *b = k->bpf;
@@ -47,6 +63,8 @@ void off_choose(struct kernel *k)
 		bpf_map__set_autocreate(maps[i], any);
 	bpf_program__set_autoload(b->progs.off_switch, any);
 	bpf_program__set_autoload(b->progs.off_exit, any);
+	k->off_forks = any && !switch_creates();
+	bpf_program__set_autoload(b->progs.off_fork, k->off_forks);
 	bpf_program__set_autoload(b->progs.look_whole, k->off_level == OFF_LOOKS);
 	bpf_program__set_autoload(b->progs.look_times, k->off_level == OFF_TIMES);
 	b->rodata->off_min_ns = o->off_cpu_min_ns;
@@ -82,7 +100,9 @@ int off_attach(struct kernel *k)
 		return -ENOMEM;
 	l->control->first_ns = l->control->since_ns = clock_now();
 	l->exit_link = bpf_program__attach(b->progs.off_exit);
-	if (l->exit_link)
+	if (l->exit_link && k->off_forks)
+		l->fork_link = bpf_program__attach(b->progs.off_fork);
+	if (l->exit_link && (l->fork_link || !k->off_forks))
 		l->switch_link = bpf_program__attach(b->progs.off_switch);
 	if (l->switch_link)
 		l->link = bpf_program__attach_iter(
@@ -92,8 +112,9 @@ int off_attach(struct kernel *k)
 
 void off_stop(struct kernel *k)
 {
+	bpf_link__destroy(k->look.fork_link);
 	bpf_link__destroy(k->look.switch_link);
-	k->look.switch_link = NULL;
+	k->look.fork_link = k->look.switch_link = NULL;
 }
 
 void off_close(struct kernel *k)
