@@ -98,12 +98,13 @@ THREAD(waits, "waiter", while (!turn && going()) sleep_ns(MS / 4); MEASURE(lock_
        pthread_mutex_unlock(&mutex))
 THREAD(holds, "holder", holds_it(); sleep_ns(5 * MS))
 
-// They end last, so that nobody waits for ever.
+// They end last, with one more for who began to wait just before, so that nobody waits for ever.
 static void *feeds(void *arg)
 {
 	prctl(PR_SET_NAME, "feeder");
 	for (; clock_ns(CLOCK_MONOTONIC) < until + 100 * MS; sleep_ns(20 * MS))
 		feeds_it();
+	feeds_it();
 	return arg;
 }
 static void *sends(void *arg)
@@ -111,6 +112,7 @@ static void *sends(void *arg)
 	prctl(PR_SET_NAME, "sender");
 	for (; clock_ns(CLOCK_MONOTONIC) < until + 100 * MS; sleep_ns(20 * MS))
 		sends_it();
+	sends_it();
 	return arg;
 }
 
