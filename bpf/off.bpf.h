@@ -173,8 +173,15 @@ int BPF_PROG(off_switch, bool preempt, struct task_struct *prev, struct task_str
 	return 0;
 }
 
+/* Asked by user space: may a switch make room for a thread? */
+SEC("syscall")
+int off_creates(void *ctx)
+{
+	return off_may_create();
+}
+
 /*
- * Loaded only where a switch may not allocate. Attached behind task_fork, which says whether a new
+ * Attached only where a switch may not allocate, behind task_fork, which says whether a new
  * process is wanted. Threads that were there before get theirs from a look.
  */
 SEC("tp_btf/sched_process_fork")

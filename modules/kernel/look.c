@@ -9,7 +9,6 @@
 #include "private.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <limits.h>
@@ -39,18 +38,11 @@ enum off_level off_level(const struct kernel *k)
 }
 
 // May a program that runs under the scheduler's locks make room for a thread? Not before Linux 6.4.
-static bool switch_creates(void)
+static bool switch_creates(const struct kernel *k)
 {
-	struct btf *kernel = btf__load_vmlinux_btf();
-	int id = kernel ? btf__find_by_name_kind(kernel, "bpf_local_storage_map", BTF_KIND_STRUCT)
-			: -errno;
-	const struct btf_type *t = id > 0 ? btf__type_by_id(kernel, (uint32_t)id) : NULL;
-	bool found = false;
-	for (int i = 0; t && i < btf_vlen(t) && !found; i++)
-		found = strcmp(btf__name_by_offset(kernel, btf_members(t)[i].name_off),
-			    "selem_ma") == 0;
-	btf__free(kernel);
-	return found;
+	LIBBPF_OPTS(bpf_test_run_opts, run);
+	int error = bpf_prog_test_run_opts(bpf_program__fd(k->bpf->progs.off_creates), &run);
+	return !error && run.retval;
 }
 
 void off_choose(struct kernel *k)
@@ -63,8 +55,8 @@ void off_choose(struct kernel *k)
 		bpf_map__set_autocreate(maps[i], any);
 	bpf_program__set_autoload(b->progs.off_switch, any);
 	bpf_program__set_autoload(b->progs.off_exit, any);
-	k->off_forks = any && !switch_creates();
-	bpf_program__set_autoload(b->progs.off_fork, k->off_forks);
+	bpf_program__set_autoload(b->progs.off_fork, any);
+	bpf_program__set_autoload(b->progs.off_creates, any);
 	bpf_program__set_autoload(b->progs.look_whole, k->off_level == OFF_LOOKS);
 	bpf_program__set_autoload(b->progs.look_times, k->off_level == OFF_TIMES);
 	b->rodata->off_min_ns = o->off_cpu_min_ns;
@@ -100,9 +92,10 @@ int off_attach(struct kernel *k)
 		return -ENOMEM;
 	l->control->first_ns = l->control->since_ns = clock_now();
 	l->exit_link = bpf_program__attach(b->progs.off_exit);
-	if (l->exit_link && k->off_forks)
+	bool forks = !switch_creates(k);
+	if (l->exit_link && forks)
 		l->fork_link = bpf_program__attach(b->progs.off_fork);
-	if (l->exit_link && (l->fork_link || !k->off_forks))
+	if (l->exit_link && (l->fork_link || !forks))
 		l->switch_link = bpf_program__attach(b->progs.off_switch);
 	if (l->switch_link)
 		l->link = bpf_program__attach_iter(

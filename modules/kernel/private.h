@@ -107,7 +107,6 @@ struct kernel {
 	uint32_t page, side_bytes;  // of a ring: its control page, its data pages
 	bool started, no_build_id;
 	enum off_level off_level;
-	bool off_forks; // new threads get their room as they are forked
 	enum alloc_level alloc_level;
 	bool memory;  // page faults are sampled
 	bool beyond;  // and what they bring beside their page is counted
