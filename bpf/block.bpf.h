@@ -54,10 +54,11 @@ static __always_inline u64 likelihood(const struct off *o, u64 whole_ns)
 	return p ? p : 1;
 }
 
-/* A block that ends. */
+/* A block that ends, and was not short. */
 struct block_end {
 	u64 now;
-	u64 waited_ns; /* for a CPU, of a block that was more than that */
+	u64 off_ns, whole_ns; /* of these not told yet, and all */
+	u64 waited_ns;	      /* for a CPU, of a block that was more than that */
 	u32 pid, tid;
 	u64 seen; /* by the switch that ends it; else its stack stays without its rest, to verify less twice */
 };
@@ -93,24 +94,14 @@ __attribute__((noinline)) int off_over(struct off *o, const struct block_end *e)
 {
 	if (!o || !e)
 		return 0;
-	u64 now = e->now;
-	u64 told = __sync_lock_test_and_set(&o->told_ns, 0);
-	if (!told)
-		return 0;
-	u64 off = now > told ? now - told : 0, whole = now > o->out_ns ? now - o->out_ns : 0;
-	u64 us = whole < off_min_ns ? 0 : whole / 1024;
+	u64 us = e->whole_ns / 1024, off = e->off_ns;
 	o->expect_us = expect(o->expect_us, us < EXPECT_MOST ? (u32)us : EXPECT_MOST);
-	if (whole < off_min_ns) {
-		o->short_ns += off;
-		o->short_count++;
-		return 0;
-	}
 	count(KERNEL_BLOCKS, 1);
 	u64 run = o->runnable ? off : e->waited_ns;
 	if (run > off)
 		run = off;
 	if (e->seen && NOW_OF(o->stack_block) == o->block) {
-		off_tell(o, e, off, run, whole);
+		off_tell(o, e, off, run, e->whole_ns);
 	} else {
 		o->owed_ns += off - run;
 		o->owed_run_ns += run;
@@ -119,11 +110,24 @@ __attribute__((noinline)) int off_over(struct off *o, const struct block_end *e)
 	return 0;
 }
 
+/* Most blocks of who switches much are short: these cost no call. */
 static __always_inline void off_ends(
     struct off *o, struct task_struct *task, struct moment at, bool seen)
 {
+	u64 now = at.now, told = __sync_lock_test_and_set(&o->told_ns, 0);
+	if (!told)
+		return;
+	u64 off = now > told ? now - told : 0, whole = now > o->out_ns ? now - o->out_ns : 0;
+	if (whole < off_min_ns) {
+		o->expect_us = expect(o->expect_us, 0);
+		o->short_ns += off;
+		o->short_count++;
+		return;
+	}
 	const struct block_end e = {
-	    .now = at.now,
+	    .now = now,
+	    .off_ns = off,
+	    .whole_ns = whole,
 	    .waited_ns = waited(task, at, o->delay_ns),
 	    .pid = (u32)task->tgid,
 	    .tid = (u32)task->pid,

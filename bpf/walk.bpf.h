@@ -193,16 +193,14 @@ WALK const struct block *find_mappings(struct walk *w, u64 page)
 enum { FOUND, NOT_FOUND, CHANGED };
 
 /*
- * The mapping of ADDRESS, a byte before w->pc or w->pc itself, into w->mapping, where it often is
- * already. A mapping that begins at w->pc will do: where code has no byte before it, as the page
+ * The mapping of ADDRESS, a byte before w->pc or w->pc itself, into w->mapping, where who calls
+ * has looked already. A mapping that begins at w->pc will do: where code has no byte before it, as the page
  * that a signal handler returns to, nothing was called from there.
  */
 WALK int find_mapping(struct walk *w, u64 address)
 {
 	u64 page = address >> WALK_PAGE_SHIFT, last = w->pc >> WALK_PAGE_SHIFT, now = 0;
 	int found = NOT_FOUND;
-	if (page - MAPPING_PAGE(&w->mapping) < w->mapping.pages)
-		return FOUND;
 	const struct block *b = find_mappings(w, last);
 	WALK_UNROLL
 	for (int i = 0; b && i < MAPPINGS_PER_BLOCK; i++) {
@@ -426,7 +424,8 @@ WALK bool walk_step(struct walk *w, bool apart)
 	if (w->pc >> FRAME_PAYLOAD_BITS)
 		return lost(w, WALK_END_NOT_CODE);
 	if (w->place) {
-		found = PART(find_mapping, w, address, apart);
+		u64 page = (address >> WALK_PAGE_SHIFT) - MAPPING_PAGE(&w->mapping);
+		found = page < w->mapping.pages ? FOUND : PART(find_mapping, w, address, apart);
 		if (found == CHANGED)
 			return ended(w, WALK_END_REPLACED);
 		if (found == NOT_FOUND && w->guess)
