@@ -164,9 +164,10 @@ int kernel_probe(struct kernel *k, uint32_t pid, int fd, const struct kernel_pro
 void kernel_unprobe(int links[KERNEL_PROBE_LINKS])
 {
 	for (int i = 0; i < KERNEL_PROBE_LINKS; i++) {
-		if (links[i] >= 0)
-			close(links[i]);
-		links[i] = -1;
+		int link = links[i];
+		links[i] = -1; // before, for whoever is killed meanwhile
+		if (link >= 0)
+			close(link);
 	}
 }
 

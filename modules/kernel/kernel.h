@@ -95,6 +95,8 @@ struct kernel_probe {
 };
 int kernel_probe(struct kernel *k, uint32_t pid, int fd, const struct kernel_probe *probes,
     uint32_t count, int links[KERNEL_PROBE_LINKS]);
+// Waits until nobody runs in them, tens to hundreds of ms; does system calls alone, so that an errand
+// may do it. The links are none after it.
 void kernel_unprobe(int links[KERNEL_PROBE_LINKS]);
 // Was the end of this sampled block not seen yet? (That its record found the ring full is
 // KERNEL_ALLOC_FREE_RING.)

@@ -311,15 +311,24 @@ static void on_signal(struct ev_loop *ev, ev_signal *signal, int events)
 	w->on_signal(w->arg, signal->signum);
 }
 
-static struct watch *watch_new(struct loop *loop, void *arg)
+struct watch *watch_new(struct loop *loop, void *arg)
 {
 	struct watch *w = mem_alloc(ACCOUNT_LOOP, sizeof(*w));
 	if (!w)
 		return NULL;
+	ev_io_init(&w->io, on_io, -1, 0);
 	w->loop = loop;
 	w->arg = arg;
 	loop->alive++;
 	return w;
+}
+
+void watch_begin(struct watch *w, int fd, int events, void (*fn)(void *arg, int events))
+{
+	w->on_fd = fn;
+	ev_io_init(&w->io, on_io, fd, 0);
+	w->io.data = w;
+	watch_set(w, events);
 }
 
 // Calls FN whenever FD is ready for EVENTS (LOOP_READ, LOOP_WRITE; 0: paused). NULL with errno:
@@ -330,12 +339,8 @@ struct watch *loop_watch(
 	if (fcntl(fd, F_GETFD) < 0) // libev ends the process on what is no descriptor
 		return NULL;
 	struct watch *w = watch_new(loop, arg);
-	if (!w)
-		return NULL;
-	w->on_fd = fn;
-	ev_io_init(&w->io, on_io, fd, 0);
-	w->io.data = w;
-	watch_set(w, events);
+	if (w)
+		watch_begin(w, fd, events, fn);
 	return w;
 }
 

@@ -31,6 +31,10 @@ struct loop {
 
 uint64_t loop_ran(struct loop *loop); // a callback has returned: how long the turn is so far
 
+// A watch that is not begun yet: watch_free is fine with it, and nothing can fail any more.
+struct watch *watch_new(struct loop *loop, void *arg); // NULL + errno
+void watch_begin(struct watch *w, int fd, int events, void (*fn)(void *arg, int events));
+
 // timer.c
 uint64_t timers_due(const struct loop *loop); // clock_now() time; NEVER: none is armed
 void timers_run(struct loop *loop);

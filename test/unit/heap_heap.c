@@ -6,6 +6,8 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <cmocka.h>
 
@@ -22,6 +24,8 @@ static void unprobe_for_test(int links[KERNEL_PROBE_LINKS]);
 #define log_warn(...) warn_for_test(__VA_ARGS__)
 static void warn_for_test(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #include "../../modules/heap/heap.c"
+#include "../../modules/heap/removal.c"
+#include "../../modules/heap/search.c"
 
 static int refuses, on, over, warnings;
 static char warning[512];
@@ -34,7 +38,7 @@ static void warn_for_test(const char *format, ...)
 	va_end(list);
 	warnings++;
 }
-static uint32_t last_count, java_count, java_kind;
+static uint32_t last_count, java_count, java_kind, me;
 static uint64_t now, wall;
 
 static int probe_for_test(struct kernel *k, uint32_t pid, int fd, const struct kernel_probe *probes,
@@ -43,10 +47,12 @@ static int probe_for_test(struct kernel *k, uint32_t pid, int fd, const struct k
 	(void)k;
 	assert_int_equal(pid, getpid());
 	assert_true(fd >= 0);
-	links[0] = links[1] = -1;
+	links[0] = refuses ? -1 : 1000;
+	links[1] = -1;
 	if (ALLOC_IS_JAVA(probes[0].kind & 0xff)) {
 		java_count = count;
 		java_kind = probes[0].kind;
+		links[0] = -1;
 		return -EINVAL; // they are no functions
 	}
 	last_count = count;
@@ -54,10 +60,18 @@ static int probe_for_test(struct kernel *k, uint32_t pid, int fd, const struct k
 	return refuses;
 }
 
+static int gate[2] = {-1, -1}, elsewhere; // a byte lets one come off; how often we did not wait
+
 static void unprobe_for_test(int links[KERNEL_PROBE_LINKS])
 {
+	char c;
+	if (links[0] < 0)
+		return;
+	if (gate[0] >= 0 && read(gate[0], &c, 1) != 1)
+		return;
+	__sync_fetch_and_add(&elsewhere, getpid() != (pid_t)me);
 	links[0] = -1;
-	on--;
+	__sync_fetch_and_sub(&on, 1);
 }
 
 static void on_over(void *arg, uint32_t pid)
@@ -70,12 +84,11 @@ static void on_over(void *arg, uint32_t pid)
 static struct heap *heap;
 static struct loop *loop;
 static struct proc *proc;
-static uint32_t me;
 
 static int begin(void **state)
 {
 	(void)state;
-	on = over = refuses = warnings = 0;
+	on = over = refuses = warnings = elsewhere = 0;
 	*warning = 0;
 	now = clock_now();
 	wall = clock_wall();
@@ -311,6 +324,31 @@ static void why_a_command_was_not_probed_outlives_it(void **state)
 	assert_non_null(strstr(why, "it ended before"));
 }
 
+static void turn_until(bool (*there)(void))
+{
+	for (int i = 0; i < 5000 && !there(); i++, usleep(200)) {
+		now += NS_PER_MS / 10;
+		loop_turn(loop);
+	}
+	assert_true(there());
+}
+
+static bool is_on(void)
+{
+	return on;
+}
+
+static bool is_off_now(void)
+{
+	return !on && !heap->removals.count;
+}
+
+static void let_off(int n)
+{
+	while (n--)
+		assert_int_equal(write(gate[1], "", 1), 1);
+}
+
 static void the_time_limit_takes_them_off(void **state)
 {
 	(void)state;
@@ -325,8 +363,7 @@ static void the_time_limit_takes_them_off(void **state)
 	loop_turn(loop);
 	assert_int_equal(on, 1);
 	now += 2 * NS_PER_S;
-	loop_turn(loop);
-	assert_int_equal(on, 0);
+	turn_until(is_off_now);
 	assert_int_equal(over, 1);
 	heap_changed(heap, me, true); // it stays so
 	for (int i = 0; i < 100; i++) {
@@ -334,6 +371,123 @@ static void the_time_limit_takes_them_off(void **state)
 		loop_turn(loop);
 	}
 	assert_int_equal(on, 0);
+}
+
+// The kernel takes its time: the loop goes on, and what is still on is not yet over.
+static void probes_come_off_beside_the_loop(void **state)
+{
+	(void)state;
+	assert_int_equal(pipe(gate), 0);
+	make(true);
+	assert_int_equal(heap_add(heap, me, false), 0);
+	turn_until(is_on);
+	now += 5 * NS_PER_S;
+	for (int i = 0; i < 20; i++, usleep(1000))
+		loop_turn(loop);
+	assert_int_equal(on, 1);
+	assert_int_equal(over, 0);
+	let_off(1);
+	turn_until(is_off_now);
+	assert_int_equal(over, 1);
+	assert_int_equal(elsewhere, 1);
+	close(gate[0]);
+	close(gate[1]);
+	gate[0] = -1;
+}
+
+// The probes of before would count what the new program does once more.
+static void another_program_waits_for_the_probes_of_before(void **state)
+{
+	(void)state;
+	assert_int_equal(pipe(gate), 0);
+	make_for(true, 0);
+	assert_int_equal(heap_add(heap, me, false), 0);
+	turn_until(is_on);
+	heap_changed(heap, me, true);
+	for (int i = 0; i < 50; i++, usleep(1000)) {
+		now += NS_PER_MS;
+		loop_turn(loop);
+	}
+	assert_int_equal(on, 1);
+	assert_int_equal(heap->targets[0]->probes, 0);
+	let_off(1);
+	turn_until(is_off_now);
+	turn_until(is_on);
+	assert_int_equal(heap->targets[0]->probes, last_count);
+	let_off(1);
+	heap_stop(heap);
+	turn_until(is_off_now);
+	assert_int_equal(elsewhere, 2);
+	close(gate[0]);
+	close(gate[1]);
+	gate[0] = -1;
+}
+
+// Of the processes of our memory one.
+static void kill_a_child(void)
+{
+	char path[64], list[256] = "";
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+	int fd = open(path, O_RDONLY);
+	assert_true(read(fd, list, sizeof(list) - 1) > 0);
+	close(fd);
+	kill(atoi(list), SIGKILL);
+}
+
+static unsigned removed_count;
+
+static void removed(void *arg, uint32_t pid)
+{
+	(void)arg;
+	removed_count += pid >= 7;
+}
+
+// More than can be under way at a time, one of which is killed; and the end waits for all.
+static void many_come_off_and_a_helper_may_be_killed(void **state)
+{
+	struct removals r = {.loop = loop, .done = removed};
+	int links[KERNEL_PROBE_LINKS];
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(pipe(gate), 0);
+		removed_count = 0;
+		for (uint32_t i = 0; i < 3 * GOING_MAX; i++) {
+			links[0] = 1000;
+			links[1] = -1;
+			removals_add(&r, 7 + i / 2, links);
+			assert_int_equal(links[0], -1);
+		}
+		on = 3 * GOING_MAX;
+		assert_int_equal(r.going, GOING_MAX);
+		assert_true(removals_has(&r, 7));
+		kill_a_child();
+		let_off(3 * GOING_MAX + 1); // the one that was killed may have had its byte
+		for (int i = 0; i < 5000 && r.count && !round; i++, usleep(200))
+			loop_turn(loop);
+		removals_end(&r);
+		assert_int_equal(on, 0);
+		assert_int_equal(r.going + r.count, 0);
+		assert_int_equal(removed_count, round ? 0 : 3 * GOING_MAX / 2);
+		close(gate[0]);
+		close(gate[1]);
+	}
+	gate[0] = -1;
+}
+
+static void without_a_helper_the_loop_waits(void **state)
+{
+	struct removals r = {.loop = loop, .done = removed};
+	(void)state;
+	for (int n = 1; n <= 3; n++) { // the entry, the errand, its watch
+		int links[KERNEL_PROBE_LINKS] = {1000, -1};
+		on = 1;
+		mem_fail_at((uint64_t)n);
+		removals_add(&r, 7, links);
+		mem_fail_at(0);
+		assert_int_equal(on, 0);
+		assert_int_equal(r.count, 0);
+		assert_false(removals_has(&r, 7));
+	}
 }
 
 static void there_is_a_bound(void **state)
@@ -383,6 +537,10 @@ int main(void)
 	    TEST(a_command_is_looked_at_when_it_is_executed),
 	    TEST(why_a_command_was_not_probed_outlives_it),
 	    TEST(the_time_limit_takes_them_off),
+	    TEST(probes_come_off_beside_the_loop),
+	    TEST(another_program_waits_for_the_probes_of_before),
+	    TEST(many_come_off_and_a_helper_may_be_killed),
+	    TEST(without_a_helper_the_loop_waits),
 	    TEST(there_is_a_bound),
 	    TEST(memory_may_end_anywhere),
 	};

@@ -9,6 +9,10 @@
 
 #include "../../modules/loop/loop.c"
 #include "../../modules/loop/timer.c"
+static int no_process;
+#include <sched.h>
+#define clone(...) (no_process ? (errno = EAGAIN, -1) : (clone)(__VA_ARGS__))
+#include "../../modules/loop/errand.c"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -543,6 +547,118 @@ static void libev_passes_the_limit_and_is_counted(void **state)
 	close(p.fd[1]);
 }
 
+static pid_t us;
+struct deed {
+	int gate[2], to_close;
+	bool through, told;
+	bool ours;
+};
+
+static void block(void *arg) // in a process of its own
+{
+	struct deed *d = arg;
+	char c;
+	d->ours = getpid() == us;
+	if (read(d->gate[0], &c, 1) != 1)
+		return;
+	close(d->to_close);
+	d->through = true;
+}
+
+static void told(void *arg)
+{
+	((struct deed *)arg)->told = true;
+}
+
+static void deed_open(struct deed *d)
+{
+	*d = (struct deed){.to_close = dup(0)};
+	assert_int_equal(pipe(d->gate), 0);
+	us = getpid();
+}
+
+static void deed_close(struct deed *d)
+{
+	close(d->gate[0]);
+	close(d->gate[1]);
+}
+
+static void on_user_signal(void *arg, int signo)
+{
+	(void)arg;
+	(void)signo;
+	note("s");
+}
+
+// The loop goes on while an errand is blocked; what that closes is closed.
+static void an_errand_blocks_nobody(void **state)
+{
+	struct deed d;
+	(void)state;
+	deed_open(&d);
+	struct errand *e = loop_errand(loop, block, told, &d);
+	assert_non_null(e);
+	struct watch *w = loop_signal(loop, SIGUSR1, on_user_signal, NULL);
+	kill(e->pid, SIGUSR1); // is not ours, nor handled in it
+	for (int i = 0; i < 20; i++, usleep(1000))
+		loop_turn(loop);
+	assert_false(d.told);
+	assert_string_equal(story, "");
+	assert_true(fcntl(d.to_close, F_GETFD) >= 0);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); // nobody's child
+	assert_int_equal(write(d.gate[1], "x", 1), 1);
+	for (int i = 0; i < 1000 && !d.told; i++, usleep(1000))
+		loop_turn(loop);
+	assert_true(d.told);
+	assert_true(d.through);
+	assert_false(d.ours);
+	assert_true(fcntl(d.to_close, F_GETFD) < 0);
+	watch_free(w);
+	deed_close(&d);
+}
+
+static void an_errand_may_be_killed_or_waited_for(void **state)
+{
+	struct deed d;
+	(void)state;
+	deed_open(&d);
+	struct errand *e = loop_errand(loop, block, told, &d);
+	kill(e->pid, SIGKILL);
+	for (int i = 0; i < 1000 && !d.told; i++, usleep(1000))
+		loop_turn(loop);
+	assert_true(d.told);
+	assert_false(d.through);
+	d.told = false;
+	e = loop_errand(loop, block, told, &d);
+	assert_int_equal(write(d.gate[1], "x", 1), 1);
+	errand_free(e);
+	assert_true(d.through);
+	assert_false(d.told);
+	errand_free(NULL);
+	deed_close(&d);
+}
+
+static void an_errand_may_not_begin(void **state)
+{
+	struct deed d;
+	(void)state;
+	deed_open(&d);
+	uint64_t before = mem_used(ACCOUNT_LOOP);
+	for (int n = 1; n < 3; n++) {
+		mem_fail_at(n);
+		assert_null(loop_errand(loop, block, told, &d));
+		assert_int_equal(errno, ENOMEM);
+		mem_fail_at(0);
+	}
+	no_process = true;
+	assert_null(loop_errand(loop, block, told, &d));
+	assert_int_equal(errno, EAGAIN);
+	no_process = false;
+	assert_int_equal(mem_used(ACCOUNT_LOOP), before);
+	close(d.to_close);
+	deed_close(&d);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -561,6 +677,9 @@ int main(void)
 	    TEST(a_loop_that_rests_is_woken_once),
 	    TEST(slices_do_not_wait_for_timers),
 	    TEST(signals_come_through_the_loop),
+	    TEST(an_errand_blocks_nobody),
+	    TEST(an_errand_may_be_killed_or_waited_for),
+	    TEST(an_errand_may_not_begin),
 	    TEST(every_allocation_may_fail),
 	    TEST(libev_passes_the_limit_and_is_counted),
 	};
