@@ -19,6 +19,8 @@
 const volatile u64 alloc_period_ln2 = 363408;		 /* bytes between two samples, times ln 2 */
 const volatile u32 alloc_log[(1 << ALLOC_LOG_BITS) + 1]; /* log2(1 + i/256) << ALLOC_LOG_SHIFT */
 
+const volatile u32 alloc_spares = 1; /* the first of the spare alloc_scratches */
+
 /* The kernel asks the entry whether the return is wanted (6.13); else it always comes. */
 const volatile bool alloc_session = false;
 
@@ -68,10 +70,15 @@ struct {
 	__type(value, s64);
 } alloc_left SEC(".maps");
 
-/* Of its own, for a probe may be interrupted by a tick, and lose its CPU, before it is through. */
+/*
+ * Of their own, for a probe may be interrupted by a tick; and several, for one may lose its CPU to
+ * another thread before it is through, and does where many threads wait for it.
+ *
+ *   cpu 0 | cpu 1 | .. | ALLOC_SPARE for all of them
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1); /* present CPUs */
+	__uint(max_entries, 1); /* present CPUs, and ALLOC_SPARE */
 	__uint(key_size, 4);
 	__uint(value_size, SCRATCH_SIZE(FRAMES_MAX)); /* of user_frames_max, set before loading */
 } alloc_scratches SEC(".maps");
@@ -154,6 +161,25 @@ static __always_inline void alloc_lost(u64 size)
 	count(KERNEL_ALLOC_LOST_BYTES, size);
 }
 
+static __always_inline void alloc_too_many(u64 size)
+{
+	count(KERNEL_ALLOC_MANY, 1);
+	count(KERNEL_ALLOC_MANY_BYTES, size);
+}
+
+/* A free one, taken: this CPU's, or a spare one. */
+static __always_inline struct scratch *alloc_scratch(void)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	for (u32 i = 0; i <= ALLOC_SPARE; i++) {
+		u32 at = i ? alloc_spares + (cpu + i) % ALLOC_SPARE : cpu;
+		struct scratch *x = bpf_map_lookup_elem(&alloc_scratches, &at);
+		if (x && !x->busy && !__sync_val_compare_and_swap(&x->busy, 0, 1))
+			return x;
+	}
+	return 0;
+}
+
 /* The stack of a block that was just handed out. */
 static __always_inline void alloc_take(
     void *ctx, const struct alloc_taken *taken, u32 pid, u32 tid)
@@ -161,10 +187,9 @@ static __always_inline void alloc_take(
 	struct alloc_block block = {.address = taken->object, .pid = pid};
 	u64 size = taken->size;
 	u32 kind = taken->kind;
-	u32 cpu = bpf_get_smp_processor_id();
-	struct scratch *x = bpf_map_lookup_elem(&alloc_scratches, &cpu);
-	if (!x || __sync_val_compare_and_swap(&x->busy, 0, 1)) {
-		alloc_lost(size);
+	struct scratch *x = alloc_scratch();
+	if (!x) {
+		alloc_too_many(size);
 		return;
 	}
 	struct record_sample *s = (struct record_sample *)x->words;
@@ -243,7 +268,7 @@ static __always_inline bool alloc_enter(const u64 *ctx, u64 function, u32 kind, 
 	if (!bpf_map_update_elem(&alloc_calls, &tid, &call, BPF_ANY))
 		return true;
 	if (call.sampled)
-		alloc_lost(call.size);
+		alloc_too_many(call.size);
 	return false;
 }
 

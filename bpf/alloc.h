@@ -34,6 +34,9 @@ enum alloc_kind {
 #define ALLOC_JAVA_START(cookie) (((unsigned int)(cookie) >> 16 & 0xff) * 8)
 #define ALLOC_JAVA_TOP(cookie) (((unsigned int)(cookie) >> 24 & 0xff) * 8)
 
+/* Places to take a stack in, beside one of each CPU: threads that lost their CPU there hold them. */
+#define ALLOC_SPARE 32
+
 /* ln 2 times the logarithm to base 2 of the entries' middle: see alloc.bpf.h. */
 #define ALLOC_LOG_BITS 8
 #define ALLOC_LOG_SHIFT 24

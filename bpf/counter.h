@@ -78,8 +78,10 @@
 	X(ALLOC_CALLS, "allocations", "blocks asked for in processes with probed allocators")      \
 	X(ALLOC_BYTES, "allocated bytes", "bytes that were asked for there")                       \
 	X(ALLOC_STACKS, "allocations sampled", "of these blocks, those whose stack was taken")     \
-	X(ALLOC_LOST, "allocations lost", "of these, those that found no room: ring or scratch")   \
+	X(ALLOC_LOST, "allocations lost", "sampled blocks that found the ring full")               \
 	X(ALLOC_LOST_BYTES, "allocation bytes lost", "bytes of these")                             \
+	X(ALLOC_MANY, "allocations at a time lost", "sampled blocks of too many threads at a time: no place to take the stack in, or to follow the call") \
+	X(ALLOC_MANY_BYTES, "allocation bytes at a time lost", "bytes of these")                   \
 	X(ALLOC_FULL, "live blocks full", "sampled blocks whose end is not told: the table is full") \
 	X(ALLOC_FREE_RING, "free ring full", "ends of blocks that found the ring full: looked up later") \
 	X(LOST_RING, "ring full", "samples dropped because the ring was full")                     \

@@ -88,7 +88,8 @@ void alloc_choose(struct kernel *k)
 						     (1 << ALLOC_LOG_SHIFT));
 	bpf_map__set_max_entries(b->maps.alloc_live, k->options.alloc_live);
 	bpf_map__set_max_entries(b->maps.alloc_left, k->cpu_count);
-	bpf_map__set_max_entries(b->maps.alloc_scratches, k->cpu_count);
+	b->rodata->alloc_spares = k->cpu_count;
+	bpf_map__set_max_entries(b->maps.alloc_scratches, k->cpu_count + ALLOC_SPARE);
 	bpf_map__set_value_size(
 	    b->maps.alloc_scratches, (uint32_t)SCRATCH_SIZE(k->options.max_depth));
 }

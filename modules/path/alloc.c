@@ -176,20 +176,27 @@ static enum live_wish lives(void *arg, uint32_t pid, uint64_t address)
 	return LIVE_REFUSED;
 }
 
+// Each stood for more than itself, about as one of their mean size does.
+static void lose_some(struct path *p, uint64_t lost, uint64_t bytes, const char *mark)
+{
+	if (!lost)
+		return;
+	double chance = chance_of(p, (double)bytes / (double)lost);
+	uint64_t stood_for = (uint64_t)((double)bytes / chance);
+	take_lost(p, PATH_ALLOCS, mark, (uint64_t)((double)lost / chance), stood_for);
+	p->totals.alloc_bytes += stood_for;
+}
+
 void alloc_losses(struct path *p, const uint64_t counters[KERNEL_COUNTER_COUNT])
 {
 	const uint64_t *old = p->counters;
-	uint64_t lost = counters[KERNEL_ALLOC_LOST] - old[KERNEL_ALLOC_LOST];
-	uint64_t bytes = counters[KERNEL_ALLOC_LOST_BYTES] - old[KERNEL_ALLOC_LOST_BYTES];
 	if (!p->live)
 		return;
-	if (lost) { // each stood for more than itself, about as one of their mean size does
-		double chance = chance_of(p, (double)bytes / (double)lost);
-		uint64_t stood_for = (uint64_t)((double)bytes / chance);
-		take_lost(p, PATH_ALLOCS, "[lost: ring full]", (uint64_t)((double)lost / chance),
-		    stood_for);
-		p->totals.alloc_bytes += stood_for;
-	}
+	lose_some(p, counters[KERNEL_ALLOC_LOST] - old[KERNEL_ALLOC_LOST],
+	    counters[KERNEL_ALLOC_LOST_BYTES] - old[KERNEL_ALLOC_LOST_BYTES], "[lost: ring full]");
+	lose_some(p, counters[KERNEL_ALLOC_MANY] - old[KERNEL_ALLOC_MANY],
+	    counters[KERNEL_ALLOC_MANY_BYTES] - old[KERNEL_ALLOC_MANY_BYTES],
+	    "[lost: too many at a time]");
 	if (counters[KERNEL_ALLOC_FREE_RING] != old[KERNEL_ALLOC_FREE_RING])
 		live_check(p->live, lives, p);
 }

@@ -328,6 +328,34 @@ static void a_full_ring_is_told(void **state)
 	}
 }
 
+// Threads that lost their CPU while their stack was taken keep no other from its own: each CPU's place
+// is held here, then all.
+static void a_place_that_is_held_is_no_loss(void **state)
+{
+	uint64_t counters[KERNEL_COUNTER_COUNT];
+	int go[2], links[KERNEL_PROBE_LINKS];
+	(void)state;
+	for (int all = 0; all < 2; all++) {
+		struct kernel *k = begin(1, 1000, leak, go);
+		int map = bpf_map__fd(k->bpf->maps.alloc_scratches);
+		uint32_t held = k->cpu_count + (all ? ALLOC_SPARE : ALLOC_SPARE - 1);
+		uint32_t size = bpf_map__value_size(k->bpf->maps.alloc_scratches);
+		struct scratch *x = calloc(1, size);
+		x->busy = 1;
+		for (uint32_t i = 0; i < held; i++)
+			assert_int_equal(bpf_map_update_elem(map, &i, x, BPF_ANY), 0);
+		free(x);
+		probe(k, links);
+		end(k, go, links);
+		assert_int_equal(kernel_counters(k, counters), 0);
+		assert_int_equal(blocks, all ? 0 : 50);
+		assert_int_equal(counters[KERNEL_ALLOC_LOST], 0);
+		assert_int_equal(counters[KERNEL_ALLOC_MANY], all ? 50 : 0);
+		assert_int_equal(counters[KERNEL_ALLOC_MANY_BYTES], all ? 50 * 1000 : 0);
+		kernel_free(k);
+	}
+}
+
 static __attribute__((noinline)) void *get_and_die(size_t size, size_t n)
 {
 	(void)n;
@@ -514,6 +542,7 @@ int main(void)
 	    cmocka_unit_test(samples_stand_for_all),
 	    cmocka_unit_test(a_full_table_is_told),
 	    cmocka_unit_test(a_full_ring_is_told),
+	    cmocka_unit_test(a_place_that_is_held_is_no_loss),
 	    cmocka_unit_test(a_process_may_end_in_a_call),
 	    cmocka_unit_test(children_are_not_counted),
 	    cmocka_unit_test(java_is_counted_by_thread),

@@ -249,13 +249,18 @@ static void what_is_lost_has_its_weight(void **state)
 	counters[KERNEL_ALLOC_LOST_BYTES] += HUGE;
 	counters[KERNEL_ALLOC_LOST]++;
 	alloc_losses(sim.path, counters);
+	memcpy(sim.path->counters, counters, sizeof(counters));
+	counters[KERNEL_ALLOC_MANY_BYTES] += HUGE;
+	counters[KERNEL_ALLOC_MANY]++;
+	alloc_losses(sim.path, counters);
 	struct path_totals t;
 	path_totals(sim.path, &t);
 	ship();
-	assert_in_range(sim.totals[PATH_ALLOCS][0], 2101, 2104); // 1/(1 - exp(-0.1)) is 10.508
-	assert_in_range(sim.totals[PATH_ALLOCS][1] - HUGE, 210100, 210300);
+	assert_in_range(sim.totals[PATH_ALLOCS][0], 2102, 2105); // 1/(1 - exp(-0.1)) is 10.508
+	assert_in_range(sim.totals[PATH_ALLOCS][1] - 2 * HUGE, 210100, 210300);
 	assert_int_equal(t.alloc_bytes, sim.totals[PATH_ALLOCS][1]);
 	assert_true(holds(0, "allocs", "[lost: ring full]"));
+	assert_true(holds(0, "allocs", "[lost: too many at a time]"));
 	sim_close();
 }
 
