@@ -315,8 +315,30 @@ static int check_selection(const struct arguments *a, const char *verb)
 
 #define TICKING ((1u << PATH_CPU) | (1u << PATH_WALL))
 
+// The options of probes on allocators of which a capture makes nothing: which processes are probed,
+// and for how long, is the agent's to be told so.
+static int check_allocs(const struct arguments *a, const char *verb, const char *takes)
+{
+	static const char *const agents[] = {"--profiling.alloc.pids",
+	    "--profiling.alloc.process_names", "--profiling.alloc.time_limit"};
+	char name[64];
+	bool captures = strchr(takes, 'p'), can = strchr(takes, 'a');
+	for (int i = 0; captures && i < a->flag_count; i++) {
+		size_t n = strcspn(a->flags[i], "=");
+		text_copy(name, n < sizeof(name) ? n + 1 : sizeof(name), a->flags[i]);
+		for (size_t k = 0; k < sizeof(agents) / sizeof(*agents); k++)
+			if (!strcmp(name, agents[k]))
+				return value_wrong(verb, name, NULL,
+				    can ? "that is for the agent (telegen run): a capture takes "
+					  "--alloc "
+					  "-p PID, until its end"
+					: "that is for the agent (telegen run): leave it out");
+	}
+	return 0;
+}
+
 // What would change nothing is a mistake.
-static int check_use(const struct arguments *a, const char *verb)
+static int check_use(const struct arguments *a, const char *verb, const char *takes)
 {
 	bool memory = a->alloc || a->mapped;
 	uint32_t types = a->types ? a->types : 1u << (memory ? PATH_MEMORY : PATH_CPU);
@@ -326,7 +348,7 @@ static int check_use(const struct arguments *a, const char *verb)
 	if (a->rate && !(types & TICKING))
 		return value_wrong(verb, "-F", NULL,
 		    "only -t cpu and wall have a rate: add one of them, or leave it out");
-	return 0;
+	return check_allocs(a, verb, takes);
 }
 
 int arguments_parse(struct arguments *a, int argc, char **argv, const char *takes)
@@ -345,7 +367,7 @@ int arguments_parse(struct arguments *a, int argc, char **argv, const char *take
 			return status;
 	}
 	int status = check_selection(a, argv[0]);
-	return status ? status : check_use(a, argv[0]);
+	return status ? status : check_use(a, argv[0], takes);
 }
 
 static void say_lines(const struct text *t, void (*say)(const char *))

@@ -199,6 +199,14 @@ static void bad_values_are_named(void **state)
 	refused("--alloc --comm x", "--alloc which -p");
 	refused("--alloc --source x.rec", "--alloc recording");
 	refused("--mapped --source x.rec", "--mapped recording");
+	refused("--profiling.alloc.pids=1", "--profiling.alloc.pids: agent --alloc -p");
+	refused("--alloc -p 1 --profiling.alloc.pids 1", "--profiling.alloc.pids: agent");
+	refused("--profiling.alloc.process_names=x", "--profiling.alloc.process_names: --alloc");
+	refused("-p 1 --alloc --profiling.alloc.time_limit=5s", "time_limit: agent end");
+	taken("-p 1 --alloc --profiling.alloc.sample_bytes=5k");
+	assert_int_equal(parse("p", "--profiling.alloc.pids=1"), EXIT_USAGE); // top
+	assert_null(strstr(said, "--alloc"));
+	assert_int_equal(parse("s", "--profiling.alloc.pids=1"), 0); // run
 	refused("-t ''", "-t \"\" cpu");
 	refused("-t cpu,off", "-t cpu,off memory");
 	assert_int_equal(parse("T", "-t cpu,offcpu"), EXIT_USAGE);
