@@ -91,6 +91,7 @@ int allocs_start(struct hall *h, char *why, size_t size)
 	    .time_ns = o->alloc ? 0 : o->config->profiling_alloc_time_limit,
 	    .on_over = path_heap_over,
 	    .arg = h->path,
+	    .times = o->heap_times,
 	};
 	h->heap = heap_new(&ho);
 	if (!h->heap) {

@@ -40,6 +40,7 @@ struct hall_options {
 	bool keeps;		  // history, directory, receivers and endpoint, as `run` has them
 	struct history *history;  // to go on with (taken over), or NULL
 	struct deliver *deliver;  // retired, to go on with (taken over), or NULL
+	const struct heap_times *heap_times; // of the life before, or NULL
 	void (*on_window)(void *arg, enum path_type type, const struct profile *p);
 	void *arg;
 };

@@ -14,6 +14,7 @@ struct run {
 	const struct arguments *arguments;
 	struct config *config, *fresh; // in force; read by SIGHUP and about to be
 	struct deliver *waiting;       // for receivers, in memory, between two lives of the rooms
+	struct heap_times heap_times;  // since when processes are probed, likewise
 	uint64_t told_ns;	       // when we were told to end
 	bool ending;
 };
@@ -186,6 +187,7 @@ static int open_with(struct run *r, const struct config *config, struct history 
 	    .keeps = true,
 	    .history = history,
 	    .deliver = r->waiting,
+	    .heap_times = &r->heap_times,
 	    .on_window = on_window,
 	    .arg = r};
 	r->waiting = NULL;
@@ -208,6 +210,10 @@ static int live(struct run *r, struct history **history)
 	}
 	if (r->fresh || status) // another life follows
 		r->waiting = hall_take_deliver(&r->hall);
+	if (r->hall.heap)
+		heap_times(r->hall.heap, &r->heap_times);
+	else if (!status)
+		r->heap_times.count = 0;
 	hall_close(&r->hall);
 	r->ending = false;
 	return status;

@@ -89,6 +89,8 @@ static const char head[] =
     "An unknown variable that begins with TELEGEN_ is warned of.\n"
     "On SIGHUP the file is read again, and everything in it takes effect;\n"
     "one with an error changes nothing.\n"
+    "A process that is probed before and after (profiling.alloc) has the time that is\n"
+    "left to it, of the limit that is in force then.\n"
     ".Sh OPTIONS\n.Bl -tag -width Ds\n";
 
 static const char tail[] = ".El\n.Sh SEE ALSO\n.Xr telegen 8\n"

@@ -72,6 +72,8 @@ struct heap *heap_new(const struct heap_options *options)
 	if (!h)
 		return NULL;
 	h->options = *options;
+	if (options->times)
+		h->before = *options->times;
 	h->fd = h->debug = -1;
 	h->removals = (struct removals){.loop = options->loop, .done = on_removed, .arg = h};
 	return h;
@@ -103,6 +105,50 @@ static void on_limit(void *arg)
 		on_removed(t->heap, t->pid);
 }
 
+void heap_times(const struct heap *h, struct heap_times *times)
+{
+	times->count = 0;
+	for (int i = 0; i < TARGETS_MAX; i++)
+		if (h->targets[i]) {
+			times->of[times->count].pid = h->targets[i]->pid;
+			times->of[times->count++].began_ns = h->targets[i]->began;
+		}
+}
+
+// When PID began to be probed: once only, whoever has the number after it begins anew.
+static uint64_t began(struct heap *h, uint32_t pid)
+{
+	for (uint32_t i = 0; i < h->before.count; i++)
+		if (h->before.of[i].pid == pid) {
+			h->before.of[i].pid = 0;
+			return h->before.of[i].began_ns;
+		}
+	return clock_now();
+}
+
+// 0 or -ENOMEM.
+static int limit(struct heap *h, struct target *t)
+{
+	uint64_t now = clock_now(), first = h->options.time_ns / 2;
+	if (!h->options.loop || !h->options.time_ns)
+		return 0;
+	t->until = t->began + h->options.time_ns;
+	if (t->until <= now) {
+		t->over = true;
+		t->wanted = false;
+		log_info(
+		    "process %u: allocations: the time was over before: it is not probed again",
+		    t->pid);
+		return 0;
+	}
+	if (first > TELL_NS)
+		first = TELL_NS;
+	if (first > t->until - now)
+		first = t->until - now;
+	t->limit = loop_timer(h->options.loop, first, 0, on_limit, t);
+	return t->limit ? 0 : -ENOMEM;
+}
+
 int heap_add(struct heap *h, uint32_t pid, bool later)
 {
 	int i = 0;
@@ -122,18 +168,13 @@ int heap_add(struct heap *h, uint32_t pid, bool later)
 	t->pid = pid;
 	t->heap = h;
 	t->wanted = !later;
-	if (h->options.loop && h->options.time_ns) {
-		uint64_t half = h->options.time_ns / 2;
-		t->until = clock_now() + h->options.time_ns;
-		t->limit =
-		    loop_timer(h->options.loop, half < TELL_NS ? half : TELL_NS, 0, on_limit, t);
-	}
-	if (h->options.loop && h->options.time_ns && !t->limit) {
+	t->began = began(h, pid);
+	if (limit(h, t)) {
 		target_free(t);
 		return -ENOMEM;
 	}
 	h->targets[i] = t;
-	if (!later)
+	if (t->wanted)
 		heap_busy(h, t);
 	return 0;
 }
@@ -162,6 +203,7 @@ void heap_stop(struct heap *h)
 void heap_ended(struct heap *h, uint32_t pid)
 {
 	struct target **at = find(h, pid), *t = at ? *at : NULL;
+	began(h, pid);
 	if (!t)
 		return;
 	if (t == h->at) {

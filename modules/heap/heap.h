@@ -24,6 +24,18 @@ struct heap_options {
 	// Called when that is over: what PID frees is not seen any more. NULL: nobody asks.
 	void (*on_over)(void *arg, uint32_t pid);
 	void *arg;
+	// Since when processes have been probed, of the heap before (borrowed for heap_new), or NULL:
+	// for those of them that are added again the time goes on, and where it is over they are not
+	// probed.
+	const struct heap_times *times;
+};
+
+struct heap_times {
+	uint32_t count;
+	struct {
+		uint32_t pid;
+		uint64_t began_ns; // clock_now() time
+	} of[64];
 };
 
 struct heap *heap_new(const struct heap_options *options); // NULL + errno
@@ -31,6 +43,7 @@ void heap_free(struct heap *h);
 // Begins with process PID, or LATER, when it executes a program. 0, -EEXIST, -ENOSPC (as many as
 // there can be) or -ENOMEM.
 int heap_add(struct heap *h, uint32_t pid, bool later);
+void heap_times(const struct heap *h, struct heap_times *times);
 bool heap_has(const struct heap *h, uint32_t pid);
 // Looks for allocators: 1 more, 0 nothing to look at now. What was found is told in the log.
 int heap_step(struct heap *h, uint64_t budget_ns);

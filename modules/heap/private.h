@@ -8,9 +8,9 @@
 
 #include "../kernel/kernel.h"
 
-#define TARGETS_MAX 64
-#define FILES_MAX 256 // of a process, that are executable
-#define PROBED_MAX 8  // of these, allocators
+#define TARGETS_MAX 64 // as many as heap_times has
+#define FILES_MAX 256  // of a process, that are executable
+#define PROBED_MAX 8   // of these, allocators
 
 struct file {
 	struct mapped at;
@@ -28,7 +28,8 @@ struct target {
 	bool untold;	   // why one of its allocators is not probed
 	bool over;	   // the time limit took the probes off
 	bool untold_over;  // on_over is to be told when the last of them is off
-	uint64_t until;	   // clock_now() time, 0: no limit
+	uint64_t began;	   // clock_now() time
+	uint64_t until;	   // likewise, 0: no limit
 	int links[PROBED_MAX][KERNEL_PROBE_LINKS];
 	struct timer *limit;
 	struct heap *heap;
@@ -47,6 +48,7 @@ struct heap {
 	struct slice *slice;
 	struct timer *rest;
 	struct removals removals;
+	struct heap_times before; // whose time goes on
 };
 
 // search.c

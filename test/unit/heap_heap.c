@@ -434,6 +434,48 @@ static void kill_a_child(void)
 	kill(atoi(list), SIGKILL);
 }
 
+// A heap that follows another, as where the configuration was read again.
+static void time_goes_on_in_the_next_life(void **state)
+{
+	struct heap_times times;
+	struct heap_options o = {.proc = proc, .loop = loop, .on_over = on_over, .times = &times};
+	(void)state;
+	make_for(true, 5 * NS_PER_S);
+	assert_int_equal(heap_add(heap, me, false), 0);
+	assert_int_equal(heap_add(heap, 1000000, true), 0);
+	turn_until(is_on);
+	now += 3 * NS_PER_S;
+	heap_times(heap, &times);
+	assert_int_equal(times.count, 2);
+	heap_free(heap);
+	assert_int_equal(on, 0);
+	o.time_ns = 5 * NS_PER_S;
+	heap = heap_new(&o);
+	heap_ended(heap, 1000000); // who has the number after it is another
+	assert_int_equal(heap_add(heap, 1000000, true), 0);
+	assert_int_equal(heap_add(heap, me, false), 0);
+	turn_until(is_on);
+	now += 2 * NS_PER_S;
+	turn_until(is_off_now);
+	assert_int_equal(over, 1);
+	assert_true(heap->targets[0]->until > now + 29 * NS_PER_S / 10);
+	heap_times(heap, &times);
+	heap_free(heap);
+	heap = heap_new(&o);
+	assert_int_equal(heap_add(heap, me, false), 0); // over
+	heap_changed(heap, me, true);
+	step_all();
+	assert_int_equal(on, 0);
+	assert_true(heap_has(heap, me));
+	heap_times(heap, &times);
+	heap_free(heap);
+	o.time_ns = 60 * NS_PER_S; // changed
+	heap = heap_new(&o);
+	assert_int_equal(heap_add(heap, me, false), 0);
+	step_all();
+	assert_int_equal(on, 1);
+}
+
 static unsigned removed_count;
 
 static void removed(void *arg, uint32_t pid)
@@ -541,6 +583,7 @@ int main(void)
 	    TEST(another_program_waits_for_the_probes_of_before),
 	    TEST(many_come_off_and_a_helper_may_be_killed),
 	    TEST(without_a_helper_the_loop_waits),
+	    TEST(time_goes_on_in_the_next_life),
 	    TEST(there_is_a_bound),
 	    TEST(memory_may_end_anywhere),
 	};
