@@ -10,7 +10,8 @@
 
 #include "telegen.skel.h"
 
-#define LEAST_PAGES 17 // of a sample: a prime number, see memory_period of modules/command
+#define LEAST_PAGES 17 // of a sample: a prime number, see sampling_memory_bytes of modules/command
+
 void mapped_choose(struct kernel *k)
 {
 	struct telegen_bpf *b = k->bpf;

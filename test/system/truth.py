@@ -194,16 +194,10 @@ def judge(kind, name, percent, value):
             found = True
             pid, want = churned[name]
             near(name, capture("offcpu").sum(pid=pid, name=name), want, part(5) * want)
-    elif kind == "grow":
+    elif kind in ("grow", "mapped"):
         if name in grown:
             found = True
-            got = capture("memory").sum(name=name)
-            if abs(got - grown[name]) > part(5) * grown[name]:
-                wrong.append("%s: %.1f MB, should be %.1f MB" % (name, got / 1e6, grown[name] / 1e6))
-    elif kind == "mapped":
-        if name in grown:
-            found = True
-            got = capture("mapped").sum(name=name)
+            got = capture("memory" if kind == "grow" else kind).sum(name=name)
             if abs(got - grown[name]) > part(5) * grown[name]:
                 wrong.append("%s: %.3f MB, should be %.3f MB" % (name, got / 1e6, grown[name] / 1e6))
     elif kind in ("off", "ran"):
