@@ -61,6 +61,36 @@ static __always_inline void gate_turn(struct scratch *x, u64 now)
 }
 
 /*
+ * Draws whether the block is one of those that are taken, LIKELY / 2^32 so: of a thread's blocks,
+ * laid end to end by how likely they are, each turn of 2^32 has just one. So what a thread did for
+ * a while has its share of the stacks, not by chance more or less; where in its turn the one is
+ * is random, that nothing that comes again and again goes unseen.
+ *
+ *   |  block  |block|  block  | block |  ...    turn: how far the current one is; odd: it has its one
+ *   |<---------- a turn ---------->|<--- ...
+ *
+ * A block over a turn's end has a part in both. The first turn takes it if it had none yet; else the
+ * next may, RAN_OVER of the LIKELY that were left: both together are LIKELY, as the first had none
+ * as often as LIKELY - RAN_OVER says.
+ */
+static __always_inline bool gate_draws(struct off *o, u32 likely, u32 random)
+{
+	u32 at = o->turn & ~1u, end = at + (likely & ~1u);
+	bool had = o->turn & 1, taken;
+	if (end >= at) {
+		taken = !had && (random * ((1ull << 32) - at)) >> 32 < likely;
+		had |= taken;
+	} else {
+		u32 ran_over = end;
+		bool next = ((u64)random * at) >> 32 < ran_over;
+		taken = !had || next;
+		had = had && next;
+	}
+	o->turn = end | had;
+	return taken;
+}
+
+/*
  * Does the gate take this block's stack? The more the block is expected to matter, the likelier, so
  * that all stacks stand for about as much, and that all together keep within the gate's aim.
  */
@@ -77,7 +107,7 @@ static __always_inline bool gate(struct scratch *x, struct off *o, u64 now)
 	o->gate = likely < GATE_SURE ? (u32)likely : GATE_SURE;
 	/* Knuth's MMIX; a helper would cost more than all of this. */
 	x->random = (x->random ^ now) * 6364136223846793005ull + 1442695040888963407ull;
-	if (o->gate != GATE_SURE && x->random >> 32 >= o->gate)
+	if (o->gate != GATE_SURE && !gate_draws(o, o->gate, x->random >> 32))
 		return false;
 	/* Half of the ring is left to times: a stack that is missing costs less than one of these. */
 	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) <=

@@ -28,6 +28,7 @@ struct off {
 	u32 block;	 /* counts up as each begins; never 0 */
 	u32 stack_block; /* look: the block that a stack was taken of last */
 	u32 gate;	 /* how likely the gate took its stack, in 1/2^32; GATE_SURE: it did */
+	u32 turn;	 /* where in its turn the gate is, see gate_draws */
 	u32 expect_us;	 /* how much its next block will matter, see expect */
 	u8 runnable;	 /* the current block is no wait but for a CPU */
 	u8 reason;	 /* of the block that has a stack */

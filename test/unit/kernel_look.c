@@ -23,6 +23,7 @@
 
 #define MANY 2000
 #define SLEEPERS 48
+#define SPREAD 4
 #define DEEP 90 // calls, of which each takes a good part of a page
 #define FRAMES 200
 #define MS(ns) ((double)(ns) / 1e6)
@@ -187,6 +188,7 @@ static struct told {
 } threads[8192];
 static uint64_t sum, unsampled, shorts, by_function[3], first_told;
 static uint32_t samples, blocks_unknown;
+static uint32_t least_gap, most_gap; // blocks between two stacks of a thread
 static uint64_t frames[FRAMES]; // of the last sample that is as deep
 static uint32_t frame_count, deeper_than;
 static uint8_t walk_end;
@@ -216,6 +218,10 @@ static void on_record(void *arg, const struct record *record)
 		*(s->reason == OFF_SHORT ? &shorts : &unsampled) += s->value;
 		if (!s->block)
 			return;
+		const struct told *last = &threads[s->tid % 8192];
+		uint32_t gap = last->tid == s->tid ? s->block - last->block : 0;
+		most_gap = gap > most_gap ? gap : most_gap;
+		least_gap = gap && gap < least_gap ? gap : least_gap;
 		threads[s->tid % 8192] = (struct told){s->tid, s->block, function_of(s)};
 		samples++;
 		if (s->user_frames > deeper_than && s->user_frames <= FRAMES) {
@@ -239,7 +245,8 @@ static void on_record(void *arg, const struct record *record)
 static void forget(void)
 {
 	sum = unsampled = shorts = first_told = 0;
-	samples = blocks_unknown = frame_count = 0;
+	samples = blocks_unknown = frame_count = most_gap = 0;
+	least_gap = UINT32_MAX;
 	memset(by_function, 0, sizeof(by_function));
 }
 
@@ -456,6 +463,34 @@ static void one_of_fifty_is_just(void **state)
 	stop(k);
 }
 
+static void naps(void)
+{
+	for (;;)
+		nap(1);
+}
+
+// Of eight blocks one after the other the gate takes one: never long none of a thread's, nor many.
+static void what_is_drawn_is_spread(void **state)
+{
+	(void)state;
+	begin(SPREAD, naps);
+	struct kernel *k = start(8);
+	if (!k) {
+		end();
+		skip();
+	}
+	for (int i = 0; i < 100; i++) {
+		usleep(10000);
+		while (kernel_drain(k, 64) == 64)
+			;
+	}
+	print_message(
+	    "%u stacks, at least %u and at most %u blocks apart\n", samples, least_gap, most_gap);
+	assert_true(samples > 100);
+	assert_true(least_gap < 8 && most_gap > 8 && most_gap <= 16);
+	stop(k);
+}
+
 // Fewer blocks begin than the gate may take: then it takes those that count, however rare.
 static void the_gate_takes_what_counts(void **state)
 {
@@ -491,6 +526,7 @@ int main(void)
 	    cmocka_unit_test(looks_find_what_the_gate_finds),
 	    cmocka_unit_test(threads_that_come_and_go),
 	    cmocka_unit_test(one_of_fifty_is_just),
+	    cmocka_unit_test(what_is_drawn_is_spread),
 	    cmocka_unit_test(the_gate_takes_what_counts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
