@@ -62,6 +62,9 @@ static void on_rested(void *arg)
 
 static void end(struct run *r)
 {
+	if (r->hall.serve)
+		serve_leave(r->hall.serve, r->fresh ? "the configuration was read again: ask again"
+						    : "telegen was told to end");
 	if (r->hall.source) // nothing to ship
 		loop_stop(r->hall.loop);
 	else if (!r->ending)

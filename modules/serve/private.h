@@ -2,7 +2,8 @@
 // What the files of this room share.
 //
 //   serve.c    opens, routes, waits        access.c   who may see profiles
-//   query.c    windows -> answer, sliced   pages.c    index, list of windows, metrics, health
+//   query.c    windows -> answer, sliced   wait.c     windows to come
+//   pages.c    index, list of windows, metrics, health
 //   wish.c     which samples are meant     block.c    off-CPU time as Go's block profile has it
 //   total.c    totals since the first scrape
 #pragma once
@@ -35,6 +36,7 @@ struct serve {
 	uint64_t flushed, flushed_wall; // when the window was last closed for a query
 	struct total totals[TOTALS];
 	char node[65];
+	char leaves[96]; // why there are no windows to come, "": there are
 };
 
 // One line of plain text, ended with a newline. HEADERS may be NULL.

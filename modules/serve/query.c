@@ -9,7 +9,7 @@
 //
 // At most QUERIES_RUNNING hold merged profiles at a time; the others wait for them. When the peer
 // is slower than the encoder the slice ends, and on_drain starts another.
-#include "private.h"
+#include "query.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,42 +18,7 @@
 
 #define QUERIES_MAX 8
 #define QUERIES_RUNNING 2
-#define EDGE_NS (10 * NS_PER_MS)  // how far a window's ends may be off: two clocks make them
-#define LOOK_NS (100 * NS_PER_MS) // between looks for windows that should be there soon
-#define LATE_NS (15 * NS_PER_S)	  // they are not: answer with what there is
-#define DEFAULT_SECONDS 30	  // where none or 0 are asked for, as Go's net/http/pprof
-
-enum state { WAITING, QUEUED, RUNNING };
-enum phase { SEARCH_BASE, SEARCH, ADD, COPY, EXPORT };
-
-struct span {
-	uint64_t from, to; // wall clock, ns
-};
-
-struct query {
-	struct query *next;
-	struct serve *serve;
-	struct http_request *request;
-	enum state state;
-	enum phase phase;
-	struct timer *timer; // while waiting
-	struct slice *slice; // while running, unless the peer is to drain first
-	struct history_query *search;
-	struct profile *profile, *base;
-	struct total *total; // NULL: it is of an interval
-	uint64_t last;	     // id of the newest window that goes into it
-	struct profile_merge *merge;
-	struct export_job *job;
-	enum export_format format;
-	struct span span, base_span; // base_span.to 0: no base
-	struct wish wish;
-	uint64_t late;	  // of clock_now: no longer waits then
-	uint64_t wait_ns; // how long it is to be sampled
-	bool cut;	  // a window has ended where the query begins
-	bool flushed, begun, full;
-	char name[32], type[32]; // what was asked for, and the windows' type that gives it
-	char title[128];
-};
+#define DEFAULT_SECONDS 30 // where none or 0 are asked for, as Go's net/http/pprof
 
 static void start_next(struct serve *s);
 
@@ -83,7 +48,7 @@ static void query_free(struct query *q)
 }
 
 // The query is over, its request is answered or its peer gone.
-static void over(struct query *q)
+void query_over(struct query *q)
 {
 	struct serve *s = q->serve;
 	query_free(q);
@@ -92,10 +57,10 @@ static void over(struct query *q)
 
 static void on_gone(void *arg)
 {
-	over(arg);
+	query_over(arg);
 }
 
-static void give_up(struct query *q, int error)
+void query_give_up(struct query *q, int error)
 {
 	struct http_request *r = q->request;
 	if (q->begun)
@@ -109,7 +74,7 @@ static void give_up(struct query *q, int error)
 		    "processes");
 	else
 		serve_say(r, 500, NULL, "%s: %s", q->type, strerror(-error));
-	over(q);
+	query_over(q);
 }
 
 static void begin(struct query *q)
@@ -214,12 +179,12 @@ static void done(void *arg, int result)
 	struct query *q = arg;
 	q->slice = NULL;
 	if (result < 0) {
-		give_up(q, result);
+		query_give_up(q, result);
 	} else if (!q->full) {
 		if (!q->begun)
 			begin(q); // nothing matched: an empty body
 		http_end(q->request);
-		over(q);
+		query_over(q);
 	}
 }
 
@@ -229,7 +194,7 @@ static void run(struct query *q)
 	q->full = false;
 	q->slice = loop_slice(q->serve->options.loop, step, done, q);
 	if (!q->slice)
-		give_up(q, -ENOMEM);
+		query_give_up(q, -ENOMEM);
 }
 
 static void on_drain(void *arg)
@@ -237,18 +202,6 @@ static void on_drain(void *arg)
 	struct query *q = arg;
 	if (q->full && !q->slice)
 		run(q);
-}
-
-// The newest moment that windows of the type reach.
-static uint64_t newest(const struct query *q)
-{
-	uint64_t end = 0;
-	for (uint32_t i = 0; i < history_count(q->serve->options.history); i++) {
-		const struct history_entry *e = history_entry(q->serve->options.history, i);
-		if (!strcmp(e->type, q->type) && e->time_ns + e->duration_ns > end)
-			end = e->time_ns + e->duration_ns;
-	}
-	return end;
 }
 
 static void start_next(struct serve *s)
@@ -267,80 +220,12 @@ static void start_next(struct serve *s)
 	run(first);
 }
 
-static void queue(struct query *q)
+void query_queue(struct query *q)
 {
 	timer_free(q->timer);
 	q->timer = NULL;
 	q->state = QUEUED;
 	start_next(q->serve);
-}
-
-// Closes the window now, once for all who want that at the same time. Returns when it was closed.
-static uint64_t flush(struct serve *s)
-{
-	if (!s->flushed || clock_now() - s->flushed > EDGE_NS) {
-		s->flushed = clock_now();
-		s->flushed_wall = clock_wall();
-		s->options.flush(s->options.arg);
-	}
-	return s->flushed_wall;
-}
-
-// What was sampled before the request is another window's. That one may end a little after the
-// request, when the one before it was still being shipped; the time that was asked for begins where
-// it ended.
-static void look_for_cut(struct query *q)
-{
-	uint64_t end = newest(q), wall = clock_wall();
-	if (q->cut || q->flushed || end + 2 * EDGE_NS < q->span.from)
-		return;
-	q->cut = true;
-	uint64_t gone = wall > end ? wall - end : 0;
-	q->span.from = end + EDGE_NS; // the edge: it may seem to end a little late
-	timer_set(q->timer, q->wait_ns > gone ? q->wait_ns - gone : 1, 0);
-}
-
-static bool is_covered(const struct query *q)
-{
-	return newest(q) + EDGE_NS >= q->span.to || clock_now() >= q->late;
-}
-
-// What is in use is read out a little after the window that it is of was closed.
-static void queue_covered(struct query *q)
-{
-	const struct profile_type *known = profile_type_find(q->type);
-	uint64_t end = newest(q);
-	if (known && known->state && end >= q->span.to)
-		q->span.to = end + 1;
-	queue(q);
-}
-
-// First its time is over: the window is closed now rather than at its own end. Then it is looked
-// for.
-static void on_timer(void *arg)
-{
-	struct query *q = arg;
-	if (!q->flushed) {
-		q->flushed = true;
-		q->late = clock_now() + LATE_NS;
-		timer_set(q->timer, LOOK_NS, LOOK_NS);
-		q->span.to = flush(q->serve);
-	} else if (is_covered(q)) {
-		queue_covered(q);
-	}
-}
-
-void query_look(struct serve *s)
-{
-	// One that finds no memory ends at once and may end others: the list is begun anew.
-	for (struct query *q = s->queries; q;) {
-		if (q->state == WAITING)
-			look_for_cut(q);
-		bool ripe = q->state == WAITING && q->flushed && is_covered(q);
-		if (ripe)
-			queue_covered(q);
-		q = ripe ? s->queries : q->next;
-	}
 }
 
 void query_free_all(struct serve *s)
@@ -440,17 +325,17 @@ void query_flame(struct serve *s, struct http_request *r)
 	q->span = span;
 	q->base_span = base;
 	q->phase = compares ? SEARCH_BASE : SEARCH;
-	queue(q);
+	query_queue(q);
 }
 
 // A recording stands still: its last seconds are all that "from now on" can mean. And what is in
 // use is known as of the last window.
 static void answer_still(struct query *q, uint64_t ns)
 {
-	uint64_t end = newest(q);
+	uint64_t end = query_newest(q);
 	q->span.to = end + 1; // a window may be of a moment alone
 	q->span.from = end > ns ? end - ns : 0;
-	queue(q);
+	query_queue(q);
 }
 
 void query_pprof(struct serve *s, struct http_request *r, const char *type)
@@ -473,7 +358,7 @@ void query_pprof(struct serve *s, struct http_request *r, const char *type)
 		q->total = total;
 		q->span.to = UINT64_MAX;
 		total->asked = clock_now();
-		queue(q);
+		query_queue(q);
 		return;
 	}
 	if (!asked && known && known->state && pages_has_type(s, type)) {
@@ -484,11 +369,5 @@ void query_pprof(struct serve *s, struct http_request *r, const char *type)
 		answer_still(q, seconds * NS_PER_S);
 		return;
 	}
-	q->wait_ns = seconds * NS_PER_S;
-	q->timer = loop_timer(s->options.loop, q->wait_ns, 0, on_timer, q);
-	if (!q->timer) {
-		give_up(q, -ENOMEM);
-		return;
-	}
-	q->span.from = flush(s) + EDGE_NS;
+	query_wait(q, seconds * NS_PER_S);
 }

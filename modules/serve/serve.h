@@ -32,6 +32,8 @@ struct serve_options {
 };
 struct serve *serve_new(const struct serve_options *options, char *why, size_t why_size);
 void serve_free(struct serve *s);
+// No windows are to come: who waits for such, or asks for them from now on, is told WHY in a line.
+void serve_leave(struct serve *s, const char *why);
 void serve_window_added(struct serve *s); // a window came into the history: answers who waits for it
 uint16_t serve_port(const struct serve *s);
 void serve_url(const struct serve *s, char *url, size_t size); // as http_server_url

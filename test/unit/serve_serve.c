@@ -753,6 +753,35 @@ static void profiles_to_come(void **state)
 	stop();
 }
 
+static void window_at(const char *type, unsigned second, unsigned pids)
+{
+	add_window(type, WALL + second * NS_PER_S, WALL + (second + 10) * NS_PER_S, pids, 1);
+	serve_window_added(t.serve);
+}
+
+// Who waits when we end is told why, and who comes then; what is there is given still.
+static void who_waits_for_what_will_not_come(void **state)
+{
+	(void)state;
+	start(&(struct serve_options){0});
+	window_at("cpu", 0, 1);
+	int fds[] = {dial(), dial()};
+	say_to(fds[0], "/debug/pprof/profile?seconds=5", "");
+	say_to(fds[1], "/debug/pprof/profile?seconds=7", "");
+	for (int i = 0; i < 50; i++)
+		turn(20 * NS_PER_MS);
+	serve_leave(t.serve, "here it ends");
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(hear(fds[i], 5 * NS_PER_MS), 503);
+		HAS("Retry-After: 1\r\n");
+		HAS("\r\n\r\nhere it ends\n");
+	}
+	assert_int_equal(get("/debug/pprof/profile?seconds=1", ""), 503);
+	HAS("here it ends\n");
+	assert_int_equal(get("/api/flame?type=cpu&format=pprof", ""), 200);
+	stop();
+}
+
 static int64_t total_of_answer(void)
 {
 	struct profile *p = import_answer();
@@ -761,12 +790,6 @@ static int64_t total_of_answer(void)
 	assert_int_equal(profile_header_of(p)->duration_ns, 0);
 	profile_free(p);
 	return totals[0];
-}
-
-static void window_at(const char *type, unsigned second, unsigned pids)
-{
-	add_window(type, WALL + second * NS_PER_S, WALL + (second + 10) * NS_PER_S, pids, 1);
-	serve_window_added(t.serve);
 }
 
 // Who asks for no seconds gets, at once, what there was since it first asked; windows count once,
@@ -1063,6 +1086,7 @@ int main(void)
 	    cmocka_unit_test(flames_hold_the_windows_total),
 	    cmocka_unit_test(block_is_as_gos),
 	    cmocka_unit_test(profiles_to_come),
+	    cmocka_unit_test(who_waits_for_what_will_not_come),
 	    cmocka_unit_test(totals_only_grow),
 	    cmocka_unit_test(a_window_that_comes_meanwhile_counts_once),
 	    cmocka_unit_test(heap_comes_late),
