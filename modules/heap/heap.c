@@ -33,6 +33,7 @@ void heap_free(struct heap *h)
 	slice_free(h->slice);
 	timer_free(h->rest);
 	heap_end_search(h);
+	heap_end_attach(h);
 	for (int i = 0; i < TARGETS_MAX; i++)
 		if (h->targets[i])
 			target_free(h->targets[i]);
@@ -186,6 +187,7 @@ void heap_stop(struct heap *h)
 	h->slice = NULL;
 	h->rest = NULL;
 	heap_end_search(h);
+	heap_end_attach(h);
 	h->at = NULL;
 	h->options.loop = NULL;
 	for (int i = 0; i < TARGETS_MAX; i++) {

@@ -45,7 +45,8 @@ void heap_free(struct heap *h);
 int heap_add(struct heap *h, uint32_t pid, bool later);
 void heap_times(const struct heap *h, struct heap_times *times);
 bool heap_has(const struct heap *h, uint32_t pid);
-// Looks for allocators: 1 more, 0 nothing to look at now. What was found is told in the log.
+// Looks for allocators: 1 more, 0 nothing to look at now. What was found is told in the log, and
+// probed before it returns, for which the kernel takes 6 to 16 ms each: the loop's own steps do not wait.
 int heap_step(struct heap *h, uint64_t budget_ns);
 // Its probes, how many; 0: none, and WHY gets one line (empty while it is not known yet).
 uint32_t heap_probes(const struct heap *h, uint32_t pid, char *why, size_t size);

@@ -37,6 +37,17 @@ struct target {
 	struct file *files; // FILES_MAX
 };
 
+// Probes that go on, while the loop does: the kernel takes 6 to 16 ms for each link, waiting.
+// Nothing else is looked at meanwhile.
+struct attach {
+	struct errand *errand; // NULL: none go on
+	uint32_t pid;
+	int fd;	     // of their file, ours
+	bool unfit;  // who wanted them does no more
+	int error;   // 0: they are on
+	int links[KERNEL_PROBE_LINKS];
+};
+
 struct heap {
 	struct heap_options options;
 	struct target *targets[TARGETS_MAX];
@@ -45,6 +56,7 @@ struct heap {
 	struct allocator_search *search;
 	struct allocator allocator;
 	int fd, debug; // of the file that is being looked through, and its debug file or -1
+	struct attach attach;
 	struct slice *slice;
 	struct timer *rest;
 	struct removals removals;
@@ -54,3 +66,4 @@ struct heap {
 // search.c
 void heap_busy(struct heap *h, const struct target *t); // looks at T soon
 void heap_end_search(struct heap *h); // it was looking at nothing, or is not to go on
+void heap_end_attach(struct heap *h); // waits for probes that go on, and takes them off

@@ -22,6 +22,7 @@ void heap_end_search(struct heap *h)
 {
 	proc_maps_free(h->maps);
 	allocator_search_free(h->search);
+	h->attach.unfit = true;
 	if (h->fd >= 0)
 		close(h->fd);
 	if (h->debug >= 0)
@@ -31,9 +32,11 @@ void heap_end_search(struct heap *h)
 	h->fd = h->debug = -1;
 }
 
+static int step(struct heap *h, uint64_t budget_ns, bool waits);
+
 static int on_slice(void *arg, uint64_t budget_ns)
 {
-	return heap_step(arg, budget_ns);
+	return step(arg, budget_ns, false);
 }
 
 static void on_done(void *arg, int result)
@@ -109,27 +112,13 @@ static bool fit_java(struct heap *h, struct target *t, struct file *f)
 	return true;
 }
 
-// The allocator that was found in F.
-static void probe(struct heap *h, struct target *t, struct file *f)
+// The functions that were found in F are probed, or not for ERROR.
+static void probed(struct heap *h, struct target *t, const struct file *f, int error,
+    const int links[KERNEL_PROBE_LINKS])
 {
 	const struct allocator *a = &h->allocator;
-	char what[128];
-	if (a->jvm && !a->has && !fit_java(h, t, f))
-		return;
-	t->found = t->found || a->has;
-	if (*a->why)
-		say(t, f, a->why);
-	if (!a->count)
-		return;
-	if (*a->without)
-		log_info("process %u: %s: %s", t->pid, mapped_name(&f->at), a->without);
-	if (t->probed_count == PROBED_MAX) {
-		say(t, f, "more than 8 allocators");
-		return;
-	}
-	int error = kernel_probe(
-	    h->options.kernel, t->pid, h->fd, a->probes, a->count, t->links[t->probed_count]);
 	if (error) {
+		char what[128];
 		snprintf(what, sizeof(what), "probes: %s%s", strerror(-error),
 		    error == -EPERM || error == -EACCES
 			? ": run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN"
@@ -137,11 +126,85 @@ static void probe(struct heap *h, struct target *t, struct file *f)
 		say(t, f, what);
 		return;
 	}
-	t->probed_count++;
+	memcpy(t->links[t->probed_count++], links, sizeof(*t->links));
 	t->probes += a->count;
 	t->ever = true;
 	log_info("process %u: %s: %u functions of its %s are probed", t->pid, mapped_name(&f->at),
 	    a->count, a->has ? "allocator" : "Java machine");
+}
+
+// The allocator that was found in F: is it to be probed?
+static bool wants_probes(struct heap *h, struct target *t, struct file *f)
+{
+	const struct allocator *a = &h->allocator;
+	if (a->jvm && !a->has && !fit_java(h, t, f))
+		return false;
+	t->found = t->found || a->has;
+	if (*a->why)
+		say(t, f, a->why);
+	if (!a->count)
+		return false;
+	if (*a->without)
+		log_info("process %u: %s: %s", t->pid, mapped_name(&f->at), a->without);
+	if (t->probed_count < PROBED_MAX)
+		return true;
+	say(t, f, "more than 8 allocators");
+	return false;
+}
+
+static void attach(void *arg)
+{
+	struct heap *h = arg;
+	struct attach *a = &h->attach;
+	a->error = kernel_probe(
+	    h->options.kernel, a->pid, a->fd, h->allocator.probes, h->allocator.count, a->links);
+}
+
+static void on_attached(void *arg)
+{
+	struct heap *h = arg;
+	struct attach *a = &h->attach;
+	struct target *t = h->at;
+	a->errand = NULL;
+	close(a->fd);
+	if (!a->unfit)
+		probed(h, t, &t->files[t->next - 1], a->error, a->links);
+	else if (!a->error)
+		removals_add(&h->removals, a->pid, a->links);
+	on_rest(h);
+}
+
+void heap_end_attach(struct heap *h)
+{
+	struct attach *a = &h->attach;
+	if (!a->errand)
+		return;
+	errand_free(a->errand);
+	a->errand = NULL;
+	close(a->fd);
+	if (!a->error)
+		kernel_unprobe(a->links);
+}
+
+// The allocator that was found in F, which then is not read any more.
+static void probe(struct heap *h, struct target *t, struct file *f, bool waits)
+{
+	struct attach *a = &h->attach;
+	if (!wants_probes(h, t, f)) {
+		heap_end_search(h);
+		return;
+	}
+	*a = (struct attach){.pid = t->pid, .fd = h->fd, .error = -EINTR}; // should it be killed
+	h->fd = -1;
+	heap_end_search(h);
+	a->unfit = false;
+	if (!waits)
+		a->errand = loop_errand(h->options.loop, attach, on_attached, h);
+	if (a->errand)
+		return;
+	attach(h);
+	close(a->fd);
+	probed(h, t, f, a->error, a->links);
 }
 
 static void open_file(struct heap *h, struct target *t, struct file *f)
@@ -234,7 +297,7 @@ static bool search_debug(struct heap *h, uint32_t pid, const struct file *f)
 	return h->search;
 }
 
-static void step_search(struct heap *h, uint64_t budget_ns)
+static void step_search(struct heap *h, uint64_t budget_ns, bool waits)
 {
 	struct target *t = h->at;
 	int more = allocator_search_step(h->search, budget_ns);
@@ -244,15 +307,17 @@ static void step_search(struct heap *h, uint64_t budget_ns)
 	if (!more && search_debug(h, t->pid, &t->files[t->next - 1]))
 		return;
 	if (!more || h->debug >= 0)
-		probe(h, t, &t->files[t->next - 1]);
-	heap_end_search(h);
+		probe(h, t, &t->files[t->next - 1], waits);
+	else
+		heap_end_search(h);
 }
 
-int heap_step(struct heap *h, uint64_t budget_ns)
+// WAITS: for the kernel to probe; else that goes on behind it.
+static int step(struct heap *h, uint64_t budget_ns, bool waits)
 {
 	uint64_t deadline = clock_now() + budget_ns;
 	do {
-		if (!h->at && !next_target(h))
+		if (h->attach.errand || (!h->at && !next_target(h)))
 			return 0;
 		struct target *t = h->at;
 		if (!t)
@@ -260,11 +325,16 @@ int heap_step(struct heap *h, uint64_t budget_ns)
 		else if (h->maps)
 			step_maps(h, budget_ns);
 		else if (h->search)
-			step_search(h, budget_ns);
+			step_search(h, budget_ns, waits);
 		else if (t->next == t->file_count)
 			conclude(h);
 		else if (!t->files[t->next++].seen)
 			open_file(h, t, &t->files[t->next - 1]);
 	} while (clock_now() < deadline);
 	return 1;
+}
+
+int heap_step(struct heap *h, uint64_t budget_ns)
+{
+	return step(h, budget_ns, true);
 }

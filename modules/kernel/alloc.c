@@ -30,10 +30,22 @@ struct link_create {
 
 #define NEEDS_MULTI "this kernel lacks uprobe_multi links: needs Linux 6.6"
 
-static int create(struct link_create *create)
+// Not by the C library's call: it sets errno, which an errand would change under us.
+static int create(const struct link_create *create)
 {
-	long fd = syscall(SYS_bpf, BPF_LINK_CREATE, create, sizeof(*create));
-	return fd < 0 ? -errno : (int)fd;
+#if defined(__x86_64__)
+	long fd;
+	__asm__ volatile("syscall"
+			 : "=a"(fd)
+			 : "a"(SYS_bpf), "D"(BPF_LINK_CREATE), "S"(create), "d"(sizeof(*create))
+			 : "rcx", "r11", "memory");
+#elif defined(__aarch64__)
+	register long call __asm__("x8") = SYS_bpf, fd __asm__("x0") = BPF_LINK_CREATE;
+	register const void *at __asm__("x1") = create;
+	register long size __asm__("x2") = sizeof(*create);
+	__asm__ volatile("svc 0" : "+r"(fd) : "r"(call), "r"(at), "r"(size) : "memory");
+#endif
+	return (int)fd;
 }
 
 // A kernel that knows TYPE looks for the file; one that does not refuses before.

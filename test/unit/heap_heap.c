@@ -39,14 +39,20 @@ static void warn_for_test(const char *format, ...)
 	warnings++;
 }
 static uint32_t last_count, java_count, java_kind, me;
+static int hold[2] = {-1, -1}, beside; // a byte lets one go on; how often we did not wait
 static uint64_t now, wall;
 
 static int probe_for_test(struct kernel *k, uint32_t pid, int fd, const struct kernel_probe *probes,
     uint32_t count, int links[KERNEL_PROBE_LINKS])
 {
+	char c;
 	(void)k;
-	assert_int_equal(pid, getpid());
+	assert_int_equal(pid, me);
 	assert_true(fd >= 0);
+	links[0] = -1;
+	if (hold[0] >= 0 && read(hold[0], &c, 1) != 1)
+		return -EIO;
+	beside += getpid() != (pid_t)me;
 	links[0] = refuses ? -1 : 1000;
 	links[1] = -1;
 	if (ALLOC_IS_JAVA(probes[0].kind & 0xff)) {
@@ -88,7 +94,7 @@ static struct proc *proc;
 static int begin(void **state)
 {
 	(void)state;
-	on = over = refuses = warnings = elsewhere = 0;
+	beside = on = over = refuses = warnings = elsewhere = 0;
 	*warning = 0;
 	now = clock_now();
 	wall = clock_wall();
@@ -267,6 +273,22 @@ static void an_allocator_that_is_refused_is_told(void **state)
 	assert_non_null(strstr(warning, "malloc begins with instructions that a probe would cost"));
 }
 
+static void turn_until(bool (*there)(void))
+{
+	for (int i = 0; i < 5000 && !there(); i++, usleep(200)) {
+		now += NS_PER_MS / 10;
+		loop_turn(loop);
+	}
+	assert_true(there());
+}
+
+static bool is_told(void)
+{
+	char why[256];
+	heap_probes(heap, me, why, sizeof(why));
+	return *why;
+}
+
 // Nobody else asks an agent why.
 static void an_agent_tells_why_nothing_is_probed(void **state)
 {
@@ -274,6 +296,7 @@ static void an_agent_tells_why_nothing_is_probed(void **state)
 	make(true);
 	refuses = -EPERM;
 	assert_int_equal(heap_add(heap, me, false), 0);
+	turn_until(is_told);
 	for (int i = 0; i < 100; i++) {
 		now += 100 * NS_PER_MS;
 		loop_turn(loop);
@@ -324,18 +347,14 @@ static void why_a_command_was_not_probed_outlives_it(void **state)
 	assert_non_null(strstr(why, "it ended before"));
 }
 
-static void turn_until(bool (*there)(void))
-{
-	for (int i = 0; i < 5000 && !there(); i++, usleep(200)) {
-		now += NS_PER_MS / 10;
-		loop_turn(loop);
-	}
-	assert_true(there());
-}
-
 static bool is_on(void)
 {
-	return on;
+	return on && !heap->attach.errand;
+}
+
+static bool goes_on(void)
+{
+	return heap->attach.errand;
 }
 
 static bool is_off_now(void)
@@ -354,11 +373,7 @@ static void the_time_limit_takes_them_off(void **state)
 	(void)state;
 	make(true);
 	assert_int_equal(heap_add(heap, me, false), 0);
-	for (int i = 0; i < 10000 && !on; i++) {
-		now += NS_PER_MS / 10;
-		loop_turn(loop);
-	}
-	assert_int_equal(on, 1);
+	turn_until(is_on);
 	now += 3 * NS_PER_S;
 	loop_turn(loop);
 	assert_int_equal(on, 1);
@@ -432,6 +447,71 @@ static void kill_a_child(void)
 	assert_true(read(fd, list, sizeof(list) - 1) > 0);
 	close(fd);
 	kill(atoi(list), SIGKILL);
+}
+
+// The kernel takes its time there too: the loop goes on, and nothing else is looked at.
+static void probes_go_on_beside_the_loop(void **state)
+{
+	char why[256];
+	(void)state;
+	assert_int_equal(pipe(hold), 0);
+	make_for(true, 0);
+	assert_int_equal(heap_add(heap, me, false), 0);
+	turn_until(goes_on);
+	heap_changed(heap, me, false); // this is seen to later
+	for (int i = 0; i < 20; i++, usleep(1000)) {
+		now += NS_PER_MS;
+		loop_turn(loop);
+	}
+	assert_true(goes_on());
+	assert_int_equal(heap_probes(heap, me, why, sizeof(why)) + on, 0);
+	assert_string_equal(why, "");
+	assert_int_equal(write(hold[1], "", 1), 1);
+	turn_until(is_on);
+	assert_int_equal(heap_probes(heap, me, why, sizeof(why)), last_count);
+
+	heap_changed(heap, me, true); // another program, and before it is probed one more
+	turn_until(goes_on);
+	assert_int_equal(on, 0);
+	heap_changed(heap, me, true);
+	assert_int_equal(write(hold[1], "..", 2), 2);
+	turn_until(is_off_now); // those of the program that is no more
+	turn_until(is_on);
+	assert_int_equal(beside, 3);
+	assert_int_equal(heap_probes(heap, me, why, sizeof(why)), last_count);
+
+	heap_changed(heap, me, true); // it is killed
+	turn_until(goes_on);
+	kill_a_child();
+	turn_until(is_told);
+	assert_int_equal(heap_probes(heap, me, why, sizeof(why)) + on, 0);
+	assert_non_null(strstr(why, "probes: Interrupted"));
+
+	heap_changed(heap, me, true); // it ends
+	turn_until(goes_on);
+	heap_ended(heap, me);
+	assert_int_equal(write(hold[1], "", 1), 1);
+	for (int i = 0; i < 5000 && goes_on(); i++, usleep(200))
+		loop_turn(loop);
+	turn_until(is_off_now);
+	assert_int_equal(beside, 4);
+
+	for (int stop = 0; stop < 2; stop++) { // the end waits for it
+		assert_int_equal(heap_add(heap, me, false), 0);
+		turn_until(goes_on);
+		assert_int_equal(write(hold[1], "", 1), 1);
+		stop ? heap_free(heap) : heap_stop(heap);
+		assert_int_equal(beside, 5 + stop);
+		assert_int_equal(on, 0);
+		if (!stop) {
+			heap_free(heap);
+			make_for(true, 0);
+		}
+	}
+	heap = NULL;
+	close(hold[0]);
+	close(hold[1]);
+	hold[0] = -1;
 }
 
 // A heap that follows another, as where the configuration was read again.
@@ -543,18 +623,28 @@ static void there_is_a_bound(void **state)
 	assert_int_equal(heap_add(heap, me, true), 0);
 }
 
-static void memory_may_end_anywhere(void **state)
+static bool is_settled(void)
+{
+	return (on || is_told()) && !heap->attach.errand;
+}
+
+static void memory_ends_anywhere(struct loop *in)
 {
 	bool last = false;
-	(void)state;
 	for (uint64_t n = 1; !last; n++) {
-		struct heap_options o = {.proc = proc};
+		struct heap_options o = {.proc = proc, .loop = in};
 		char why[256];
 		mem_fail_at(n);
 		heap = heap_new(&o);
 		int error = heap ? heap_add(heap, me, false) : -ENOMEM;
-		if (!error)
+		if (!error && !in)
 			step_all();
+		// Without a timer nothing begins before something changes.
+		for (int i = 0; !error && in && i < 5000 && heap->rest && !is_settled(); i++) {
+			now += NS_PER_MS / 10 + (heap->slice ? 0 : NS_PER_S);
+			loop_turn(loop);
+			usleep(100);
+		}
 		last = mem_fail_seen() < n;
 		mem_fail_at(0);
 		if (last)
@@ -564,6 +654,14 @@ static void memory_may_end_anywhere(void **state)
 		assert_int_equal(mem_used(ACCOUNT_HEAP) + mem_used(ACCOUNT_ELF), 0);
 		assert_int_equal(on, 0);
 	}
+}
+
+static void memory_may_end_anywhere(void **state)
+{
+	(void)state;
+	memory_ends_anywhere(NULL);
+	memory_ends_anywhere(loop);
+	assert_true(beside > 0);
 }
 
 int main(void)
@@ -580,6 +678,7 @@ int main(void)
 	    TEST(why_a_command_was_not_probed_outlives_it),
 	    TEST(the_time_limit_takes_them_off),
 	    TEST(probes_come_off_beside_the_loop),
+	    TEST(probes_go_on_beside_the_loop),
 	    TEST(another_program_waits_for_the_probes_of_before),
 	    TEST(many_come_off_and_a_helper_may_be_killed),
 	    TEST(without_a_helper_the_loop_waits),
