@@ -77,6 +77,8 @@
 	    "connections or requests refused: too many, too large, too slow, not allowed")         \
 	X(TURN_MAX_NS, "telegen_loop_turn_max_nanoseconds", GAUGE, "longest turn of the loop")     \
 	X(TURNS_LONG, "telegen_loop_turns_long_total", COUNTER, "turns of the loop over 1 ms")     \
+	X(ERRANDS_NS, "telegen_errands_nanoseconds_total", COUNTER,                                \
+	    "CPU time of the processes that put probes on and take them off beside the loop")      \
 	X(LOG_DROPPED, "telegen_log_lines_dropped_total", COUNTER,                                 \
 	    "log lines dropped because whoever reads them had stopped reading")                    \
 	X(MEM_REFUSED, "telegen_memory_refused_total", COUNTER, "allocations refused by memory_limit") \

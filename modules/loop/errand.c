@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,6 +39,22 @@ __attribute__((no_sanitize("address", "undefined"))) static int run(void *arg)
 	return 0;
 }
 
+// False: it has not ended yet (WNOHANG).
+static bool reap(struct errand *e, int flags)
+{
+	struct rusage used;
+	pid_t pid;
+	do
+		pid = wait4(e->pid, NULL, __WALL | flags, &used);
+	while (pid < 0 && errno == EINTR);
+	if (pid <= 0)
+		return pid < 0; // there is none
+	count_add(
+	    COUNT_ERRANDS_NS, (uint64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * NS_PER_S +
+				  (uint64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1000);
+	return true;
+}
+
 static void gone(struct errand *e)
 {
 	watch_free(e->watch);
@@ -50,7 +67,7 @@ static void on_end(void *arg, int events)
 	struct errand *e = arg;
 	void (*done)(void *arg) = e->done;
 	(void)events;
-	if (waitpid(e->pid, NULL, __WALL | WNOHANG) == 0)
+	if (!reap(e, WNOHANG))
 		return;
 	arg = e->arg;
 	gone(e);
@@ -95,7 +112,6 @@ void errand_free(struct errand *e)
 {
 	if (!e)
 		return;
-	while (waitpid(e->pid, NULL, __WALL) < 0 && errno == EINTR)
-		;
+	reap(e, 0);
 	gone(e);
 }

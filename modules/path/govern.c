@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CPU that the agent may use (cpu_limit): its thread, which the looks at blocked threads are
-// part of, and its BPF programs, which count what they cost. Above the limit all rates are halved,
-// and doubled again when that long costs so little that it is no risk. What is taken less often
-// bears more (bpf/rates.h), so profiles keep their totals.
+// part of, its errands, and its BPF programs, which count what they cost. Above the limit all rates
+// are halved, and doubled again when that long costs so little that it is no risk. What is taken
+// less often bears more (bpf/rates.h), so profiles keep their totals.
 #include "private.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ static int costs(struct path *p, uint64_t used[USED_KINDS])
 	int error = kernel_counters(p->kernel, counters);
 	if (error)
 		return error;
-	used[USED_THREAD] = clock_cpu();
+	used[USED_THREAD] = clock_cpu() + count_get(COUNT_ERRANDS_NS);
 	used[USED_SWITCHES] = counters[KERNEL_SWITCHES_NS];
 	used[USED_STACKS] = counters[KERNEL_STACKS_NS];
 	return 0;

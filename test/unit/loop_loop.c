@@ -17,6 +17,8 @@ static int no_process;
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static uint64_t now, wall;
@@ -590,6 +592,15 @@ static void on_user_signal(void *arg, int signo)
 	note("s");
 }
 
+static void work_hard(void *arg)
+{
+	(void)arg;
+	struct timespec t;
+	do // not the C library's clock(): its process is another
+		syscall(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &t);
+	while (t.tv_sec == 0 && t.tv_nsec < 20000000);
+}
+
 // The loop goes on while an errand is blocked; what that closes is closed.
 static void an_errand_blocks_nobody(void **state)
 {
@@ -622,7 +633,12 @@ static void an_errand_may_be_killed_or_waited_for(void **state)
 	struct deed d;
 	(void)state;
 	deed_open(&d);
-	struct errand *e = loop_errand(loop, block, told, &d);
+	struct errand *e = loop_errand(loop, work_hard, told, &d);
+	uint64_t before = count_get(COUNT_ERRANDS_NS);
+	errand_free(e);
+	uint64_t used = count_get(COUNT_ERRANDS_NS) - before;
+	assert_in_range(used, 20 * NS_PER_MS, 30 * NS_PER_MS); // its CPU time is told
+	e = loop_errand(loop, block, told, &d);
 	kill(e->pid, SIGKILL);
 	for (int i = 0; i < 1000 && !d.told; i++, usleep(1000))
 		loop_turn(loop);
