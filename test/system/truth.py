@@ -7,7 +7,7 @@ truth.py SAID STEM CASE...     SAID: what they printed; STEM: captures are STEM.
   off:NAME[:PERCENT]           a path's time off the CPU in all threads, within PERCENT (5) of these threads' lives; what
                                of it was short blocks has no path, so that of these threads may be missing
   sum:NAME[:PERCENT]           all time off the CPU of each thread, against its own count (1)
-  wall:NAME[:PERCENT]          all of each thread's time, on and off (2)
+  wall:NAME[:PERCENT]          all of each thread's time, on and off (2); all-NAME, also of sum: of all but that one
   ran:NAME[:PERCENT]           likewise waiting for a CPU: preempted, scheduler, cgroup_limit
   reason:NAME=REASON           of what a path was not runnable, nearly all has this reason
   runs:NAME=REASON             of what a path was runnable, most has this one
@@ -182,7 +182,7 @@ def judge(kind, name, percent, value):
     found = False
     if kind in ("sum", "wall"):
         for t in threads.values():
-            if (name in t.names or name == "all") and t.elapsed:
+            if (name in t.names or name == "all" or name[:4] == "all-" and name[4:] not in t.names) and t.elapsed:
                 found = True
                 if kind == "sum":
                     near("thread %d %s" % (t.tid, t.name), capture("offcpu").sum(tid=t.tid), t.elapsed - t.cpu,
