@@ -349,7 +349,8 @@ static void why_a_command_was_not_probed_outlives_it(void **state)
 
 static bool is_on(void)
 {
-	return on && !heap->attach.errand;
+	char why[256];
+	return on && heap_probes(heap, me, why, sizeof(why));
 }
 
 static bool goes_on(void)
@@ -475,8 +476,7 @@ static void probes_go_on_beside_the_loop(void **state)
 	assert_int_equal(on, 0);
 	heap_changed(heap, me, true);
 	assert_int_equal(write(hold[1], "..", 2), 2);
-	turn_until(is_off_now); // those of the program that is no more
-	turn_until(is_on);
+	turn_until(is_on); // those of the program that is no more go on, and come off, before
 	assert_int_equal(beside, 3);
 	assert_int_equal(heap_probes(heap, me, why, sizeof(why)), last_count);
 
