@@ -421,7 +421,9 @@ static void threads_that_come_and_go(void **state)
 	uint64_t off = shared->off_ns - off_before;
 	assert_true(sum >= off * 99 / 100 - 20 * NS_PER_MS);
 	assert_true(sum <= off * 110 / 100);
-	assert_int_equal(c[KERNEL_LOST_RING] + c[KERNEL_STORAGES_FAILED], 0);
+	assert_int_equal(c[KERNEL_LOST_RING], 0);
+	// On a busy machine the kernel may have no room at once: the next switch finds some.
+	assert_true(c[KERNEL_STORAGES_FAILED] <= c[KERNEL_STORAGES] / 100);
 	assert_true(c[KERNEL_STORAGES_ENDED] >= shared->threads - before);
 	stop(k);
 }
