@@ -25,7 +25,9 @@ const volatile s64 memory_unsure = 128; /* pages that a counter of a process may
 SEC("perf_event")
 int memory_tick(void *ctx)
 {
-	hand_over(ctx, &tick_takers, SOURCE_MEMORY, memory_sample_bytes, SAMPLE_ADDRESS(ctx), 0);
+	u64 bytes = rates_draw(memory_sample_bytes);
+	if (bytes)
+		hand_over(ctx, &tick_takers, SOURCE_MEMORY, bytes, SAMPLE_ADDRESS(ctx), 0);
 	return 0;
 }
 
@@ -47,7 +49,9 @@ static __always_inline int memory_grew(void *ctx, u64 pages, enum memory_kind ki
 		x->memory_bytes = bytes - memory_sample_bytes;
 		bytes = memory_sample_bytes;
 	}
-	hand_over(ctx, &raw_takers, SOURCE_MEMORY, bytes, 0, (u8)kind);
+	bytes = rates_draw(bytes);
+	if (bytes)
+		hand_over(ctx, &raw_takers, SOURCE_MEMORY, bytes, 0, (u8)kind);
 	return 0;
 }
 

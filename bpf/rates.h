@@ -7,6 +7,7 @@
  * What comes by a rate comes at 1/every of it, and bears as many times as much:
  *
  *   ticks of the CPU's clock   one of so many on each CPU is taken by chance, and bears the time of all of them
+ *   samples of memory          one of so many is taken by chance, and bears that many times its bytes
  *   stacks at switches         the gate aims at so many fewer: each tells how likely it was
  *   looks at blocked threads   so many times as far apart: likewise
  */

@@ -255,6 +255,15 @@ static __always_inline u64 rates_every(void)
 	return r && r->every && r->every <= RATES_LEAST ? r->every : 1;
 }
 
+/* What a sample bears that comes with VALUE, 0: it is none that is taken. */
+static __always_inline u64 rates_draw(u64 value)
+{
+	u64 every = rates_every();
+	if (every == 1)
+		return value;
+	return bpf_get_prandom_u32() % (u32)every ? 0 : value * every;
+}
+
 /* Of how many samples of SOURCE one that bears VALUE stands: of ticks of the CPU's clock. */
 static __always_inline u64 stands_for(u8 source, u64 value)
 {
