@@ -4,6 +4,8 @@
 #pragma once
 #include "profiles.h"
 
+#define CONTAINER "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
 #define BODIES_MAX 512
 struct bodies {
 	struct text body[BODIES_MAX];
@@ -77,6 +79,24 @@ static inline int bodies_put(struct requests *r, const struct profile *p)
 	while (!error && (error = requests_step(r, UINT64_MAX)) == 1)
 		error = 0;
 	return error;
+}
+
+// Puts P in steps of 100 us: how many there were, and how many of them ran more than 3 ms.
+static inline uint32_t bodies_put_in_steps(
+    struct requests *r, const struct profile *p, uint32_t *longer)
+{
+	uint32_t steps = 0;
+	int more;
+	*longer = 0;
+	assert_int_equal(requests_put(r, p), 0);
+	do {
+		uint64_t before = profiles_ran();
+		more = requests_step(r, 100000);
+		*longer += profiles_ran() - before > 3 * NS_PER_MS;
+		steps++;
+	} while (more == 1);
+	assert_int_equal(more, 0);
+	return steps;
 }
 
 static inline uint64_t bodies_samples(const struct bodies *b)
@@ -226,6 +246,57 @@ static inline void all_is_free(void)
 {
 	assert_int_equal(
 	    mem_used(ACCOUNT_EXPORT) + mem_used(ACCOUNT_WIRE) + mem_used(ACCOUNT_PROFILE), 0);
+}
+
+// ---- what may fail
+
+// Puts P (SAMPLES in it) with each allocation failing in turn: no sample is lost without being
+// counted (CHECK, if any, sees what was written), and the next profile is not harmed.
+static inline void bodies_without_memory(const struct requests_options *options,
+    const struct profile *p, uint64_t samples, void (*check)(const struct bodies *))
+{
+	for (uint64_t n = 1;; n++) {
+		struct bodies b = {0};
+		mem_fail_at(n);
+		struct requests *r = bodies_new(&b, options);
+		int error = r ? bodies_put(r, p) : -ENOMEM;
+		bool reached = mem_fail_seen() >= n;
+		mem_fail_at(0);
+		assert_true(error == 0 || error == -ENOMEM);
+		if (!error)
+			assert_int_equal(bodies_samples(&b) + requests_left_out(r), samples);
+		if (!error && check)
+			check(&b);
+		uint64_t before = bodies_samples(&b);
+		if (r && !b.open) {
+			assert_int_equal(bodies_put(r, p), 0);
+			assert_int_equal(bodies_samples(&b) - before, samples);
+		}
+		requests_free(r);
+		bodies_free(&b);
+		if (!reached) {
+			assert_true(n > 10);
+			return;
+		}
+	}
+}
+
+// Each call of the sink fails in turn: the error is passed on, and all is freed.
+static inline void bodies_with_failing_sinks(const struct requests_options *options)
+{
+	struct profile *p = profiles_node(20, 3);
+	uint32_t fail_at = 1;
+	for (int error = -1; error; fail_at++) {
+		struct bodies b = {.fail_at = fail_at};
+		struct requests *r = bodies_new(&b, options);
+		error = bodies_put(r, p);
+		assert_true(!error || error == -ENOSPC);
+		requests_free(r);
+		bodies_free(&b);
+	}
+	assert_true(fail_at > 20);
+	profile_free(p);
+	all_is_free();
 }
 
 // ---- JSON: a reader that takes nothing but JSON

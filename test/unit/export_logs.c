@@ -11,7 +11,6 @@
 
 #include "../../modules/export/logs.c"
 
-#define CONTAINER "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 static const char *const shop[] = {"service.name", "shop", "service.version", "2.3.4",
     "k8s.pod.name", "shop-7d4b9c6f5d-x2x4z", "k8s.namespace.name", "sales", "k8s.container.name",
     "web", "process.runtime.name", "go", "process.executable.path", "/app/shop",
@@ -537,16 +536,7 @@ static void steps_are_short(void **state)
 	struct bodies b = {0};
 	struct requests *r =
 	    bodies_new(&b, &(struct requests_options){.kind = REQUESTS_LOGS, .stack_traces = true});
-	uint32_t steps = 0, longer = 0;
-	int more;
-	assert_int_equal(requests_put(r, p), 0);
-	do {
-		uint64_t before = profiles_ran();
-		more = requests_step(r, 100000);
-		longer += profiles_ran() - before > 3 * NS_PER_MS;
-		steps++;
-	} while (more == 1);
-	assert_int_equal(more, 0);
+	uint32_t longer, steps = bodies_put_in_steps(r, p, &longer);
 	assert_true(steps > 200);
 	assert_true(longer < steps / 50 + 1); // one or two where the machine is busy
 	requests_free(r);
@@ -567,33 +557,10 @@ static void memory_may_fail(void **state)
 	}
 	profile_seal(p);
 	for (int gzip = 0; gzip < 2; gzip++)
-		for (uint64_t n = 1;; n++) {
-			struct bodies b = {0};
-			mem_fail_at(n);
-			struct requests *r =
-			    bodies_new(&b, &(struct requests_options){.kind = REQUESTS_LOGS,
-					       .records = 40,
-					       .gzip = gzip,
-					       .stack_traces = true});
-			int error = r ? bodies_put(r, p) : -ENOMEM;
-			bool reached = mem_fail_seen() >= n;
-			mem_fail_at(0);
-			assert_true(error == 0 || error == -ENOMEM);
-			if (!error)
-				assert_int_equal(bodies_samples(&b) + requests_left_out(r), 210);
-			// The next profile is not harmed.
-			uint64_t before = bodies_samples(&b);
-			if (r && !b.open) {
-				assert_int_equal(bodies_put(r, p), 0);
-				assert_int_equal(bodies_samples(&b) - before, 210);
-			}
-			requests_free(r);
-			bodies_free(&b);
-			if (!reached) {
-				assert_true(n > 10);
-				break;
-			}
-		}
+		bodies_without_memory(
+		    &(struct requests_options){
+			.kind = REQUESTS_LOGS, .records = 40, .gzip = gzip, .stack_traces = true},
+		    p, 210, NULL);
 	profile_free(p);
 	all_is_free();
 }
@@ -601,20 +568,7 @@ static void memory_may_fail(void **state)
 static void sinks_may_fail(void **state)
 {
 	(void)state;
-	struct profile *p = profiles_node(20, 3);
-	uint32_t fail_at = 1;
-	for (int error = -1; error; fail_at++) {
-		struct bodies b = {.fail_at = fail_at};
-		struct requests *r =
-		    bodies_new(&b, &(struct requests_options){.kind = REQUESTS_LOGS, .records = 8});
-		error = bodies_put(r, p);
-		assert_true(!error || error == -ENOSPC);
-		requests_free(r);
-		bodies_free(&b);
-	}
-	assert_true(fail_at > 20);
-	profile_free(p);
-	all_is_free();
+	bodies_with_failing_sinks(&(struct requests_options){.kind = REQUESTS_LOGS, .records = 8});
 }
 
 static void foreign_and_empty_profiles(void **state)

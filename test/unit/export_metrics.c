@@ -12,8 +12,6 @@
 
 #include "../../modules/export/metrics.c"
 
-#define CONTAINER "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-
 // A point as it was read.
 struct read_point {
 	char *resource, *attributes, name[64], unit[8];
@@ -597,21 +595,19 @@ static void steps_are_short(void **state)
 	struct profile *p = profiles_node(20000, 2);
 	struct bodies b = {0};
 	struct requests *r = bodies_new(&b, &usual);
-	uint32_t steps = 0, longer = 0;
-	int more;
-	assert_int_equal(requests_put(r, p), 0);
-	do {
-		uint64_t before = profiles_ran();
-		more = requests_step(r, 100000);
-		longer += profiles_ran() - before > 3 * NS_PER_MS;
-		steps++;
-	} while (more == 1);
-	assert_int_equal(more, 0);
+	uint32_t longer, steps = bodies_put_in_steps(r, p, &longer);
 	assert_true(steps > 50);
 	assert_true(longer < steps / 50 + 2);
 	requests_free(r);
 	bodies_free(&b);
 	profile_free(p);
+}
+
+static void all_210_are_there(const struct bodies *b)
+{
+	struct read_points *all = read_all(b, 0);
+	assert_int_equal(sum_of(all, "profiler.cpu.samples"), 210);
+	points_free(all);
 }
 
 static void memory_may_fail(void **state)
@@ -625,32 +621,7 @@ static void memory_may_fail(void **state)
 				     .resource = i % 7 ? shop : NULL,
 				     .values = {3, 30}});
 	profile_seal(p);
-	for (uint64_t n = 1;; n++) {
-		struct bodies b = {0};
-		mem_fail_at(n);
-		struct requests *r = bodies_new(&b, &usual);
-		int error = r ? bodies_put(r, p) : -ENOMEM;
-		bool reached = mem_fail_seen() >= n;
-		mem_fail_at(0);
-		assert_true(error == 0 || error == -ENOMEM);
-		if (!error) {
-			assert_int_equal(bodies_samples(&b) + requests_left_out(r), 210);
-			struct read_points *all = read_all(&b, 0);
-			assert_int_equal(sum_of(all, "profiler.cpu.samples"), 210);
-			points_free(all);
-		}
-		uint64_t before = bodies_samples(&b);
-		if (r && !b.open) {
-			assert_int_equal(bodies_put(r, p), 0);
-			assert_int_equal(bodies_samples(&b) - before, 210);
-		}
-		requests_free(r);
-		bodies_free(&b);
-		if (!reached) {
-			assert_true(n > 10);
-			break;
-		}
-	}
+	bodies_without_memory(&usual, p, 210, all_210_are_there);
 	profile_free(p);
 	all_is_free();
 }
@@ -658,19 +629,7 @@ static void memory_may_fail(void **state)
 static void sinks_may_fail(void **state)
 {
 	(void)state;
-	struct profile *p = profiles_node(20, 3);
-	uint32_t fail_at = 1;
-	for (int error = -1; error; fail_at++) {
-		struct bodies b = {.fail_at = fail_at};
-		struct requests *r = bodies_new(&b, &usual);
-		error = bodies_put(r, p);
-		assert_true(!error || error == -ENOSPC);
-		requests_free(r);
-		bodies_free(&b);
-	}
-	assert_true(fail_at > 20);
-	profile_free(p);
-	all_is_free();
+	bodies_with_failing_sinks(&usual);
 }
 
 int main(void)
