@@ -1,25 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Looks at many threads: what they find is what the gate finds, none is held up long, threads that
 // come and go lose nothing, and a gate that takes one of fifty stays just. Needs root.
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <unistd.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <cmocka.h>
 
-#include "../../modules/base/base.h"
-#include "../../modules/kernel/kernel.h"
+#include "kernel_scene.h"
 
 #define MANY 2000
 #define SLEEPERS 48
@@ -153,9 +140,7 @@ static uint32_t child;
 // COUNT threads that RUN; 0: until it is stopped, one each millisecond.
 static void begin(unsigned count, void (*run)(void))
 {
-	shared =
-	    mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_true(shared != MAP_FAILED);
+	shared = scene_share(sizeof(*shared), NULL, 0);
 	pid_t pid = fork();
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -176,9 +161,7 @@ static void begin(unsigned count, void (*run)(void))
 
 static void end(void)
 {
-	kill((pid_t)child, SIGKILL);
-	waitpid((pid_t)child, NULL, 0);
-	munmap(shared, sizeof(*shared));
+	scene_end((pid_t)child, shared, sizeof(*shared), NULL, 0);
 }
 
 // What was told of the child's threads but its first.
@@ -189,7 +172,7 @@ static struct told {
 static uint64_t sum, unsampled, shorts, by_function[3], first_told;
 static uint32_t samples, blocks_unknown;
 static uint32_t least_gap, most_gap; // blocks between two stacks of a thread
-static uint64_t frames[FRAMES]; // of the last sample that is as deep
+static uint64_t frames[FRAMES];	     // of the last sample that is as deep
 static uint32_t frame_count, deeper_than;
 static uint8_t walk_end;
 
@@ -254,25 +237,14 @@ static uint32_t stacks_wanted; // a second; 0: as an agent does
 
 static struct kernel *start(uint32_t every)
 {
-	char why[512] = "";
-	struct kernel_options o = {.max_depth = 127,
-	    .off_cpu = true,
-	    .only_listed = true, // whatever else runs here
-	    .wanted_max = 16,
-	    .off_cpu_min_ns = NS_PER_MS,
-	    .off_cpu_every = every,
-	    .off_cpu_stacks = stacks_wanted,
-	    .ring_bytes = 1 << 20,
-	    .on_record = on_record};
 	forget();
-	struct kernel *k = kernel_new(&o, why, sizeof(why));
-	if (!k && (errno == EPERM || errno == EACCES)) {
-		print_message("%s\n", why);
-		return NULL;
-	}
-	if (!k || kernel_want(k, child, 1) || kernel_start(k, why, sizeof(why)))
-		fail_msg("%s", why);
-	assert_null(kernel_off_cpu_why(k));
+	struct kernel *k = scene_off_cpu((struct kernel_options){.off_cpu_every = every,
+					     .off_cpu_stacks = stacks_wanted,
+					     .ring_bytes = 1 << 20,
+					     .on_record = on_record},
+	    child);
+	if (k)
+		assert_null(kernel_off_cpu_why(k));
 	return k;
 }
 
@@ -282,8 +254,7 @@ static unsigned turn(struct kernel *k, bool times, uint64_t budget)
 {
 	int more;
 	unsigned pieces = 0;
-	while (kernel_drain(k, 64) == 64)
-		;
+	scene_drain(k);
 	uint64_t until = times ? clock_now() : 0;
 	do {
 		uint64_t began = now_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -298,10 +269,8 @@ static unsigned turn(struct kernel *k, bool times, uint64_t budget)
 
 static void stop(struct kernel *k)
 {
-	kernel_free(k);
+	scene_free(k);
 	end();
-	assert_int_equal(mem_used(ACCOUNT_MAPS), 0);
-	assert_int_equal(mem_used(ACCOUNT_KERNEL), 0);
 }
 
 static void many_threads_in_pieces(void **state)
@@ -368,8 +337,7 @@ static void looks_find_what_the_gate_finds(void **state)
 			continue;
 		}
 		usleep(100000);
-		while (kernel_drain(k, 64) == 64)
-			;
+		scene_drain(k);
 		assert_true(samples > 2);
 		assert_true(frame_count > DEEP);
 		count = frame_count;
@@ -483,8 +451,7 @@ static void what_is_drawn_is_spread(void **state)
 	}
 	for (int i = 0; i < 100; i++) {
 		usleep(10000);
-		while (kernel_drain(k, 64) == 64)
-			;
+		scene_drain(k);
 	}
 	print_message(
 	    "%u stacks, at least %u and at most %u blocks apart\n", samples, least_gap, most_gap);
@@ -511,8 +478,7 @@ static void the_gate_takes_what_counts(void **state)
 			forget();
 		}
 		usleep(100000);
-		while (kernel_drain(k, 64) == 64)
-			;
+		scene_drain(k);
 	}
 	turn(k, true, NS_PER_S);
 	print_message("%u stacks; %.1f ms, of these %.1f short, %.1f unsampled\n", samples, MS(sum),

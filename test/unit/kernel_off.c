@@ -1,58 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Time off the CPU against the truth: threads of a child whose waits are known, and what
 // /proc/PID/task/TID/schedstat says of them. Needs root; skipped without.
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <errno.h>
-#include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <unistd.h>
 #include <linux/futex.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <cmocka.h>
 
-#include "../../modules/base/base.h"
-#include "../../modules/kernel/kernel.h"
+#include "kernel_scene.h"
 
 #define PERIOD (200 * NS_PER_MS)
-
-// The call stands in its function, which has a frame pointer: so the leaf frame tells it.
-#if defined(__x86_64__)
-static inline __attribute__((always_inline)) long call(long n, long a, long b, long c, long d)
-{
-	register long r10 __asm__("r10") = d;
-	long r;
-	__asm__ volatile("syscall"
-			 : "=a"(r)
-			 : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10)
-			 : "rcx", "r11", "memory");
-	return r;
-}
-#else
-static inline __attribute__((always_inline)) long call(long n, long a, long b, long c, long d)
-{
-	register long x8 __asm__("x8") = n, x0 __asm__("x0") = a, x1 __asm__("x1") = b,
-			 x2 __asm__("x2") = c, x3 __asm__("x3") = d;
-	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
-	return x0;
-}
-#endif
 
 #define SLEEPS(name, ms)                                                                           \
 	static __attribute__((noinline)) void name(void)                                           \
 	{                                                                                          \
 		struct timespec t = {0, ms * 1000000l};                                            \
-		call(SYS_nanosleep, (long)&t, 0, 0, 0);                                            \
+		scene_call(SYS_nanosleep, (long)&t, 0, 0, 0);                                      \
 	}
 SLEEPS(sleep70, 70)
 SLEEPS(sleep20, 20)
@@ -75,50 +39,43 @@ static int pipes[4][2];
 static __attribute__((noinline)) void reader_waits(void)
 {
 	char c;
-	call(SYS_read, pipes[0][0], (long)&c, 1, 0);
+	scene_call(SYS_read, pipes[0][0], (long)&c, 1, 0);
 }
 static __attribute__((noinline)) void waiter_waits(void)
 {
 	struct timespec t = {0, 30000000};
-	call(SYS_futex, (long)&shared->word, FUTEX_WAIT, 0, (long)&t);
+	scene_call(SYS_futex, (long)&shared->word, FUTEX_WAIT, 0, (long)&t);
 }
 static __attribute__((noinline)) void still_waits(void)
 {
 	char c;
-	call(SYS_read, pipes[3][0], (long)&c, 1, 0);
+	scene_call(SYS_read, pipes[3][0], (long)&c, 1, 0);
 }
 
 static void ping_pong(int in, int out)
 {
 	char c = 0;
 	for (;;) {
-		if (call(SYS_read, in, (long)&c, 1, 0) != 1 ||
-		    call(SYS_write, out, (long)&c, 1, 0) != 1)
+		if (scene_call(SYS_read, in, (long)&c, 1, 0) != 1 ||
+		    scene_call(SYS_write, out, (long)&c, 1, 0) != 1)
 			return;
 		if (shared->ready == 2) // from time to time, so that others run
 			sleep2();
 	}
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
 static void sleeper(void)
 {
 	for (;;) {
-		uint64_t a = now_ns();
+		uint64_t a = clock_now();
 		sleep70();
-		uint64_t b = now_ns();
+		uint64_t b = clock_now();
 		sleep20();
-		uint64_t c = now_ns();
+		uint64_t c = clock_now();
 		sleep10();
 		shared->sleep_ns[0] += b - a;
 		shared->sleep_ns[1] += c - b;
-		shared->sleep_ns[2] += now_ns() - c;
+		shared->sleep_ns[2] += clock_now() - c;
 		shared->sleeps++;
 	}
 }
@@ -151,19 +108,11 @@ static void *thread(void *arg)
 
 static pid_t begin(unsigned kinds)
 {
-	shared =
-	    mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_true(shared != MAP_FAILED);
-	for (int i = 0; i < 4; i++)
-		assert_int_equal(pipe(pipes[i]), 0);
+	shared = scene_share(sizeof(*shared), pipes, 4);
 	pid_t pid = fork();
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (long i = 0; i < KINDS; i++) {
-			pthread_t t;
-			if (kinds >> i & 1 && pthread_create(&t, NULL, thread, (void *)i))
-				_exit(1);
-		}
+		scene_threads(kinds, thread);
 		if (kinds >> PING & 1)
 			(void)!write(pipes[1][1], "", 1);
 		for (;;) { // a byte each 45 ms
@@ -178,11 +127,7 @@ static pid_t begin(unsigned kinds)
 
 static void end(pid_t pid)
 {
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	for (int i = 0; i < 8; i++)
-		close(pipes[i / 2][i % 2]);
-	munmap(shared, sizeof(*shared));
+	scene_end(pid, shared, sizeof(*shared), pipes, 4);
 }
 
 // What was told of each thread.
@@ -265,52 +210,22 @@ struct spent {
 };
 static struct spent spent_of(uint32_t tid)
 {
-	char path[64];
-	struct spent s = {0};
-	snprintf(path, sizeof(path), "/proc/%u/task/%u/schedstat", child, tid);
-	FILE *f = fopen(path, "re");
-	if (f) {
-		s.at = now_ns();
-		assert_int_equal(fscanf(f, "%lu %lu", &s.run, &s.delay), 2);
-		fclose(f);
-	}
+	struct spent s = {.at = clock_now()};
+	if (!scene_ran(child, tid, &s.run, &s.delay))
+		s.at = 0;
 	return s;
-}
-
-static struct kernel *start(struct kernel_options o)
-{
-	char why[512] = "";
-	o.max_depth = 127;
-	o.off_cpu = true;
-	o.only_listed = true; // whatever else runs here
-	o.wanted_max = 16;
-	o.on_record = on_record;
-	if (!o.off_cpu_min_ns)
-		o.off_cpu_min_ns = NS_PER_MS;
-	struct kernel *k = kernel_new(&o, why, sizeof(why));
-	if (!k && (errno == EPERM || errno == EACCES)) {
-		print_message("%s\n", why);
-		return NULL;
-	}
-	if (!k)
-		fail_msg("%s", why);
-	assert_int_equal(kernel_want(k, child, 1), 0);
-	if (kernel_start(k, why, sizeof(why)))
-		fail_msg("%s", why);
-	return k;
 }
 
 static uint64_t longest;
 static void turn(struct kernel *k, bool times)
 {
 	int more;
-	while (kernel_drain(k, 64) == 64)
-		;
+	scene_drain(k);
 	uint64_t until = times ? clock_now() : 0;
 	do {
-		uint64_t began = now_ns();
+		uint64_t began = clock_now();
 		more = kernel_look(k, until, NS_PER_MS);
-		uint64_t took = now_ns() - began;
+		uint64_t took = clock_now() - began;
 		longest = took > longest ? took : longest;
 	} while (more == 1);
 	assert_int_equal(more, 0);
@@ -333,11 +248,10 @@ static void settle(struct kernel *k)
 	do {
 		turn(k, true);
 		usleep(2000);
-		began = now_ns();
+		began = clock_now();
 		turn(k, true);
-		while (kernel_drain(k, 64) == 64) // what ended between the drain and the look
-			;
-	} while (now_ns() - began > 5 * NS_PER_MS && ++tries < 50);
+		scene_drain(k); // what ended between the drain and the look
+	} while (clock_now() - began > 5 * NS_PER_MS && ++tries < 50);
 }
 
 #define SUM(t) ((t)->blocked + (t)->runnable + (t)->shorts + (t)->unsampled)
@@ -396,7 +310,8 @@ static void count_shares(const uint64_t *before)
 static bool watch(struct kernel_options o, unsigned kinds, unsigned tenths, unsigned window)
 {
 	child = (uint32_t)begin(kinds);
-	struct kernel *k = start(o);
+	o.on_record = on_record;
+	struct kernel *k = scene_off_cpu(o, child);
 	if (!k) {
 		end((pid_t)child);
 		return false;
@@ -426,9 +341,7 @@ static bool watch(struct kernel_options o, unsigned kinds, unsigned tenths, unsi
 		      "longest piece %.2f ms\n",
 	    c[KERNEL_SWITCHES], c[KERNEL_BLOCKS], c[KERNEL_GATE_STACKS], c[KERNEL_LOOK_STACKS],
 	    c[KERNEL_LOOK_GONE], MS(longest));
-	kernel_free(k);
-	assert_int_equal(mem_used(ACCOUNT_MAPS), 0);
-	assert_int_equal(mem_used(ACCOUNT_KERNEL), 0);
+	scene_free(k);
 	end((pid_t)child);
 	return true;
 }

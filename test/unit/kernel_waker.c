@@ -1,48 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who wakes, against the truth: threads of a child that one function alone wakes, or a timer, and
 // two that wake each other as often as they can. Needs root; skipped without.
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <string.h>
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <unistd.h>
 #include <linux/futex.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <cmocka.h>
 
-#include "../../modules/base/base.h"
-#include "../../modules/kernel/kernel.h"
-
-// The call stands in its function: so the leaf frame tells it.
-#if defined(__x86_64__)
-static inline __attribute__((always_inline)) long call(long n, long a, long b, long c, long d)
-{
-	register long r10 __asm__("r10") = d;
-	long r;
-	__asm__ volatile("syscall"
-			 : "=a"(r)
-			 : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10)
-			 : "rcx", "r11", "memory");
-	return r;
-}
-#else
-static inline __attribute__((always_inline)) long call(long n, long a, long b, long c, long d)
-{
-	register long x8 __asm__("x8") = n, x0 __asm__("x0") = a, x1 __asm__("x1") = b,
-			 x2 __asm__("x2") = c, x3 __asm__("x3") = d;
-	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
-	return x0;
-}
-#endif
+#include "kernel_scene.h"
 
 enum { READER, LOCKER, SLEEPER, PING, PONG, KINDS };
 
@@ -55,12 +19,12 @@ static uint32_t child;
 
 static __attribute__((noinline)) void feeds_it(void)
 {
-	call(SYS_write, pipes[0][1], (long)"", 1, 0);
+	scene_call(SYS_write, pipes[0][1], (long)"", 1, 0);
 }
 static __attribute__((noinline)) void lets_go(void)
 {
 	__atomic_add_fetch(&shared->word, 1, __ATOMIC_SEQ_CST);
-	call(SYS_futex, (long)&shared->word, FUTEX_WAKE, 1, 0);
+	scene_call(SYS_futex, (long)&shared->word, FUTEX_WAKE, 1, 0);
 }
 
 static void ping_pong(int in, int out)
@@ -79,7 +43,7 @@ static void *thread(void *arg)
 		(void)!read(pipes[0][0], &c, 1);
 	while (kind == LOCKER) {
 		uint32_t was = __atomic_load_n(&shared->word, __ATOMIC_SEQ_CST);
-		call(SYS_futex, (long)&shared->word, FUTEX_WAIT, was, 0);
+		scene_call(SYS_futex, (long)&shared->word, FUTEX_WAIT, was, 0);
 	}
 	while (kind == SLEEPER)
 		usleep(25000);
@@ -92,20 +56,12 @@ static void *thread(void *arg)
 
 static void begin(unsigned kinds)
 {
-	shared =
-	    mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_true(shared != MAP_FAILED);
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(pipe(pipes[i]), 0);
+	shared = scene_share(sizeof(*shared), pipes, 3);
 	pid_t pid = fork();
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		prctl(PR_SET_NAME, "feeder");
-		for (long i = 0; i < KINDS; i++) {
-			pthread_t t;
-			if (kinds >> i & 1 && pthread_create(&t, NULL, thread, (void *)i))
-				_exit(1);
-		}
+		scene_threads(kinds, thread);
 		if (kinds >> PING & 1)
 			(void)!write(pipes[1][1], "", 1);
 		for (;;) {
@@ -121,11 +77,7 @@ static void begin(unsigned kinds)
 
 static void end(void)
 {
-	kill((pid_t)child, SIGKILL);
-	waitpid((pid_t)child, NULL, 0);
-	for (int i = 0; i < 6; i++)
-		close(pipes[i / 2][i % 2]);
-	munmap(shared, sizeof(*shared));
+	scene_end((pid_t)child, shared, sizeof(*shared), pipes, 3);
 }
 
 static struct told {
@@ -186,46 +138,31 @@ static void on_record(void *arg, const struct record *record)
 
 static void turn(struct kernel *k)
 {
-	while (kernel_drain(k, 64) == 64)
-		;
+	scene_drain(k);
 	uint64_t until = clock_now();
 	while (kernel_look(k, until, NS_PER_MS) == 1)
 		;
-	while (kernel_drain(k, 64) == 64)
-		;
+	scene_drain(k);
 }
 
 static uint64_t ran(uint32_t tid)
 {
-	char path[64];
-	uint64_t ns = 0;
-	snprintf(path, sizeof(path), "/proc/%u/task/%u/schedstat", child, tid);
-	FILE *f = fopen(path, "re");
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%lu", &ns), 1);
-	fclose(f);
+	uint64_t ns = 0, delayed;
+	assert_true(scene_ran(child, tid, &ns, &delayed));
 	return ns;
 }
 
 // Watches the threads of KINDS for a second; counters into C. All times of each are what they are.
 static void watch(struct kernel_options o, unsigned kinds, uint64_t c[KERNEL_COUNTER_COUNT])
 {
-	char why[512] = "";
 	uint64_t from[KINDS], began;
 	begin(kinds);
-	o.max_depth = 127;
-	o.off_cpu = o.only_listed = true;
-	o.wanted_max = 16;
 	o.on_record = on_record;
-	o.off_cpu_min_ns = o.off_cpu_min_ns ? o.off_cpu_min_ns : NS_PER_MS;
-	struct kernel *k = kernel_new(&o, why, sizeof(why));
-	if (!k && (errno == EPERM || errno == EACCES)) {
+	struct kernel *k = scene_off_cpu(o, child);
+	if (!k) {
 		end();
-		print_message("%s\n", why);
 		skip();
 	}
-	if (!k || kernel_want(k, child, 1) || kernel_start(k, why, sizeof(why)))
-		fail_msg("%s", why);
 	if (kernel_off_cpu_why(k) || kernel_wakers_why(k))
 		fail_msg("%s", kernel_wakers_why(k));
 	for (int i = 0; i < 3; i++, usleep(100000))
@@ -252,9 +189,7 @@ static void watch(struct kernel_options o, unsigned kinds, uint64_t c[KERNEL_COU
 		assert_in_range(t->ns, off - whole / 20, off + whole / 20);
 	}
 	assert_int_equal(kernel_counters(k, c), 0);
-	kernel_free(k);
-	assert_int_equal(mem_used(ACCOUNT_MAPS), 0);
-	assert_int_equal(mem_used(ACCOUNT_KERNEL), 0);
+	scene_free(k);
 	end();
 }
 
