@@ -83,7 +83,8 @@ static void note_change(void *arg, uint64_t start, uint64_t end)
 	ask->changed_end = end;
 }
 
-static int ask_map(struct ask *ask, const uint64_t *addresses, uint32_t count)
+// Reads the map for ASK, whose answers so far are forgotten.
+static struct perfmap *begin_map(struct ask *ask, const uint64_t *addresses, uint32_t count)
 {
 	struct perfmap_options options = {.process = &process,
 	    .bytes_max = ask->bytes_max ? ask->bytes_max : 1 << 30,
@@ -97,7 +98,12 @@ static int ask_map(struct ask *ask, const uint64_t *addresses, uint32_t count)
 	memset(ask->got, 0, count * sizeof(*ask->got));
 	ask->changes = 0;
 	ask->all_changed = false;
-	struct perfmap *m = perfmap_new(&options);
+	return perfmap_new(&options);
+}
+
+static int ask_map(struct ask *ask, const uint64_t *addresses, uint32_t count)
+{
+	struct perfmap *m = begin_map(ask, addresses, count);
 	if (!m)
 		return -errno;
 	int steps = 0;
@@ -244,19 +250,10 @@ static void a_map_that_is_given_up_names_nothing(void **state)
 {
 	(void)state;
 	struct got got[1];
-	struct ask ask = {.got = got};
+	struct ask ask = {.got = got, .bytes_max = 1 << 20};
 	uint64_t address = 0x1010;
 	write_map("1000 100 early\n1000 100 late\n", "w");
-	struct perfmap_options options = {.process = &process,
-	    .bytes_max = 1 << 20,
-	    .fresh = true,
-	    .addresses = &address,
-	    .count = 1,
-	    .found = keep,
-	    .changed = note_change,
-	    .arg = &ask};
-	memset(got, 0, sizeof(got));
-	struct perfmap *m = perfmap_new(&options);
+	struct perfmap *m = begin_map(&ask, &address, 1);
 	m->covered = COVER_MAX;
 	while (perfmap_step(m, 0) == 1)
 		;
@@ -327,19 +324,10 @@ static void a_map_that_changes_under_the_reading_gives_no_wrong_name(void **stat
 {
 	(void)state;
 	struct got got[1];
-	struct ask ask = {.got = got};
+	struct ask ask = {.got = got, .bytes_max = 1 << 20};
 	uint64_t address = 0x1010;
 	write_map("1000 100 right\n", "w");
-	struct perfmap_options options = {.process = &process,
-	    .bytes_max = 1 << 20,
-	    .fresh = true,
-	    .addresses = &address,
-	    .count = 1,
-	    .found = keep,
-	    .changed = note_change,
-	    .arg = &ask};
-	memset(got, 0, sizeof(got));
-	struct perfmap *m = perfmap_new(&options);
+	struct perfmap *m = begin_map(&ask, &address, 1);
 	assert_int_equal(perfmap_step(m, 0), 1);
 	while (!m->read_all)
 		perfmap_step(m, 0);
