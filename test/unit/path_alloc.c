@@ -3,7 +3,6 @@
 // window, how old it is. All of it goes onto a tape too, and the replay must say the same.
 #include "path_sim.h"
 #include "../../modules/path/alloc.c"
-#include "../../modules/tape/tape.h"
 
 #include <sys/mman.h>
 
@@ -57,11 +56,7 @@ static void begin(int fd)
 	fakeproc_add(
 	    43, 1, "app", 800, "7f0000002000-7f0000003000 r-xp 00000000 08:01 5 /gone/libc\n");
 	assert_true(sim_make());
-	if (fd >= 0) {
-		sim.tape = tape_writer_new(dup(fd));
-		path_tape(sim.path, sim.tape);
-	}
-	assert_int_equal(path_start(sim.path, NULL), 0);
+	assert_int_equal(sim_start(fd), 0);
 	sim_turns();
 }
 
@@ -73,30 +68,10 @@ static void ship(void)
 	sim_turns();
 }
 
-static void on_replayed(void *arg, int result)
-{
-	*(int *)arg = result;
-}
-
 static void replayed_is_the_same(int fd)
 {
-	int result = 1;
-	struct text dump = sim.dump;
-	assert_int_equal(tape_writer_close(sim.tape), 0);
-	sim.dump = TEXT(ACCOUNT_BASE);
-	sim_close();
-	lseek(fd, 0, SEEK_SET);
-	sim.options = (struct path_options){.offline = true}; // the tape says
-	assert_true(sim_make());
-	struct tape_reader *r = tape_reader_new(fd);
-	assert_int_equal(path_replay(sim.path, r, on_replayed, &result), 0);
-	for (int i = 0; i < 20000 && result > 0; i++)
-		loop_turn(sim.loop);
-	assert_int_equal(result, 0);
-	assert_string_equal(sim.dump.at, dump.at);
-	sim_close();
-	tape_reader_free(r);
-	text_free(&dump);
+	sim.options = (struct path_options){0}; // the tape says
+	sim_replays_the_same(fd);
 }
 
 // The Nth window of type NAME, from its head to the next head.

@@ -3,7 +3,6 @@
 // tape too, and the replay must say the same.
 #include "path_sim.h"
 #include "../../modules/path/frames.c"
-#include "../../modules/tape/tape.h"
 
 #include <sys/mman.h>
 
@@ -23,39 +22,18 @@ static void begin(int fd)
 {
 	sim.dumps = true;
 	assert_true(sim_make());
-	sim.tape = tape_writer_new(dup(fd));
-	path_tape(sim.path, sim.tape);
-	assert_int_equal(path_start(sim.path, NULL), 0);
+	assert_int_equal(sim_start(fd), 0);
 	sim_turns();
-}
-
-static void on_replayed(void *arg, int result)
-{
-	*(int *)arg = result;
 }
 
 // Ships, and replays what was recorded: to be freed, what came out both times.
 static struct text end(int fd)
 {
-	int result = 1;
 	sim_ship();
 	totals_match();
-	assert_int_equal(tape_writer_close(sim.tape), 0);
+	sim_replays_the_same(fd);
 	struct text dump = sim.dump;
 	sim.dump = TEXT(ACCOUNT_BASE);
-	sim_close();
-	lseek(fd, 0, SEEK_SET);
-	sim.options.offline = true;
-	assert_true(sim_make());
-	struct tape_reader *r = tape_reader_new(fd);
-	assert_non_null(r);
-	assert_int_equal(path_replay(sim.path, r, on_replayed, &result), 0);
-	for (int i = 0; i < 20000 && result > 0; i++)
-		loop_turn(sim.loop);
-	assert_int_equal(result, 0);
-	sim_close();
-	tape_reader_free(r);
-	assert_string_equal(sim.dump.at, dump.at);
 	return dump;
 }
 

@@ -82,9 +82,7 @@ static void record_three(int fd)
 	    "0::/docker/0123456789012345678901234567890123456789012345678901234567890123\n");
 	sim.dumps = true;
 	assert_true(sim_make());
-	sim.tape = tape_writer_new(dup(fd));
-	path_tape(sim.path, sim.tape);
-	assert_int_equal(path_start(sim.path, NULL), 0);
+	assert_int_equal(sim_start(fd), 0);
 	for (int round = 0; round < 3; round++) {
 		feed_window(round);
 		now += WINDOW;

@@ -3,7 +3,6 @@
 // how much, in which window. The program and its memory are made up.
 #include "../../modules/path/round.c"
 #include "path_sim.h"
-#include "../../modules/tape/tape.h"
 #include "elf_image.h"
 
 #include <sys/mman.h>
@@ -73,43 +72,16 @@ static bool start(int fd)
 	fakeproc_add(45, 1, "other", 900, "400000-401000 r-xp 00000000 08:01 5 /gone/c\n");
 	set(42, 10, 1000, 2);
 	set(44, 1, 64, 0);
-	if (!sim_make())
-		return false;
-	if (fd >= 0) {
-		sim.tape = tape_writer_new(dup(fd));
-		path_tape(sim.path, sim.tape);
-	}
-	if (path_start(sim.path, NULL) < 0)
+	if (!sim_make() || sim_start(fd) < 0)
 		return false;
 	sim_turns();
 	return true;
 }
 
-static void on_replayed(void *arg, int result)
-{
-	*(int *)arg = result;
-}
-
 static void replayed_is_the_same(int fd)
 {
-	int result = 1;
-	struct text dump = sim.dump;
-	assert_int_equal(tape_writer_close(sim.tape), 0);
-	sim.dump = TEXT(ACCOUNT_BASE);
-	sim_close();
-	lseek(fd, 0, SEEK_SET);
-	sim.options.offline = true;
 	sim.options.types = 0; // the tape says
-	assert_true(sim_make());
-	struct tape_reader *r = tape_reader_new(fd);
-	assert_int_equal(path_replay(sim.path, r, on_replayed, &result), 0);
-	for (int i = 0; i < 20000 && result > 0; i++)
-		loop_turn(sim.loop);
-	assert_int_equal(result, 0);
-	assert_string_equal(sim.dump.at, dump.at);
-	sim_close();
-	tape_reader_free(r);
-	text_free(&dump);
+	sim_replays_the_same(fd);
 }
 
 static void what_happened_in_the_window(void **state)

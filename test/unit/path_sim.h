@@ -30,7 +30,7 @@ static struct sim {
 	int64_t totals[PATH_TYPE_COUNT][PROFILE_VALUES_MAX];
 	int windows;
 	uint64_t fed;
-	uint64_t every; // samples bear so many ticks; 0: one
+	uint64_t every;	      // samples bear so many ticks; 0: one
 	char wanted_name[64]; // counted by name of the leaf
 	int64_t named;
 	bool dumps;
@@ -142,6 +142,45 @@ static inline void sim_close(void)
 	proc_free(sim.proc);
 	loop_free(sim.loop);
 	clock_fake(NULL, NULL);
+}
+
+// Starts the path that sim_make made; onto a tape in FD, unless it is -1. What path_start said.
+static inline int sim_start(int fd)
+{
+	if (fd >= 0) {
+		sim.tape = tape_writer_new(dup(fd));
+		path_tape(sim.path, sim.tape);
+	}
+	return path_start(sim.path, NULL);
+}
+
+static inline void sim_on_replayed(void *arg, int result)
+{
+	*(int *)arg = result;
+}
+
+// Ends what is recorded onto FD and replays it, offline and with what else `options` says: the
+// windows are the same. sim is what came out, closed.
+static inline void sim_replays_the_same(int fd)
+{
+	int result = 1;
+	struct text dump = sim.dump;
+	assert_int_equal(tape_writer_close(sim.tape), 0);
+	sim.dump = TEXT(ACCOUNT_BASE);
+	sim_close();
+	lseek(fd, 0, SEEK_SET);
+	sim.options.offline = true;
+	assert_true(sim_make());
+	struct tape_reader *r = tape_reader_new(fd);
+	assert_non_null(r);
+	assert_int_equal(path_replay(sim.path, r, sim_on_replayed, &result), 0);
+	for (int i = 0; i < 20000 && result > 0; i++)
+		loop_turn(sim.loop);
+	assert_int_equal(result, 0);
+	assert_string_equal(sim.dump.at, dump.at);
+	sim_close();
+	tape_reader_free(r);
+	text_free(&dump);
 }
 
 // END: why the walk over the user stack ended; NEED: what it missed, at the last frame.
