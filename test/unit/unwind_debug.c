@@ -9,26 +9,7 @@
 #include <zlib.h>
 
 #include "../../modules/unwind/job.c"
-#include "unwind_image.h"
-
-static struct image m;
-static struct entries e;
-static struct rows_job *job;
-static const struct rows *rows;
-static struct source *source;
-
-static void begin(void)
-{
-	image_begin(&m);
-	memset(&e, 0, sizeof(e));
-}
-
-static void done(void)
-{
-	rows_job_free(job);
-	rows_source_free(source);
-	assert_int_equal(mem_used(ACCOUNT_UNWIND), 0);
-}
+#include "unwind_scene.h"
 
 static void put_debug_functions(void)
 {
@@ -48,8 +29,7 @@ static void debug_frame_in_both_formats(void **state)
 		put_debug_functions();
 		image_frames(&m, &e, -1);
 		image_end(&m);
-		source = rows_source_new(-1, m.at, m.size, -1);
-		assert_non_null(source);
+		take_source();
 		assert_int_equal(make_rows(source, TEXT_ADDRESS, NS_PER_MS, &job, &rows), 0);
 		// Of the rest nothing is known.
 		assert_int_equal(rule_at(rows, 0x80).kind, RULE_NONE);
@@ -83,8 +63,7 @@ static void compressed(void **state)
 		zip_debug_frame(i == 1 ? 5 : 0, e.size + (i == 2 ? 1 : i == 3 ? -1 : 0));
 		if (i == 4) // garbage
 			m.at[m.sections[2].sh_offset + sizeof(Elf64_Chdr) + 10] ^= 0x55;
-		source = rows_source_new(-1, m.at, m.size, -1);
-		assert_non_null(source);
+		take_source();
 		int r = make_rows(source, TEXT_ADDRESS, 1, &job, &rows);
 		if (i == 0) {
 			assert_int_equal(r, 0);
@@ -134,8 +113,7 @@ static void debug_frame_beside_eh_frame(void **state)
 			zip_debug_frame(0, e.size);
 		put_start_files(i ? 0x100 : 0x40);
 		image_end(&m);
-		source = rows_source_new(-1, m.at, m.size, -1);
-		assert_non_null(source);
+		take_source();
 		assert_int_equal(source->table_count, 1);
 		assert_int_equal(make_rows(source, TEXT_ADDRESS, NS_PER_MS, &job, &rows), 0);
 		assert_int_equal(rule_at(rows, 4).kind, RULE_FP);
@@ -156,8 +134,7 @@ static void garbage_beside_eh_frame(void **state)
 	zip_debug_frame(5, e.size);
 	put_start_files(0x100);
 	image_end(&m);
-	source = rows_source_new(-1, m.at, m.size, -1);
-	assert_non_null(source);
+	take_source();
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(make_rows(source, TEXT_ADDRESS, NS_PER_MS, &job, &rows), 0);
 		assert_int_equal(rule_at(rows, 4).kind, RULE_NONE);
@@ -249,20 +226,7 @@ static void memory_that_is_refused(void **state)
 	zip_debug_frame(0, e.size);
 	put_start_files(0x100);
 	image_end(&m);
-	int fd = image_fd(&m, m.size), r = -1;
-	for (uint64_t n = 1; r; n++) {
-		mem_fail_at(n);
-		source = rows_source_new(fd, NULL, 0, -1);
-		r = source ? make_rows(source, TEXT_ADDRESS, NS_PER_MS, &job, &rows) : -errno;
-		bool asked = mem_fail_seen() >= n;
-		mem_fail_at(0);
-		assert_int_equal(r, asked ? -ENOMEM : 0);
-		if (source)
-			rows_job_free(job);
-		rows_source_free(source);
-		assert_int_equal(mem_used(ACCOUNT_UNWIND) + mem_used(ACCOUNT_WIRE), 0);
-	}
-	close(fd);
+	rows_without_memory();
 }
 
 int main(void)

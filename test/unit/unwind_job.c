@@ -7,35 +7,15 @@
 #include <cmocka.h>
 
 #include "../../modules/unwind/job.c"
-#include "unwind_image.h"
-
-static struct image m;
-static struct entries e;
-static struct rows_job *job;
-static const struct rows *rows;
-static struct source *source;
-
-static void begin(void)
-{
-	image_begin(&m);
-	memset(&e, 0, sizeof(e));
-}
+#include "unwind_scene.h"
 
 // What image M (TABLE as in image_frames) has for the window at START.
 static int finish(int table, uint64_t start)
 {
 	image_frames(&m, &e, table);
 	image_end(&m);
-	source = rows_source_new(-1, m.at, m.size, -1);
-	assert_non_null(source);
+	take_source();
 	return make_rows(source, start, NS_PER_MS, &job, &rows);
-}
-
-static void done(void)
-{
-	rows_job_free(job);
-	rows_source_free(source);
-	assert_int_equal(mem_used(ACCOUNT_UNWIND), 0);
 }
 
 struct expected {
@@ -208,7 +188,7 @@ static void beginnings(void **state)
 		image_header(&m)->e_entry = TEXT_ADDRESS + entry[k];
 		if (k == 2)
 			memcpy(m.at + 0x6c0, "\x48\x89\xe7", 3);
-		source = rows_source_new(-1, m.at, m.size, -1);
+		take_source();
 		assert_int_equal(make_rows(source, TEXT_ADDRESS, NS_PER_MS, &job, &rows), 0);
 		if (k == 2) {
 			// Anywhere else what is behind it belongs to it too, up to a function.
@@ -235,8 +215,7 @@ static void beginnings(void **state)
 	image_frames(&m, &e, 1);
 	image_end(&m);
 	image_header(&m)->e_machine = EM_AARCH64;
-	source = rows_source_new(-1, m.at, m.size, -1);
-	assert_non_null(source);
+	take_source();
 	assert_int_equal(make_rows(source, TEXT_ADDRESS, NS_PER_MS, &job, &rows), 0);
 	EXPECT({0, RULE_NONE, 0}, {0xff, RULE_STOP, 0}, {0x110, RULE_NONE, 0});
 	done();
@@ -255,8 +234,7 @@ static void restorer_between_pieces(void **state)
 			m.size = 0x10000;
 			image_load(&m, 0x4000, m.size - 0x4000, 0x100000, PF_R | PF_X);
 			image_end(&m);
-			source = rows_source_new(-1, m.at, m.size, -1);
-			assert_non_null(source); // nothing but this is to be told of it
+			take_source(); // nothing but this is to be told of it
 			assert_int_equal(make_rows(source, 0x100000, NS_PER_MS, &job, &rows), 0);
 			uint32_t offset = (uint32_t)(at - 0x4000);
 			if (offset > 1)
@@ -340,21 +318,7 @@ static void memory_that_is_refused(void **state)
 			put_fde(&e, cie, TEXT_ADDRESS + 64 * i, 32, push_rbp, sizeof(push_rbp));
 		image_frames(&m, &e, kind ? 100 : -1);
 		image_end(&m);
-		int fd = image_fd(&m, m.size), r = -1;
-		for (uint64_t n = 1; r; n++) {
-			mem_fail_at(n);
-			source = rows_source_new(fd, NULL, 0, -1);
-			r = source ? make_rows(source, TEXT_ADDRESS, NS_PER_MS, &job, &rows)
-				   : -errno;
-			bool asked = mem_fail_seen() >= n;
-			mem_fail_at(0);
-			assert_int_equal(r, asked ? -ENOMEM : 0);
-			if (source)
-				rows_job_free(job);
-			rows_source_free(source);
-			assert_int_equal(mem_used(ACCOUNT_UNWIND) + mem_used(ACCOUNT_WIRE), 0);
-		}
-		close(fd);
+		rows_without_memory();
 	}
 }
 
