@@ -168,8 +168,7 @@ static void close_all(void)
 	sim_close();
 	close(ring.wake[0]);
 	close(ring.wake[1]);
-	assert_int_equal(
-	    mem_used(ACCOUNT_PATH) + mem_used(ACCOUNT_PROFILE) + mem_used(ACCOUNT_PROCESS), 0);
+	sim_nothing_left();
 }
 
 static void sampled(uint64_t ago_ns)
@@ -185,18 +184,9 @@ static void turns(void)
 		loop_turn(sim.loop);
 }
 
-static void done(void *arg)
-{
-	++*(int *)arg;
-}
-
 static void finish(void)
 {
-	int over = 0;
-	path_finish(sim.path, done, &over);
-	for (int i = 0; i < 20000 && !over; i++)
-		loop_turn(sim.loop);
-	assert_int_equal(over, 1);
+	sim_finish(20000);
 	assert_true(ring.stopped);
 }
 

@@ -168,8 +168,7 @@ static void a_tape_gives_the_same_windows(void **state)
 	assert_int_equal(replayed_to, wall);
 	text_free(&dump);
 	close(fd);
-	assert_int_equal(
-	    mem_used(ACCOUNT_PATH) + mem_used(ACCOUNT_PROFILE) + mem_used(ACCOUNT_PROCESS), 0);
+	sim_nothing_left();
 }
 
 // Frames of the tape in FD: offset of each, and what had passed before it.
@@ -433,11 +432,6 @@ static void what_was_not_wanted_is_not_on_the_tape(void **state)
 	close(fd);
 }
 
-static void finished(void *arg)
-{
-	++*(int *)arg;
-}
-
 static void it_can_be_left_in_the_middle(void **state)
 {
 	(void)state;
@@ -448,7 +442,6 @@ static void it_can_be_left_in_the_middle(void **state)
 	text_free(&sim.dump);
 	sim.options.offline = true;
 	for (int turns = 0; turns < 12; turns++) {
-		int done = 0;
 		lseek(fd, 0, SEEK_SET);
 		assert_true(sim_make());
 		struct tape_reader *r = tape_reader_new(dup(fd));
@@ -457,10 +450,7 @@ static void it_can_be_left_in_the_middle(void **state)
 			loop_turn(sim.loop);
 		path_flush(sim.path); // and none of these closes a window of the tape
 		path_shrink(sim.path, 1);
-		path_finish(sim.path, finished, &done);
-		for (int i = 0; i < 1000 && !done; i++)
-			loop_turn(sim.loop);
-		assert_int_equal(done, 1);
+		sim_finish(1000);
 		assert_true(sim.samples <= all);
 		path_flush(sim.path);
 		sim_turns();
@@ -490,8 +480,7 @@ static void any_allocation_of_a_replay_may_fail(void **state)
 		assert_int_equal(sim.samples, result ? 0 : all);
 	}
 	assert_true(over);
-	assert_int_equal(
-	    mem_used(ACCOUNT_PATH) + mem_used(ACCOUNT_PROFILE) + mem_used(ACCOUNT_PROCESS), 0);
+	sim_nothing_left();
 	close(fd);
 }
 

@@ -135,22 +135,13 @@ static void of_those_that_were_named(void **state)
 	sim_close();
 }
 
-static void done(void *arg)
-{
-	*(bool *)arg = true;
-}
-
 // The capture ends in the middle of a window: that is the last reading.
 static void the_end_is_a_window(void **state)
 {
 	(void)state;
-	bool finished = false;
 	assert_true(start(-1));
 	set(42, 15, 1500, 5);
-	path_finish(sim.path, done, &finished);
-	for (int i = 0; i < 1000 && !finished; i++)
-		loop_turn(sim.loop);
-	assert_true(finished);
+	sim_finish(1000);
 	assert_int_equal(sim.totals[PATH_HEAP][0], 16);
 	assert_int_equal(sim.totals[PATH_ALLOCS][0], 5);
 	text_free(&sim.dump);

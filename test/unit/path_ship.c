@@ -100,18 +100,9 @@ static void feed(int n)
 		    100 + (uint32_t)i % 7, 1, 5, "feeder", 0x400000 + 16ull * (uint64_t)(i % 50));
 }
 
-static void done(void *arg)
-{
-	++*(int *)arg;
-}
-
 static void finish(void)
 {
-	int over = 0;
-	path_finish(sim.path, done, &over);
-	for (int i = 0; i < 20000 && !over; i++)
-		loop_turn(sim.loop);
-	assert_int_equal(over, 1);
+	sim_finish(20000);
 	assert_true(sim.path->over);
 	path_flush(sim.path); // there is nothing left to close
 	path_shrink(sim.path, 1);
@@ -123,8 +114,7 @@ static void close_all(struct directory *d)
 	path_free_jobs(sim.path);
 	directory_free(d);
 	sim_close();
-	assert_int_equal(
-	    mem_used(ACCOUNT_PATH) + mem_used(ACCOUNT_PROFILE) + mem_used(ACCOUNT_PROCESS), 0);
+	sim_nothing_left();
 }
 
 static void windows_of_an_interval_become_one_file(void **state)
@@ -343,13 +333,9 @@ static void any_allocation_may_fail(void **state)
 			feed(10);
 			sim_ship();
 		}
-		int finished = 0;
 		if (opened) {
 			feed(1);
-			path_finish(sim.path, done, &finished);
-			for (int i = 0; i < 5000 && !finished; i++)
-				loop_turn(sim.loop);
-			assert_int_equal(finished, 1);
+			sim_finish(5000);
 		}
 		over = mem_fail_seen() < nth;
 		mem_fail_at(0);

@@ -183,6 +183,27 @@ static inline void sim_replays_the_same(int fd)
 	text_free(&dump);
 }
 
+static inline void sim_count(void *arg)
+{
+	++*(int *)arg;
+}
+
+// Ends the capture, which says so once, within so many turns of the loop.
+static inline void sim_finish(int turns)
+{
+	int over = 0;
+	path_finish(sim.path, sim_count, &over);
+	for (int i = 0; i < turns && !over; i++)
+		loop_turn(sim.loop);
+	assert_int_equal(over, 1);
+}
+
+static inline void sim_nothing_left(void)
+{
+	assert_int_equal(
+	    mem_used(ACCOUNT_PATH) + mem_used(ACCOUNT_PROFILE) + mem_used(ACCOUNT_PROCESS), 0);
+}
+
 // END: why the walk over the user stack ended; NEED: what it missed, at the last frame.
 static inline void feed_walk(uint32_t pid, uint32_t ppid, uint64_t ticks, const char *comm,
     const uint64_t *user, uint16_t count, uint8_t end, uint8_t need)
