@@ -1,23 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Probes on an allocator, which here are functions of this very program in a child. Needs root.
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <signal.h>
-#include <unistd.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <cmocka.h>
 
 #include "../../bpf/alloc.h"
 #include "../../modules/kernel/alloc.c"
+#include "kernel_scene.h"
 
 static char *volatile next; // what the allocator hands out next; NULL: nothing
 
@@ -113,9 +103,8 @@ static uint64_t offset_of(void *function)
 	return found;
 }
 
-static struct kernel *begin(uint64_t period, uint32_t live, void (*run)(void), int go[2])
+static struct kernel *begin(uint64_t period, uint32_t live, void (*run)(void), int *go)
 {
-	char why[512] = "";
 	struct kernel_options o = {.max_depth = 127,
 	    .alloc_period = period,
 	    .ring_bytes = ring_bytes,
@@ -123,25 +112,15 @@ static struct kernel *begin(uint64_t period, uint32_t live, void (*run)(void), i
 	    .on_record = on_record};
 	blocks = frees = 0;
 	in_work = samples = 0;
-	struct kernel *k = kernel_new(&o, why, sizeof(why));
-	if (!k && (errno == EPERM || errno == EACCES))
+	struct kernel *k = scene_permitted(&o);
+	if (!k)
 		skip();
-	if (!k || kernel_start(k, why, sizeof(why)))
-		fail_msg("%s", why);
+	scene_start(k);
 	if (kernel_alloc_why(k)) {
 		kernel_free(k);
 		skip();
 	}
-	assert_int_equal(pipe(go), 0);
-	pid_t pid = fork();
-	if (!pid) {
-		char c;
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)!read(go[0], &c, 1);
-		run();
-		_exit(0);
-	}
-	child = (uint32_t)pid;
+	child = (uint32_t)scene_child(run, go);
 	return k;
 }
 
@@ -159,20 +138,18 @@ static void probe(struct kernel *k, int links[KERNEL_PROBE_LINKS])
 		fail_msg("%s", strerror(-error));
 }
 
-static void end(struct kernel *k, int go[2], int links[KERNEL_PROBE_LINKS])
+static void end(struct kernel *k, int go, int links[KERNEL_PROBE_LINKS])
 {
 	int status;
-	assert_int_equal(write(go[1], "", 1), 1);
+	assert_int_equal(write(go, "", 1), 1);
 	while (waitpid((pid_t)child, &status, WNOHANG) == 0) {
 		kernel_drain(k, 1000);
 		usleep(500);
 	}
 	assert_int_equal(status, 0);
 	kernel_unprobe(links);
-	while (kernel_drain(k, 64) == 64)
-		;
-	close(go[0]);
-	close(go[1]);
+	scene_drain(k);
+	close(go);
 }
 
 static __attribute__((noinline)) void work(void)
@@ -201,9 +178,9 @@ static void every_call_is_counted_once(void **state)
 	    {0x1000000 + 6000, 4000, ALLOC_ALIGNED, 1, false},
 	    {0x1000000 + 10064, 5000, ALLOC_POSIX, 1, true}};
 	uint64_t counters[KERNEL_COUNTER_COUNT];
-	int go[2], links[KERNEL_PROBE_LINKS];
+	int go, links[KERNEL_PROBE_LINKS];
 	(void)state;
-	struct kernel *k = begin(1, 100, work, go);
+	struct kernel *k = begin(1, 100, work, &go);
 	probe(k, links);
 	end(k, go, links);
 	assert_int_equal(blocks, 5);
@@ -224,8 +201,7 @@ static void every_call_is_counted_once(void **state)
 	    counters[KERNEL_ALLOC_BYTES], 1000 + 2000 + 3000 + 4000 + 5000 + 6000 + 5000);
 	assert_int_equal(counters[KERNEL_ALLOC_STACKS], 5);
 	assert_int_equal(counters[KERNEL_ALLOC_LOST], 0);
-	kernel_free(k);
-	assert_int_equal(mem_used(ACCOUNT_MAPS), 0);
+	scene_free(k);
 }
 
 #define MANY 40000
@@ -243,9 +219,9 @@ static void samples_stand_for_all(void **state)
 {
 	static const size_t sizes[] = {16, 100, 4000, 100000};
 	uint64_t counters[KERNEL_COUNTER_COUNT];
-	int go[2], links[KERNEL_PROBE_LINKS];
+	int go, links[KERNEL_PROBE_LINKS];
 	(void)state;
-	struct kernel *k = begin(1000, 100, many, go);
+	struct kernel *k = begin(1000, 100, many, &go);
 	probe(k, links);
 	end(k, go, links);
 	assert_int_equal(kernel_counters(k, counters), 0);
@@ -273,10 +249,10 @@ static void leak(void)
 static void a_full_table_is_told(void **state)
 {
 	uint64_t counters[KERNEL_COUNTER_COUNT];
-	int go[2], links[KERNEL_PROBE_LINKS];
+	int go, links[KERNEL_PROBE_LINKS];
 	unsigned followed = 0;
 	(void)state;
-	struct kernel *k = begin(1, 20, leak, go);
+	struct kernel *k = begin(1, 20, leak, &go);
 	probe(k, links);
 	end(k, go, links);
 	assert_int_equal(blocks, 50);
@@ -299,22 +275,21 @@ static void leak_and_free(void)
 static void a_full_ring_is_told(void **state)
 {
 	uint64_t counters[KERNEL_COUNTER_COUNT];
-	int go[2], links[KERNEL_PROBE_LINKS];
+	int go, links[KERNEL_PROBE_LINKS];
 	unsigned lives = 0;
 	(void)state;
 	for (int round = 0; round < 2; round++) {
 		ring_bytes = 4096;
-		struct kernel *k = begin(1, 1000, round ? leak_and_free : leak, go);
+		struct kernel *k = begin(1, 1000, round ? leak_and_free : leak, &go);
 		ring_bytes = 8 << 20;
 		probe(k, links);
-		assert_int_equal(write(go[1], "", 1), 1);
+		assert_int_equal(write(go, "", 1), 1);
 		assert_int_equal(waitpid((pid_t)child, NULL, 0), child);
 		kernel_unprobe(links);
 		lives = 0;
 		for (unsigned i = 0; i < 50; i++)
 			lives += kernel_block_lives(k, child, 0x1000000 + i * 1000);
-		while (kernel_drain(k, 64) == 64)
-			;
+		scene_drain(k);
 		assert_int_equal(kernel_counters(k, counters), 0);
 		assert_true(counters[KERNEL_ALLOC_LOST] > 0);
 		assert_int_equal(counters[KERNEL_ALLOC_LOST] + blocks, 50);
@@ -323,20 +298,19 @@ static void a_full_ring_is_told(void **state)
 		if (round)
 			assert_int_equal(counters[KERNEL_ALLOC_FREE_RING] + frees, blocks);
 		kernel_free(k);
-		close(go[0]);
-		close(go[1]);
+		close(go);
 	}
 }
 
-// Threads that lost their CPU while their stack was taken keep no other from its own: each CPU's place
-// is held here, then all.
+// Threads that lost their CPU while their stack was taken keep no other from its own: each CPU's
+// place is held here, then all.
 static void a_place_that_is_held_is_no_loss(void **state)
 {
 	uint64_t counters[KERNEL_COUNTER_COUNT];
-	int go[2], links[KERNEL_PROBE_LINKS];
+	int go, links[KERNEL_PROBE_LINKS];
 	(void)state;
 	for (int all = 0; all < 2; all++) {
-		struct kernel *k = begin(1, 1000, leak, go);
+		struct kernel *k = begin(1, 1000, leak, &go);
 		int map = bpf_map__fd(k->bpf->maps.alloc_scratches);
 		uint32_t held = k->cpu_count + (all ? ALLOC_SPARE : ALLOC_SPARE - 1);
 		uint32_t size = bpf_map__value_size(k->bpf->maps.alloc_scratches);
@@ -370,15 +344,15 @@ static void die(void)
 
 static void a_process_may_end_in_a_call(void **state)
 {
-	int go[2], links[KERNEL_PROBE_LINKS], status;
+	int go, links[KERNEL_PROBE_LINKS], status;
 	struct kernel_probe inside = {offset_of(get_and_die), ALLOC_CALLOC};
 	uint32_t key;
 	(void)state;
-	struct kernel *k = begin(1, 1000, die, go);
+	struct kernel *k = begin(1, 1000, die, &go);
 	int fd = open("/proc/self/exe", O_RDONLY);
 	assert_int_equal(kernel_probe(k, child, fd, &inside, 1, links), 0);
 	close(fd);
-	assert_int_equal(write(go[1], "", 1), 1);
+	assert_int_equal(write(go, "", 1), 1);
 	assert_int_equal(waitpid((pid_t)child, &status, 0), child);
 	int calls = bpf_map__fd(k->bpf->maps.alloc_calls);
 	assert_int_equal(bpf_map_get_next_key(calls, NULL, &key), 0);
@@ -389,8 +363,7 @@ static void a_process_may_end_in_a_call(void **state)
 	assert_true(bpf_map_get_next_key(calls, NULL, &key) < 0);
 	kernel_unprobe(links);
 	kernel_free(k);
-	close(go[0]);
-	close(go[1]);
+	close(go);
 }
 
 // A child of the process that was asked for has its memory, and its probes, but is another one.
@@ -406,9 +379,9 @@ static void fork_and_leak(void)
 
 static void children_are_not_counted(void **state)
 {
-	int go[2], links[KERNEL_PROBE_LINKS];
+	int go, links[KERNEL_PROBE_LINKS];
 	(void)state;
-	struct kernel *k = begin(1, 1000, fork_and_leak, go);
+	struct kernel *k = begin(1, 1000, fork_and_leak, &go);
 	probe(k, links);
 	end(k, go, links);
 	assert_int_equal(samples, 50);
@@ -486,9 +459,9 @@ static void java_is_counted_by_thread(void **state)
 	struct kernel_probe probes[] = {{offset_of(java_tlab), ALLOC_JAVA_TLAB | where},
 	    {offset_of(java_outside), ALLOC_JAVA_OUTSIDE | where},
 	    {offset_of(java_end), ALLOC_JAVA_END | where}};
-	int go[2], links[KERNEL_PROBE_LINKS], fd = open("/proc/self/exe", O_RDONLY);
+	int go, links[KERNEL_PROBE_LINKS], fd = open("/proc/self/exe", O_RDONLY);
 	(void)state;
-	struct kernel *k = begin(1, 100, work_java, go);
+	struct kernel *k = begin(1, 100, work_java, &go);
 	assert_int_equal(kernel_probe(k, child, fd, probes, 3, links), 0);
 	assert_int_equal(links[1], -1); // nobody wants the return
 	end(k, go, links);
@@ -511,17 +484,16 @@ static void java_is_counted_by_thread(void **state)
 	assert_int_equal(bpf_map_get_next_key(threads, NULL, &key), 0);
 	kernel_calls_forget(k, child);
 	assert_true(bpf_map_get_next_key(threads, NULL, &key) < 0);
-	kernel_free(k);
-	assert_int_equal(mem_used(ACCOUNT_MAPS), 0);
+	scene_free(k);
 }
 
 static void probes_that_cannot_be_are_refused(void **state)
 {
-	int go[2], links[KERNEL_PROBE_LINKS], fd = open("/proc/self/exe", O_RDONLY);
+	int go, links[KERNEL_PROBE_LINKS], fd = open("/proc/self/exe", O_RDONLY);
 	struct kernel_probe one = {offset_of(get), ALLOC_MALLOC},
 			    beyond = {1ull << 40, ALLOC_MALLOC};
 	(void)state;
-	struct kernel *k = begin(1, 1000, leak, go);
+	struct kernel *k = begin(1, 1000, leak, &go);
 	assert_int_equal(kernel_probe(k, child, fd, &one, 0, links), -EINVAL);
 	assert_int_equal(kernel_probe(k, child, fd, &one, KERNEL_PROBES_MAX + 1, links), -EINVAL);
 	assert_true(kernel_probe(k, 0x3ffffff, fd, &one, 1, links) < 0);

@@ -1,22 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Samples of growth of mapped memory, against what the kernel says that a child has (VmData of
 // /proc/PID/status, which is what the marks are of): to the byte. Needs root.
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
-#include <unistd.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <cmocka.h>
 
 #include "../../modules/kernel/mapped.c"
+#include "kernel_scene.h"
 
 #define MIB (1ul << 20)
 
@@ -25,8 +14,6 @@ static uint64_t growth, rest, growths, samples, here, kernel_frames;
 static struct {
 	uint64_t most; // VmData
 } * said;
-
-#define BARE __attribute__((noinline, no_sanitize("address")))
 
 static void on_record(void *arg, const struct record *record)
 {
@@ -52,7 +39,6 @@ static void on_record(void *arg, const struct record *record)
 
 static struct kernel *start(bool mapped)
 {
-	char why[512] = "";
 	struct kernel_options o = {.max_depth = 127,
 	    .mapped = mapped,
 	    .memory_period = MIB,
@@ -60,11 +46,10 @@ static struct kernel *start(bool mapped)
 	    .on_record = on_record};
 	if (mapped)
 		o.memory_period = 0;
-	struct kernel *k = kernel_new(&o, why, sizeof(why));
-	if (!k && (errno == EPERM || errno == EACCES))
+	struct kernel *k = scene_permitted(&o);
+	if (!k)
 		skip();
-	if (!k || kernel_start(k, why, sizeof(why)))
-		fail_msg("%s", why);
+	scene_start(k);
 	if (mapped && kernel_mapped_why(k)) {
 		print_message("%s\n", kernel_mapped_why(k));
 		kernel_free(k);
@@ -75,9 +60,7 @@ static struct kernel *start(bool mapped)
 
 static void end(struct kernel *k)
 {
-	kernel_free(k);
-	assert_int_equal(mem_used(ACCOUNT_MAPS), 0);
-	assert_int_equal(mem_used(ACCOUNT_KERNEL), 0);
+	scene_free(k);
 }
 
 // Bytes; no memory is asked for to read it.
@@ -111,30 +94,6 @@ static BARE char *map(size_t size, int protection)
 	return at;
 }
 
-// A child that does WORK once a byte comes through *GO.
-static pid_t child_of(void (*work)(void), int *go)
-{
-	int ends[2];
-	assert_int_equal(pipe(ends), 0);
-	pid_t pid = fork();
-	if (!pid) {
-		char c;
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)!read(ends[0], &c, 1);
-		work();
-		_exit(0);
-	}
-	close(ends[0]);
-	*go = ends[1];
-	return pid;
-}
-
-static void drain(struct kernel *k)
-{
-	while (kernel_drain(k, 64) == 64)
-		;
-}
-
 // What was told of the child PID, which is at GO, when it has ended: bytes.
 static uint64_t told_of(struct kernel *k, pid_t pid, int go)
 {
@@ -145,7 +104,7 @@ static uint64_t told_of(struct kernel *k, pid_t pid, int go)
 	close(go);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-	drain(k);
+	scene_drain(k);
 	print_message("told %lu KiB of %lu growths in %lu samples, %lu KiB the rest\n",
 	    growth >> 10, growths, samples, rest >> 10);
 	return growth + rest;
@@ -174,7 +133,7 @@ static void what_is_told_is_the_growth_of_the_highest(void **state)
 	uint64_t c[KERNEL_COUNTER_COUNT];
 	int go;
 	uint64_t before = said->most = data_of("/proc/self/status");
-	pid_t pid = child_of(grow_in_all_ways, &go);
+	pid_t pid = scene_child(grow_in_all_ways, &go);
 	uint64_t told = told_of(k, pid, go);
 	assert_int_equal(told, said->most - before);
 	assert_in_range(growth + rest, 20 * MIB, 21 * MIB);
@@ -201,7 +160,7 @@ static void churn_is_told_once(void **state)
 	struct kernel *k = start(true);
 	int go;
 	uint64_t before = said->most = data_of("/proc/self/status");
-	pid_t pid = child_of(churn, &go);
+	pid_t pid = scene_child(churn, &go);
 	uint64_t told = told_of(k, pid, go);
 	assert_int_equal(told, said->most - before);
 	assert_in_range(growth, 4 * MIB, 4 * MIB);
@@ -225,7 +184,7 @@ static void of_very_many_growths_samples_bear_several(void **state)
 	uint64_t c[KERNEL_COUNTER_COUNT];
 	int go;
 	uint64_t before = said->most = data_of("/proc/self/status");
-	pid_t pid = child_of(storm, &go);
+	pid_t pid = scene_child(storm, &go);
 	uint64_t told = told_of(k, pid, go);
 	assert_int_equal(told, said->most - before);
 	assert_int_equal(growths, 20000);
@@ -242,7 +201,7 @@ static void a_process_that_was_there_is_followed(void **state)
 	(void)state;
 	int go;
 	uint64_t before = said->most = data_of("/proc/self/status");
-	pid_t pid = child_of(grow_in_all_ways, &go);
+	pid_t pid = scene_child(grow_in_all_ways, &go);
 	struct kernel *k = start(true);
 	uint64_t told = told_of(k, pid, go);
 	assert_int_equal(told, said->most - before);
@@ -277,7 +236,7 @@ static void stacks_of_threads_are_growth_and_forks_are_none(void **state)
 	struct kernel *k = start(true);
 	int go;
 	uint64_t before = said->most = data_of("/proc/self/status");
-	pid_t pid = child_of(start_threads, &go);
+	pid_t pid = scene_child(start_threads, &go);
 	uint64_t told = told_of(k, pid, go);
 	// A sanitizer maps more for each, and lets go of it; what is seen here is between.
 	assert_in_range(told, 4 * MIB, said->most - before + MIB);
@@ -300,7 +259,7 @@ static void a_program_begins_at_nothing(void **state)
 	int go, out = mkstemp(path), old = dup(1);
 	uint64_t before = said->most = data_of("/proc/self/status");
 	dup2(out, 1);
-	pid_t pid = child_of(run_a_program, &go);
+	pid_t pid = scene_child(run_a_program, &go);
 	dup2(old, 1);
 	close(old);
 	uint64_t told = told_of(k, pid, go);
@@ -331,7 +290,7 @@ static void marks_go_with_their_memory(void **state)
 	(void)state;
 	struct kernel *k = start(true);
 	int go;
-	pid_t pid = child_of(grow_in_all_ways, &go);
+	pid_t pid = scene_child(grow_in_all_ways, &go);
 	assert_true(marks_of(k, 0) > 1);
 	told_of(k, pid, go);
 	assert_int_equal(marks_of(k, (uint32_t)pid), 0);
@@ -347,7 +306,7 @@ static void too_many_are_counted(void **state)
 	while (!bpf_map_update_elem(fd, &key, value, BPF_ANY))
 		key++;
 	assert_int_equal(errno, E2BIG);
-	pid_t pid = child_of(churn, &go);
+	pid_t pid = scene_child(churn, &go);
 	assert_int_equal(told_of(k, pid, go), 0);
 	assert_int_equal(kernel_counters(k, c), 0);
 	assert_true(c[KERNEL_MAPPED_UNSEEN]);

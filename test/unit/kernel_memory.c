@@ -1,20 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Samples of memory that becomes resident, against a child that touches so much: small pages, huge
 // ones, pages of a file. And the hook for huge pages, which is there while they are. Needs root.
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <signal.h>
-#include <unistd.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <cmocka.h>
 
 #include "../../modules/kernel/memory.c"
+#include "kernel_scene.h"
 
 #include <bpf/btf.h>
 
@@ -25,9 +15,6 @@
 static uint32_t child;
 static uint64_t samples[MEMORY_KINDS], bytes[MEMORY_KINDS], elsewhere, kernel_frames;
 static char *area;
-
-// A sanitizer would touch its own memory beside each page.
-#define BARE __attribute__((noinline, no_sanitize("address")))
 
 static BARE void touch(void)
 {
@@ -66,14 +53,12 @@ static void on_record(void *arg, const struct record *record)
 
 static struct kernel *start(uint64_t period)
 {
-	char why[512] = "";
 	struct kernel_options o = {
 	    .max_depth = 127, .memory_period = period, .on_record = on_record};
-	struct kernel *k = kernel_new(&o, why, sizeof(why));
-	if (!k && (errno == EPERM || errno == EACCES))
+	struct kernel *k = scene_permitted(&o);
+	if (!k)
 		skip();
-	if (!k || kernel_start(k, why, sizeof(why)))
-		fail_msg("%s", why);
+	scene_start(k);
 	assert_null(kernel_memory_why(k));
 	assert_null(kernel_off_cpu_why(k)); // not asked for
 	return k;
@@ -82,26 +67,16 @@ static struct kernel *start(uint64_t period)
 // In a child, whose samples are taken; the sum of what they stand for.
 static uint64_t told_of(struct kernel *k, void (*work)(void))
 {
-	int go[2], status;
+	int go, status;
 	memset(samples, 0, sizeof(samples));
 	memset(bytes, 0, sizeof(bytes));
 	elsewhere = kernel_frames = 0;
-	assert_int_equal(pipe(go), 0);
-	pid_t pid = fork();
-	if (!pid) {
-		char c;
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)!read(go[0], &c, 1);
-		work();
-		_exit(0);
-	}
+	pid_t pid = scene_child(work, &go);
 	child = (uint32_t)pid;
-	assert_int_equal(write(go[1], "", 1), 1);
+	assert_int_equal(write(go, "", 1), 1);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	while (kernel_drain(k, 64) == 64)
-		;
-	close(go[0]);
-	close(go[1]);
+	scene_drain(k);
+	close(go);
 	uint64_t all = bytes[MEMORY_FAULT] + bytes[MEMORY_BEYOND] + bytes[MEMORY_BEFORE];
 	print_message("%lu MiB touched, told %lu: %lu samples of faults, %lu beyond, %lu before; "
 		      "%lu elsewhere\n",
@@ -112,10 +87,8 @@ static uint64_t told_of(struct kernel *k, void (*work)(void))
 
 static void end(struct kernel *k)
 {
-	kernel_free(k);
+	scene_free(k);
 	munmap(area, BYTES);
-	assert_int_equal(mem_used(ACCOUNT_MAPS), 0);
-	assert_int_equal(mem_used(ACCOUNT_KERNEL), 0);
 }
 
 // Aligned for huge pages.

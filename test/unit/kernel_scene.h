@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What tests against the running kernel share: its programs where they are permitted, a child whose
-// threads are known by their kind, and what the kernel itself says of a thread's times.
+// What tests against the running kernel share: its programs where they are permitted, a child that
+// waits for a word or whose threads are known by their kind, and what the kernel itself says of a
+// thread's times.
 #pragma once
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,12 +13,16 @@
 #include <stdio.h>
 #include <unistd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <cmocka.h>
 
 #include "../../modules/base/base.h"
 #include "../../modules/kernel/kernel.h"
+
+// A sanitizer would touch its own memory beside what such a function touches.
+#define BARE __attribute__((noinline, no_sanitize("address")))
 
 // The call stands in its function, which has a frame pointer: so the leaf frame tells it.
 #if defined(__x86_64__)
@@ -111,6 +116,25 @@ static inline void scene_threads(unsigned kinds, void *(*run)(void *))
 		if (kinds >> i & 1 && pthread_create(&t, NULL, run, (void *)i))
 			_exit(1);
 	}
+}
+
+// A child that does WORK once a byte comes through *GO, which is the caller's to close, and ends.
+static inline pid_t scene_child(void (*work)(void), int *go)
+{
+	int ends[2];
+	assert_int_equal(pipe(ends), 0);
+	pid_t pid = fork();
+	if (!pid) {
+		char c;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)!read(ends[0], &c, 1);
+		work();
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	close(ends[0]);
+	*go = ends[1];
+	return pid;
 }
 
 // Ends the child PID, and what scene_share gave.
