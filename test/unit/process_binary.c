@@ -126,18 +126,15 @@ static void a_file_replaced_after_it_was_mapped_is_not_taken(void **state)
 	memset(id, 7, sizeof(id));
 	fakeproc_add(41, 1, "app", 700, "");
 	fake_mount_ns(41, 1);
-	execed(41, "app", clock_now());
-	mapped(41, 0x10000, 0x10000, 0, file("app"), id, 0, clock_now());
+	begins_anew(41, file("app"), id, 0);
 	assert_int_equal(place_in(41, 1).kind, PLACE_OFFSET);
 	memset(id, 9, sizeof(id));
-	execed(41, "app", clock_now());
-	mapped(41, 0x10000, 0x10000, 0, file("app"), id, 0, clock_now());
+	begins_anew(41, file("app"), id, 0);
 	place = place_in(41, 1);
 	assert_int_equal(place.kind, PLACE_FILE);
 	assert_int_equal(place.address, 0x700040);
 	// Neither inode nor build-id known: nothing says that it is the one.
-	execed(41, "app", clock_now());
-	mapped(41, 0x10000, 0x10000, 0, file("app"), NULL, 0, clock_now());
+	begins_anew(41, file("app"), NULL, 0);
 	assert_int_equal(place_in(41, 1).kind, PLACE_OFFSET);
 }
 
@@ -165,8 +162,7 @@ static void a_deleted_file_is_opened_by_its_mapping(void **state)
 	write_elf("gone", 9, 5000, VADDR);
 	char path[500];
 	snprintf(path, sizeof(path), "%s (deleted)", file("gone"));
-	execed(50, "app", clock_now());
-	mapped(50, 0x10000, 0x10000, 0, path, NULL, inode_of("gone"), clock_now());
+	begins_anew(50, path, NULL, inode_of("gone"));
 	place = place_in(50, 1);
 	assert_int_equal(place.kind, PLACE_OFFSET);
 	assert_string_equal(binary_by_id(table, place.owner)->path, file("gone"));
@@ -272,8 +268,7 @@ static void a_file_that_is_gone_is_known_by_its_build_id(void **state)
 	write_elf("app", 7, 5000, VADDR);
 	add_process(200, "app", "", 0, 1);
 	struct place first = place_in(200, 1);
-	execed(201, "app", clock_now());
-	mapped(201, 0x10000, 0x10000, 0, "/not/there", id, 0, clock_now());
+	begins_anew(201, "/not/there", id, 0);
 	struct place place = place_in(201, 3);
 	assert_int_equal(place.kind, PLACE_FILE);
 	assert_int_equal(place.owner, first.owner);
@@ -281,8 +276,7 @@ static void a_file_that_is_gone_is_known_by_its_build_id(void **state)
 	write_elf("forged", 7, 5001, 0x666000);
 	add_process(202, "forged", "", 0, 1);
 	assert_int_not_equal(place_in(202, 1).owner, first.owner);
-	execed(201, "app", clock_now());
-	mapped(201, 0x10000, 0x10000, 0, "/not/there", id, 0, clock_now());
+	begins_anew(201, "/not/there", id, 0);
 	place = place_in(201, 3);
 	assert_int_equal(place.kind, PLACE_OFFSET);
 	assert_int_equal(place_in(200, 1).owner, first.owner);
@@ -347,10 +341,7 @@ static void any_allocation_may_fail(void **state)
 		int before = descriptors();
 		mem_fail_at(nth);
 		for (uint32_t pid = 230; pid < 232; pid++) {
-			struct record_sample r = sample(pid, 1, 700, "app", clock_now());
-			struct process *p = process_of(table, &r);
-			struct place place =
-			    p ? process_place(table, p, 0x10040) : (struct place){0};
+			struct place place = place_if_any(pid);
 			assert_true(place.kind != PLACE_FILE || binary_by_id(table, place.owner));
 		}
 		bool over = mem_fail_seen() < nth;

@@ -95,6 +95,23 @@ static inline struct place place_in(uint32_t pid, uint32_t mnt_ns)
 	return process_place(table, process_of(table, &r), 0x10040);
 }
 
+// As place_in, where memory may end before there is a process.
+static inline struct place place_if_any(uint32_t pid)
+{
+	struct record_sample r = sample(pid, 1, 700, "app", clock_now());
+	struct process *p = process_of(table, &r);
+	return p ? process_place(table, p, 0x10040) : (struct place){0};
+}
+
+// PID begins another program, which maps PATH at 0x10000; BUILD_ID (20 bytes, or NULL) and INODE
+// (or 0) as the kernel's event tells them.
+static inline void begins_anew(
+    uint32_t pid, const char *path, const uint8_t *build_id, unsigned long inode)
+{
+	execed(pid, "app", clock_now());
+	mapped(pid, 0x10000, 0x10000, 0, path, build_id, inode, clock_now());
+}
+
 static inline struct binary *binary_in(uint32_t pid, uint32_t mnt_ns)
 {
 	struct place place = place_in(pid, mnt_ns);

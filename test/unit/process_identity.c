@@ -154,8 +154,7 @@ static void guesses(void **state)
 	uint8_t id[20];
 	memset(id, 7, sizeof(id));
 	write_elf("genuine", 7, 5000, VADDR);
-	execed(500, "app", clock_now());
-	mapped(500, 0x10000, 0x10000, 0, file("genuine"), id, 0, clock_now());
+	begins_anew(500, file("genuine"), id, 0);
 	mapped(500, 0x30000, 0x10000, 0, file("genuine"), NULL, 0, clock_now());
 	mapped(500, 0x50000, 0x10000, 0, "//anon", NULL, 0, clock_now());
 	struct record_sample r = sample(500, 1, 700, "app", clock_now());
@@ -216,8 +215,7 @@ static void what_lies_beside_a_file_is_of_its_container(void **state)
 	// What is gone, known by its build-id only, is not that one's.
 	uint8_t id[20];
 	memset(id, 7, sizeof(id));
-	execed(610, "app", clock_now());
-	mapped(610, 0x10000, 0x10000, 0, "/not/there", id, 0, clock_now());
+	begins_anew(610, "/not/there", id, 0);
 	assert_int_equal(place_in(610, 7).owner, six);
 	// So the other is of two now: only the host may say more about it.
 	b = binary_by_id(table, six);
@@ -258,10 +256,7 @@ static void any_allocation_may_fail(void **state)
 		uint32_t owner[3] = {0};
 		mem_fail_at(nth);
 		for (uint32_t i = 0; i < 3; i++) {
-			struct record_sample r = sample(230 + i, 1, 700, "app", clock_now());
-			struct process *p = process_of(table, &r);
-			struct place place =
-			    p ? process_place(table, p, 0x10040) : (struct place){0};
+			struct place place = place_if_any(230 + i);
 			owner[i] = place.kind == PLACE_FILE ? place.owner : 0;
 		}
 		bool over = mem_fail_seen() < nth;
