@@ -193,12 +193,7 @@ static void code_that_overlaps(void **state)
 	static const uint64_t ranges[][2] = {{0x1000, 0x100}, {0x1080, 0x100}, {0x1000, 0x40},
 	    {0x500, 0x10}, {UINT64_MAX - 8, 0x100}, {0x1100, 0}};
 	for (size_t i = 0; i < sizeof(ranges) / sizeof(*ranges); i++)
-		image_section(&m, ".c",
-		    (Elf64_Shdr){.sh_type = SHT_PROGBITS,
-			.sh_addr = ranges[i][0],
-			.sh_size = ranges[i][1],
-			.sh_flags = SHF_ALLOC | SHF_EXECINSTR},
-		    NULL, 0);
+		image_code_section(&m, ".c", ranges[i][0], ranges[i][1]);
 	image_end(&m);
 	assert_int_equal(open_both(&f, m.size), 0);
 	for (uint32_t i = 1; i < f.code_count; i++)

@@ -189,12 +189,7 @@ static void labels_end_with_their_functions(void **state)
 	make_sections(NARROW);
 	image_begin(&m);
 	put_sections(&m);
-	image_section(&m, ".more",
-	    (Elf64_Shdr){.sh_type = SHT_PROGBITS,
-		.sh_addr = HDR + 0x10000,
-		.sh_flags = SHF_ALLOC | SHF_EXECINSTR,
-		.sh_size = 0x10000},
-	    NULL, 0);
+	image_code_section(&m, ".more", HDR + 0x10000, 0x10000);
 	image_symbol(&m, "frame_dummy", T + 0xe0, 0, STB_LOCAL, STT_FUNC); // has no entry
 	image_symbol(&m, "assembly", T + 0x180, 0, STB_GLOBAL, STT_NOTYPE);
 	image_symbol(&m, "inside", T + 0x1a0, 0, STB_LOCAL, STT_NOTYPE);

@@ -54,6 +54,28 @@ static inline unsigned image_section(
 	return m->section_count++;
 }
 
+// A section of code, without bytes of its own.
+static inline void image_code_section(
+    struct image *m, const char *name, uint64_t address, uint64_t size)
+{
+	image_section(m, name,
+	    (Elf64_Shdr){.sh_type = SHT_PROGBITS,
+		.sh_flags = SHF_ALLOC | SHF_EXECINSTR,
+		.sh_addr = address,
+		.sh_size = size},
+	    NULL, 0);
+}
+
+// A section of N bytes of data that is loaded at ADDRESS. Where they are in the file.
+static inline size_t image_data_section(
+    struct image *m, const char *name, uint64_t address, const void *bytes, size_t n)
+{
+	unsigned i = image_section(m, name,
+	    (Elf64_Shdr){.sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC, .sh_addr = address}, bytes,
+	    n);
+	return m->sections[i].sh_offset;
+}
+
 static inline void image_load(
     struct image *m, uint64_t offset, uint64_t size, uint64_t vaddr, uint32_t flags)
 {
@@ -73,12 +95,7 @@ static inline void image_begin(struct image *m)
 	m->section_count = 1; // the null section
 	m->section_names_size = m->strings_size = m->symbol_count = 1;
 	image_load(m, 0, TEXT_SIZE, TEXT_ADDRESS, PF_R | PF_X);
-	image_section(m, ".text",
-	    (Elf64_Shdr){.sh_type = SHT_PROGBITS,
-		.sh_flags = SHF_ALLOC | SHF_EXECINSTR,
-		.sh_addr = TEXT_ADDRESS,
-		.sh_size = TEXT_SIZE},
-	    NULL, 0);
+	image_code_section(m, ".text", TEXT_ADDRESS, TEXT_SIZE);
 }
 
 static inline void image_symbol(

@@ -147,12 +147,7 @@ static void symbols_without_size(void **state)
 	for (unsigned type = SHT_SYMTAB;; type = SHT_DYNSYM) {
 		bool dynamic = type == SHT_DYNSYM;
 		image_begin(&m);
-		image_section(&m, ".other",
-		    (Elf64_Shdr){.sh_type = SHT_PROGBITS,
-			.sh_addr = END + 0x100,
-			.sh_flags = SHF_ALLOC | SHF_EXECINSTR,
-			.sh_size = 0x100},
-		    NULL, 0);
+		image_code_section(&m, ".other", END + 0x100, 0x100);
 		image_symbol(&m, "_start", T + 0x100, 0, STB_GLOBAL, STT_NOTYPE);
 		image_symbol(&m, "asm_loop", T + 0x140, 0, STB_LOCAL, STT_NOTYPE);
 		image_function(&m, "sized", T + 0x200, 0x100);
@@ -194,12 +189,7 @@ static void plt_sections_have_a_name(void **state)
 {
 	(void)state;
 	image_begin(&m);
-	image_section(&m, ".plt.sec",
-	    (Elf64_Shdr){.sh_type = SHT_PROGBITS,
-		.sh_addr = T + TEXT_SIZE,
-		.sh_flags = SHF_ALLOC | SHF_EXECINSTR,
-		.sh_size = 0x40},
-	    NULL, 0);
+	image_code_section(&m, ".plt.sec", T + TEXT_SIZE, 0x40);
 	image_function(&m, "f", END - 16, 16);
 	image_table(&m, SHT_DYNSYM);
 	image_end(&m);
@@ -222,14 +212,7 @@ static void go_beside_c(void **state)
 	(void)state;
 	image_begin(&m);
 	size_t size = image_pclntab(table, 0xf1, &go, T + 0x1000, T + 0x1000);
-	size_t at = image_put(&m, table, size);
-	image_section(&m, ".gopclntab",
-	    (Elf64_Shdr){.sh_type = SHT_PROGBITS,
-		.sh_flags = SHF_ALLOC,
-		.sh_addr = 0x40000,
-		.sh_offset = at,
-		.sh_size = size},
-	    NULL, 0);
+	image_data_section(&m, ".gopclntab", 0x40000, table, size);
 	image_function(&m, "c_function", T + 0x100, 0x10);
 	image_function(&m, "go_too", T + 0x1000, 0x10);
 	image_table(&m, SHT_DYNSYM);

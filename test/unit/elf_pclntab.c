@@ -33,15 +33,8 @@ static void make_image(const char *name, size_t size)
 	image_begin(&m);
 	if (!name)
 		m.size += 24; // a scan must not count on the offset's alignment to more than 8
-	size_t at = image_put(&m, table, size);
+	size_t at = image_data_section(&m, name ? name : "x", TABLE_ADDRESS, table, size);
 	image_load(&m, at, size, TABLE_ADDRESS, PF_R);
-	image_section(&m, name ? name : "x",
-	    (Elf64_Shdr){.sh_type = SHT_PROGBITS,
-		.sh_flags = SHF_ALLOC,
-		.sh_addr = TABLE_ADDRESS,
-		.sh_offset = at,
-		.sh_size = size},
-	    NULL, 0);
 }
 
 static int find_table(struct elf_file *f, struct view *view, struct pclntab *t)

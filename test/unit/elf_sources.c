@@ -186,14 +186,7 @@ static void make_all(uint64_t more)
 	    LZMA_OK);
 	image_begin(&m);
 	size_t size = image_pclntab(table, 0xf0, &go, T + 0x1000, T + 0x1000);
-	size_t at = image_put(&m, table, size);
-	image_section(&m, ".gopclntab",
-	    (Elf64_Shdr){.sh_type = SHT_PROGBITS,
-		.sh_flags = SHF_ALLOC,
-		.sh_addr = 0x40000,
-		.sh_offset = at,
-		.sh_size = size},
-	    NULL, 0);
+	image_data_section(&m, ".gopclntab", 0x40000, table, size);
 	image_section(
 	    &m, ".gnu_debugdata", (Elf64_Shdr){.sh_type = SHT_PROGBITS}, packed, packed_size);
 	image_function(&m, "from_dynsym", T + 0x100, 0x10);

@@ -116,13 +116,6 @@ static inline void go_image(
 		go_bytes(m->at + code, g[i].bytes);
 	m->size = TEXT_SIZE;
 	image_section(m, ".go.buildinfo", (Elf64_Shdr){.sh_type = SHT_PROGBITS}, "x", 1);
-	size_t at = image_put(m, table, size);
+	size_t at = image_data_section(m, ".gopclntab", GO_TABLE, table, size);
 	image_load(m, at, size, GO_TABLE, PF_R);
-	image_section(m, ".gopclntab",
-	    (Elf64_Shdr){.sh_type = SHT_PROGBITS,
-		.sh_flags = SHF_ALLOC,
-		.sh_addr = GO_TABLE,
-		.sh_offset = at,
-		.sh_size = size},
-	    NULL, 0);
 }
