@@ -1,21 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is written of mappings: of which kind they are, and where in a file's rows.
-#include "unwind_fake.h"
+#include "unwind_programs.h"
 
 #include "../../modules/unwind/publish.c"
 
 #include <stdlib.h>
 #include <sys/auxv.h>
-
-#define MIB (1ull << WINDOW_SHIFT)
-#define AT 0x7f0000000000ull
-
-static struct rule rule;
-
-static int sample(uint32_t pid, uint64_t address)
-{
-	return fake_sample(pid, 1, address, &rule);
-}
 
 static void kinds(void **state)
 {
@@ -130,27 +120,27 @@ static void only_code(void **state)
 static void hostile_segments(void **state)
 {
 	(void)state;
-	uint64_t seed = 1;
+	uint64_t bits = 1;
 	fake_unwind(8 << 20);
 	for (uint32_t round = 0; round < 3000; round++) {
 		uint32_t id = 1 + round % 300, pid = 1 + round % 50;
 		struct fake_file *f = world_file(id, 0, 0, 1);
 		f->b.facts.exec_count = 1 + round % ELF_EXEC_MAX;
 		for (uint32_t i = 0; i < f->b.facts.exec_count; i++) {
-			seed = hash_mix(seed + 1);
+			bits = hash_mix(bits + 1);
 			struct elf_exec *x = &f->b.facts.exec[i];
-			*x = (struct elf_exec){.offset = seed % 40 * 0x777,
-			    .size = (seed >> 16) % 5 * 0x1777,
-			    .vaddr = (seed >> 32) % 64 << 12};
+			*x = (struct elf_exec){.offset = bits % 40 * 0x777,
+			    .size = (bits >> 16) % 5 * 0x1777,
+			    .vaddr = (bits >> 32) % 64 << 12};
 			x->vaddr += x->offset % 4096;
-			if (seed >> 60 == 0)
-				*x = (struct elf_exec){seed >> 2, seed >> 3, seed << 12};
+			if (bits >> 60 == 0)
+				*x = (struct elf_exec){bits >> 2, bits >> 3, bits << 12};
 			if (x->vaddr > UINT64_MAX - x->size)
 				x->size = 0;
 		}
 		world_map(pid, 0, id, AT, true);
-		world.mapping[pid][0].end = AT + (seed >> 8) % 80 * 0x1000 + 0x1000;
-		world.mapping[pid][0].offset = (seed >> 20) % 30 * 0x1000;
+		world.mapping[pid][0].end = AT + (bits >> 8) % 80 * 0x1000 + 0x1000;
+		world.mapping[pid][0].offset = (bits >> 20) % 30 * 0x1000;
 		fake_need(pid, round, NEED_PROCESS, AT);
 		fake_steps();
 		for (uint64_t at = AT - 0x1000; at < AT + 81 * 0x1000; at += 0x1000) {

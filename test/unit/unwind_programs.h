@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Programs of one file each, for tests of what is loaded and of what is let go.
+// Samples of programs, and programs of one file each: for tests of what is published, loaded and
+// let go.
 #pragma once
 #include "unwind_fake.h"
 

@@ -1,21 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the walker is told of processes, and when.
-#include "unwind_fake.h"
+#include "unwind_programs.h"
 
 #include "../../modules/unwind/publish.c"
 
 #include <stdlib.h>
 #include <sys/auxv.h>
-
-#define MIB (1ull << WINDOW_SHIFT)
-#define AT 0x7f0000000000ull
-
-static struct rule rule;
-
-static int sample(uint32_t pid, uint64_t address)
-{
-	return fake_sample(pid, 1, address, &rule);
-}
 
 static void step_by_step(void **state)
 {
@@ -52,8 +42,7 @@ static void step_by_step(void **state)
 	assert_int_equal(sample(8, AT + 0x5000000), NO_PROCESS);
 	fake_steps();
 	assert_int_equal(sample(8, AT + 0x5000000), WINDOW_ROWS);
-	struct unwind_figures f;
-	unwind_figures(fake.u, &f);
+	struct unwind_figures f = figures();
 	assert_int_equal(f.processes, 2);
 	assert_int_equal(f.windows, 4); // the third one's neighbour too
 	assert_int_equal(f.loads, 4);
@@ -283,7 +272,6 @@ static void full_hash(void **state)
 		fake_need(pid, mm[pid], NEED_PROCESS, AT);
 		fake_steps();
 	}
-	struct unwind_figures f;
 	for (uint32_t pid = 1; pid <= 10; pid++)
 		assert_int_equal(fake_walk(pid, mm[pid], AT + pid * 0x10000, &rule),
 		    pid <= PROCESS_PROBES ? WINDOW_ASK : NO_PROCESS);
@@ -291,13 +279,11 @@ static void full_hash(void **state)
 	fake_pass(1500 * NS_PER_MS);
 	fake_need(9, mm[9], NEED_PROCESS, AT);
 	fake_steps();
-	unwind_figures(fake.u, &f);
-	assert_int_equal(f.processes, 8);
+	assert_int_equal(figures().processes, 8);
 	fake_pass(1500 * NS_PER_MS);
 	fake_need(9, mm[9], NEED_PROCESS, AT);
 	fake_steps();
-	unwind_figures(fake.u, &f);
-	assert_int_equal(f.processes, 7);
+	assert_int_equal(figures().processes, 7);
 	assert_int_equal(fake_walk(1, mm[1], AT + 0x10000, &rule), NO_PROCESS);
 	for (int i = 0; i < 12; i++) {
 		for (uint32_t pid = 9; pid <= 10; pid++)
@@ -323,9 +309,8 @@ static void without_room(void **state)
 		if (pid % 100 == 0)
 			fake_pass(20 * NS_PER_MS);
 	}
-	struct unwind_figures f;
 	fake_steps();
-	unwind_figures(fake.u, &f);
+	struct unwind_figures f = figures();
 	assert_true(f.processes <= 512 && f.processes > 250);
 	assert_true(fake.most <= 1 << 20);
 	// After a minute the first are taken to be unused, and the last find room.
