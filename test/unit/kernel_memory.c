@@ -51,10 +51,14 @@ static void on_record(void *arg, const struct record *record)
 	bytes[s->reason] += s->value;
 }
 
+static bool governed;
+
 static struct kernel *start(uint64_t period)
 {
-	struct kernel_options o = {
-	    .max_depth = 127, .memory_period = period, .on_record = on_record};
+	struct kernel_options o = {.max_depth = 127,
+	    .memory_period = period,
+	    .governed = governed,
+	    .on_record = on_record};
 	struct kernel *k = scene_permitted(&o);
 	if (!k)
 		skip();
@@ -138,6 +142,29 @@ static void huge_pages_count_as_what_they_are(void **state)
 	end(k);
 }
 
+// One of eight stacks bears what eight do.
+static void fewer_stacks_bear_more(void **state)
+{
+	(void)state;
+	const uint64_t period = PERIOD / 32, every = 8;
+	bool huge = huge_pages_are_there();
+	governed = true;
+	for (int of_huge = 0; of_huge <= huge; of_huge++) {
+		map(of_huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+		struct kernel *k = start(period);
+		kernel_set_rates(k, every);
+		uint64_t told = told_of(k, touch);
+		assert_int_equal(bytes[MEMORY_FAULT], samples[MEMORY_FAULT] * period * every);
+		if (of_huge) // 64 in all
+			assert_int_equal(
+			    bytes[MEMORY_BEYOND], samples[MEMORY_BEYOND] * (HUGE - 4096) * every);
+		else // 512 are left of 4,096
+			assert_in_range(told, BYTES * 75 / 100, BYTES * 125 / 100);
+		end(k);
+	}
+	governed = false;
+}
+
 // A sample of more than one of them, and of less.
 static void pages_around_the_one_that_is_touched_count(void **state)
 {
@@ -214,6 +241,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_is_touched_is_told),
 	    cmocka_unit_test(huge_pages_count_as_what_they_are),
+	    cmocka_unit_test(fewer_stacks_bear_more),
 	    cmocka_unit_test(pages_around_the_one_that_is_touched_count),
 	    cmocka_unit_test(the_hook_is_there_while_huge_pages_are),
 	};
