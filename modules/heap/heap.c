@@ -54,17 +54,22 @@ bool heap_has(const struct heap *h, uint32_t pid)
 	return find(h, pid);
 }
 
-// Until now what it frees was seen.
-static void on_removed(void *arg, uint32_t pid)
+void heap_off(struct heap *h, uint32_t pid)
 {
-	struct heap *h = arg;
 	struct target **at = find(h, pid), *t = at ? *at : NULL;
+	if (h->attach.errand && h->attach.pid == pid)
+		return; // there is more to come off
 	if (t && t->untold_over && h->options.on_over)
 		h->options.on_over(h->options.arg, pid);
 	if (t)
 		t->untold_over = false;
 	if (t && t->wanted)
 		heap_busy(h, t);
+}
+
+static void on_removed(void *arg, uint32_t pid)
+{
+	heap_off(arg, pid);
 }
 
 struct heap *heap_new(const struct heap_options *options)
@@ -103,7 +108,7 @@ static void on_limit(void *arg)
 	t->wanted = false;
 	t->untold_over = true;
 	if (!removals_has(&t->heap->removals, t->pid))
-		on_removed(t->heap, t->pid);
+		heap_off(t->heap, t->pid);
 }
 
 void heap_times(const struct heap *h, struct heap_times *times)

@@ -63,6 +63,8 @@ struct heap {
 	struct heap_times before; // whose time goes on
 };
 
+// heap.c
+void heap_off(struct heap *h, uint32_t pid); // no probes of PID are on: until now what it frees was seen
 // search.c
 void heap_busy(struct heap *h, const struct target *t); // looks at T soon
 void heap_end_search(struct heap *h); // it was looking at nothing, or is not to go on

@@ -39,10 +39,10 @@ static void let_go(void *arg)
 	kernel_unprobe(one->links);
 }
 
-static bool is_off(const struct removal *one)
+static bool are_off(const int links[KERNEL_PROBE_LINKS])
 {
 	for (int i = 0; i < KERNEL_PROBE_LINKS; i++)
-		if (one->links[i] >= 0)
+		if (links[i] >= 0)
 			return false;
 	return true;
 }
@@ -86,7 +86,7 @@ static void on_off(void *arg)
 	struct removals *r = one->all;
 	one->errand = NULL;
 	r->going--;
-	if (is_off(one))
+	if (are_off(one->links))
 		finish(one);
 	begin_waiting(r);
 	while (r->first && !r->going) {
@@ -97,6 +97,8 @@ static void on_off(void *arg)
 
 void removals_add(struct removals *r, uint32_t pid, int links[KERNEL_PROBE_LINKS])
 {
+	if (are_off(links))
+		return;
 	struct removal *one =
 	    r->loop && r->count < QUEUE_MAX ? mem_alloc(ACCOUNT_HEAP, sizeof(*one)) : NULL;
 	if (!one) {

@@ -169,8 +169,10 @@ static void on_attached(void *arg)
 	close(a->fd);
 	if (!a->unfit)
 		probed(h, t, &t->files[t->next - 1], a->error, a->links);
-	else if (!a->error)
+	if (a->unfit || a->error) // some may be on where it was killed
 		removals_add(&h->removals, a->pid, a->links);
+	if (a->unfit && !removals_has(&h->removals, a->pid))
+		heap_off(h, a->pid);
 	on_rest(h);
 }
 
@@ -182,8 +184,7 @@ void heap_end_attach(struct heap *h)
 	errand_free(a->errand);
 	a->errand = NULL;
 	close(a->fd);
-	if (!a->error)
-		kernel_unprobe(a->links);
+	kernel_unprobe(a->links);
 }
 
 // The allocator that was found in F, which then is not read any more.
@@ -194,7 +195,8 @@ static void probe(struct heap *h, struct target *t, struct file *f, bool waits)
 		heap_end_search(h);
 		return;
 	}
-	*a = (struct attach){.pid = t->pid, .fd = h->fd, .error = -EINTR}; // should it be killed
+	*a = (struct attach){
+	    .pid = t->pid, .fd = h->fd, .error = -EINTR, .links = {-1, -1}}; // should it be killed
 	h->fd = -1;
 	heap_end_search(h);
 	a->unfit = false;

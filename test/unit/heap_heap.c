@@ -40,6 +40,7 @@ static void warn_for_test(const char *format, ...)
 }
 static uint32_t last_count, java_count, java_kind, me;
 static int hold[2] = {-1, -1}, beside; // a byte lets one go on; how often we did not wait
+static int lasts[2] = {-1, -1};	       // likewise, when they are on
 static uint64_t now, wall;
 
 static int probe_for_test(struct kernel *k, uint32_t pid, int fd, const struct kernel_probe *probes,
@@ -63,6 +64,8 @@ static int probe_for_test(struct kernel *k, uint32_t pid, int fd, const struct k
 	}
 	last_count = count;
 	on += !refuses;
+	if (lasts[0] >= 0 && read(lasts[0], &c, 1) != 1)
+		return -EIO;
 	return refuses;
 }
 
@@ -514,6 +517,74 @@ static void probes_go_on_beside_the_loop(void **state)
 	hold[0] = -1;
 }
 
+static bool is_half_on(void)
+{
+	return on && heap->attach.errand;
+}
+
+// Of probes that the kernel has, but whose helper did not come to tell so.
+static void a_helper_that_is_killed_leaves_no_probes(void **state)
+{
+	char why[256];
+	(void)state;
+	assert_int_equal(pipe(lasts), 0);
+	make_for(true, 0);
+	assert_int_equal(heap_add(heap, me, false), 0);
+	turn_until(is_half_on);
+	kill_a_child();
+	turn_until(is_off_now);
+	assert_int_equal(heap_probes(heap, me, why, sizeof(why)), 0);
+	assert_non_null(strstr(why, "probes: Interrupted"));
+	heap_changed(heap, me, true); // who wanted them does no more
+	turn_until(is_half_on);
+	heap_ended(heap, me);
+	kill_a_child();
+	turn_until(is_off_now);
+	heap_free(heap);
+
+	make_for(true, 0); // nobody does
+	assert_int_equal(heap_add(heap, me, false), 0);
+	turn_until(is_half_on);
+	kill_a_child();
+	heap_free(heap);
+	assert_int_equal(on, 0);
+	heap = NULL;
+	close(lasts[0]);
+	close(lasts[1]);
+	lasts[0] = -1;
+}
+
+// The time limit comes while probes go on: what they see until they are off is seen to its end.
+static void what_goes_on_at_the_limit_is_over_when_it_is_off(void **state)
+{
+	(void)state;
+	for (int fails = 0; fails < 2; fails++) {
+		assert_int_equal(pipe(hold), 0);
+		over = 0;
+		make(true);
+		assert_int_equal(heap_add(heap, me, false), 0);
+		turn_until(goes_on);
+		now += 3 * NS_PER_S;
+		loop_turn(loop);
+		now += 3 * NS_PER_S;
+		for (int i = 0; i < 20; i++, usleep(1000))
+			loop_turn(loop);
+		assert_true(heap->targets[0]->over && goes_on());
+		assert_int_equal(over, 0);
+		refuses = fails ? -EPERM : 0;
+		assert_int_equal(write(hold[1], "", 1), 1);
+		for (int i = 0; i < 5000 && !over; i++, usleep(200))
+			loop_turn(loop);
+		assert_int_equal(over, 1);
+		assert_int_equal(on, 0);
+		heap_free(heap);
+		heap = NULL;
+		close(hold[0]);
+		close(hold[1]);
+		hold[0] = -1;
+	}
+}
+
 // A heap that follows another, as where the configuration was read again.
 static void time_goes_on_in_the_next_life(void **state)
 {
@@ -679,6 +750,8 @@ int main(void)
 	    TEST(the_time_limit_takes_them_off),
 	    TEST(probes_come_off_beside_the_loop),
 	    TEST(probes_go_on_beside_the_loop),
+	    TEST(a_helper_that_is_killed_leaves_no_probes),
+	    TEST(what_goes_on_at_the_limit_is_over_when_it_is_off),
 	    TEST(another_program_waits_for_the_probes_of_before),
 	    TEST(many_come_off_and_a_helper_may_be_killed),
 	    TEST(without_a_helper_the_loop_waits),
