@@ -43,7 +43,7 @@ const volatile u64 wake_gap_ns = 20000000; /* between two samples of a CPU that 
 const volatile bool governed = false;
 const volatile u64 cpu_period_ns = 10101010;
 
-/* User memory: the current task's, or a copy of another's (look.bpf.h). */
+/* User memory: the current task's, or a copy of another's (copy.bpf.h). */
 static __always_inline bool walk_read(struct walk *w, void *to, u32 size, u64 from)
 {
 	if (!w->copy)

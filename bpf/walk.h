@@ -83,7 +83,7 @@ struct scratch {
 	u32 walking; /* its user stack is to be walked */
 	u64 wake_ns; /* from then on a sample may wake user space again */
 	u64 memory_bytes; /* in no sample yet, see memory.bpf.h */
-	/* see off.bpf.h */
+	/* see gate.bpf.h */
 	u64 gate_ns, gate_likely;
 	u32 gate_us, gate_sum;
 	u64 switches, random;
