@@ -63,6 +63,53 @@ static void weigh(struct path *p, const struct record_sample *r, int64_t values[
 	values[1] = whole(&p->alloc_rest[1], bytes / chance);
 }
 
+static void add_up(int64_t to[2], const int64_t values[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (__builtin_add_overflow(to[i], values[i], &to[i]))
+			to[i] = INT64_MAX;
+}
+
+static void not_followed(struct path *p, uint32_t pid, const int64_t values[2])
+{
+	struct live_loss *l = p->live_lost, *last = l + LIVE_LOSERS - 1;
+	while (l < last && l->pid && l->pid != pid)
+		l++;
+	l->pid = pid;
+	add_up(l->values, values);
+}
+
+// Blocks of a process that is over are told once more, as those that are followed; those of a
+// program that executed another are not.
+static void lost_gone(struct path *p, uint32_t pid, bool ended)
+{
+	struct live_loss *l = p->live_lost, *end = l + LIVE_LOSERS, *to = l;
+	for (; l < end && l->pid; l++) {
+		bool its = l->pid == pid;
+		l->ended |= its && ended;
+		if (!its || ended)
+			*to++ = *l;
+	}
+	for (; to < l; to++)
+		*to = (struct live_loss){0};
+}
+
+// What all of them have; who has ended has no more.
+static void tell_lost(struct path *p, struct profile *heap)
+{
+	struct live_loss *l = p->live_lost, *end = l + LIVE_LOSERS, *to = l;
+	int64_t values[PROFILE_VALUES_MAX] = {0};
+	for (; l < end && l->pid; l++) {
+		add_up(values, l->values);
+		if (!l->ended)
+			*to++ = *l;
+	}
+	for (; to < l; to++)
+		*to = (struct live_loss){0};
+	if (values[0])
+		profile_add_lost(heap, LOST_FREE, values);
+}
+
 void alloc_sample(struct path *p, const struct process *process, const struct record_sample *r)
 {
 	int64_t values[PROFILE_VALUES_MAX];
@@ -90,9 +137,7 @@ void alloc_sample(struct path *p, const struct process *process, const struct re
 	int error = r->block ? live_put(p->live, &block, &at) : -ENOSPC;
 	if (!error)
 		return;
-	for (int i = 0; i < 2; i++)
-		if (__builtin_add_overflow(p->live_lost[i], values[i], &p->live_lost[i]))
-			p->live_lost[i] = INT64_MAX;
+	not_followed(p, r->pid, values);
 	if (p->kernel)
 		kernel_block_forget(p->kernel, r->pid, r->object);
 	if (error == -ENOSPC)
@@ -139,6 +184,7 @@ static enum live_wish is_gone(void *arg, uint32_t pid, uint64_t address)
 static void gone(struct path *p, uint32_t pid, bool ended)
 {
 	struct gone g = {.path = p, .pid = pid, .ended = ended};
+	lost_gone(p, pid, ended);
 	if (p->live && live_has(p->live, pid))
 		live_check(p->live, is_gone, &g);
 }
@@ -233,8 +279,5 @@ void alloc_tell(struct path *p, uint64_t end_ns)
 		return;
 	p->live_told = true;
 	live_tell(p->live, end_ns > age ? end_ns - age : 0, tell, p);
-	if (p->live_lost[0])
-		profile_add_lost(heap, LOST_FREE, p->live_lost);
-	if (!live_count(p->live)) // who had them has ended, or is not probed any more
-		memset(p->live_lost, 0, sizeof(p->live_lost));
+	tell_lost(p, heap);
 }

@@ -65,7 +65,7 @@ static void look_done(void *arg, int result)
 		begin(p, p->close_at, false);
 	}
 	timer_until(p, p->look_due);
-	if (!p->unwind_slice)
+	if (p->rows_came)
 		look_loaded(p);
 }
 
@@ -74,7 +74,7 @@ static void begin(struct path *p, uint64_t until, bool again)
 	p->look_until = until;
 	p->look_again = again;
 	p->look_began = clock_cpu();
-	p->rows_lacked = false;
+	p->rows_lacked = p->rows_came = false;
 	p->look_slice = loop_slice(p->options.loop, look_step, look_done, p);
 	if (p->look_slice)
 		return;
@@ -98,6 +98,7 @@ static void on_look(void *arg)
 
 void look_loaded(struct path *p)
 {
+	p->rows_came = true;
 	if (p->look_timer && !p->look_slice && p->rows_lacked && p->look_rested < p->look_due)
 		timer_until(p, p->look_rested);
 }

@@ -86,6 +86,8 @@ struct govern {
 	bool begun;	       // the start is over, which costs more
 };
 
+#define LIVE_LOSERS 64 // as many as are probed at a time
+
 struct path {
 	struct path_options options;
 	struct processes *processes;
@@ -105,7 +107,12 @@ struct path {
 	struct blocked *blocked;     // NULL: no type wants time off the CPU
 	struct live *live;	     // NULL: no allocator is probed
 	double alloc_rest[2];	     // objects and bytes: what rounding has left out so far
-	int64_t live_lost[2];	     // of blocks whose end will not be told
+	// Of blocks whose end will not be told, by who has them: the last place is also for all others.
+	struct live_loss {
+		uint32_t pid; // 0: nobody's, and all behind it
+		bool ended;   // it is told once more
+		int64_t values[2];
+	} live_lost[LIVE_LOSERS];
 	bool live_told;		     // in the window being filled
 	struct shares *shares;	     // likewise; of this window
 	struct map kernel_functions; // address -> enum kernel_function (loading.c)
@@ -152,6 +159,7 @@ struct path {
 	bool look_wanted, looks;
 	bool look_again;      // the look that runs is only for stacks that lacked rows
 	bool rows_lacked;     // by a stack, since a look began
+	bool rows_came;	      // since then
 	uint64_t look_began;  // clock_cpu() time
 	uint64_t look_due;    // clock_now() time: the next usual one
 	uint64_t look_rested; // likewise: there may be one again

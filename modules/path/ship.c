@@ -55,8 +55,10 @@ static void add_losses(struct path *p)
 	// At the end, what waits to make a sample.
 	uint64_t rest = now[KERNEL_MAPPED_BYTES] - now[KERNEL_MAPPED_TOLD_BYTES] -
 			now[KERNEL_MAPPED_LOST_BYTES];
-	if (p->finishing && rest)
+	if (p->finishing && rest) {
 		take_lost(p, PATH_MAPPED, MAPPED_SMALL, 0, rest);
+		p->totals.mapped_bytes += rest;
+	}
 	uint64_t bytes, pages = kernel_huge_unseen(p->kernel, &bytes);
 	if (pages > p->huge_unseen)
 		take_lost(p, PATH_MEMORY, "[lost: huge pages, unseen]", pages - p->huge_unseen,

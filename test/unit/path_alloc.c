@@ -209,6 +209,31 @@ static void what_is_not_followed_is_told(void **state)
 	ship();
 	assert_int_equal(sim.totals[PATH_HEAP][1], 6 * HUGE); // nobody is left to have it
 	sim_close();
+
+	begin(-1);
+	feed(42, 0x999, HUGE, ALLOC_MALLOC, LIBC);
+	feed(43, 0x999, 4 * HUGE, ALLOC_MALLOC, LIBC);
+	feed(42, 0x1000, 2 * HUGE, ALLOC_MALLOC, LIBC);
+	feed_free(42, 0x1000); // what is followed is gone: that does not end what is not
+	ship();
+	ship();
+	assert_int_equal(sim.totals[PATH_HEAP][1], 2 * 5 * HUGE);
+	feed_exit(42, 700);
+	ship();
+	assert_int_equal(sim.totals[PATH_HEAP][1], 3 * 5 * HUGE);
+	ship();
+	assert_int_equal(sim.totals[PATH_HEAP][1], (3 * 5 + 4) * HUGE); // the other one's
+	for (uint32_t i = 0; i < 2 * LIVE_LOSERS; i++) // more than there are places for
+		not_followed(sim.path, 1000 + i, (int64_t[]){1, HUGE});
+	ship();
+	assert_int_equal(sim.totals[PATH_HEAP][1], (3 * 5 + 2 * 4 + 2 * LIVE_LOSERS) * HUGE);
+	path_heap_over(sim.path, 43);
+	lost_gone(sim.path, 1000, false); // it executed another program
+	ship();
+	ship();
+	assert_int_equal(sim.totals[PATH_HEAP][1],
+	    (3 * 5 + 3 * 4 + 2 * LIVE_LOSERS + 2 * (2 * LIVE_LOSERS - 1)) * HUGE);
+	sim_close();
 }
 
 // What found no room stood for as much as what did: of a block of a tenth of the period, ten times.

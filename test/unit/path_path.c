@@ -17,7 +17,10 @@ static struct kernel {
 	bool stopped;
 	bool looks; // can be had
 	unsigned looked, looked_again;
+	bool lacks; // such looks find that rows are lacking still
 } ring;
+
+static void blocked(enum walk_end end);
 
 static struct {
 	uint64_t wall, duration;
@@ -102,6 +105,8 @@ int kernel_look_again(struct kernel *k, uint64_t budget_ns)
 	(void)budget_ns;
 	k->looked_again++;
 	pass(NS_PER_MS); // so long it takes
+	if (k->lacks)
+		blocked(WALK_END_LOADING);
 	return 0;
 }
 
@@ -269,6 +274,26 @@ static void losses_are_of_the_window_in_which_they_happened(void **state)
 	assert_int_equal(closed, 2);
 	assert_int_equal(windows[1].samples, 5);
 	totals_match();
+	close_all();
+}
+
+static void growth_too_small_for_a_sample_is_in_the_totals(void **state)
+{
+	struct path_totals t;
+	int64_t bytes = 0;
+	(void)state;
+	sim.options.types = 1u << PATH_CPU | 1u << PATH_MAPPED;
+	open_all();
+	ring.counters[KERNEL_MAPPED_BYTES] = 5 * 4096;
+	ring.counters[KERNEL_MAPPED_LOST_BYTES] = 2 * 4096;
+	ring.counters[KERNEL_MAPPED_LOST] = 1;
+	pass(NS_PER_S);
+	finish();
+	for (int i = 0; i < closed; i++)
+		bytes += windows[i].type == PATH_MAPPED ? windows[i].value : 0;
+	assert_int_equal(bytes, 5 * 4096);
+	path_totals(sim.path, &t);
+	assert_int_equal(t.mapped_bytes, 3 * 4096);
 	close_all();
 }
 
@@ -489,6 +514,12 @@ static void stacks_that_lacked_rows_are_taken_again_soon(void **state)
 	look_loaded(sim.path); // all were
 	wait_ms(2);
 	assert_int_equal(ring.looked_again, 1);
+	blocked(WALK_END_LOADING);
+	ring.lacks = true; // it wants more of them, which do not come by themselves
+	look_loaded(sim.path);
+	wait_ms(20);
+	assert_int_equal(ring.looked_again, 2);
+	ring.lacks = false;
 	// However often some are loaded, the usual looks are what they were, and the others rest.
 	usual = ring.looked;
 	for (int i = 0; i < 1000; i++) {
@@ -510,6 +541,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_slow_ring_moves_no_end, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(
 		losses_are_of_the_window_in_which_they_happened, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(
+		growth_too_small_for_a_sample_is_in_the_totals, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(
 		huge_pages_unseen_are_in_the_profile, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(an_end_within_an_end, sim_setup, sim_teardown),
