@@ -107,13 +107,17 @@ static __always_inline bool gate(struct scratch *x, struct off *o, u64 now)
 	o->gate = likely < GATE_SURE ? (u32)likely : GATE_SURE;
 	/* Knuth's MMIX; a helper would cost more than all of this. */
 	x->random = (x->random ^ now) * 6364136223846793005ull + 1442695040888963407ull;
-	if (o->gate != GATE_SURE && !gate_draws(o, o->gate, x->random >> 32))
+	bool drawn = o->gate == GATE_SURE || gate_draws(o, o->gate, x->random >> 32);
+	/* Blocks that are not drawn need to know too that they had no chance, but do not ask each time. */
+	if (!drawn && !x->ring_full)
 		return false;
 	/* Half of the ring is left to times: a stack that is missing costs less than one of these. */
-	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) <=
-	    bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 2)
-		return true;
+	x->ring_full = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >
+		       bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 2;
+	if (!x->ring_full)
+		return drawn;
 	o->gate = 0;
-	count(KERNEL_GATE_LOST, 1);
+	if (drawn)
+		count(KERNEL_GATE_LOST, 1);
 	return false;
 }

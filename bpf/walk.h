@@ -90,7 +90,7 @@ struct scratch {
 	u32 ticks, pick; /* of those that one stands for: seen so far, and the one that is taken */
 	u32 runs;	 /* of off_switch */
 	u64 wakers_until_ns; /* see wake.bpf.h */
-	u32 wakers, pad;
+	u32 wakers, ring_full; /* the latter: see gate.bpf.h */
 	u64 growths_until_ns; /* see mapped.bpf.h */
 	u64 growths;
 	struct switch_clock clock;

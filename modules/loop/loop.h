@@ -48,7 +48,7 @@ void slice_free(struct slice *s); // gives the job up without calling DONE; NULL
 
 // What blocks in the kernel: WORK runs beside us, in a process of its own that shares our memory and
 // descriptors, and DONE in the loop when it has ended, which frees the errand. WORK does system calls on
-// what ARG points to and nothing else: no memory is taken, nothing is logged, what both of us know is left
-// alone. It may be killed: whether it came to its end is written into ARG. NULL + errno: it was not begun.
+// what ARG points to, and what that takes: no memory is taken, no lock, nothing is logged, what both of us
+// know is left alone. It may be killed: whether it came to its end is written into ARG. NULL + errno: it was not begun.
 struct errand *loop_errand(struct loop *loop, void (*work)(void *arg), void (*done)(void *arg), void *arg);
 void errand_free(struct errand *e); // waits for its end, without calling DONE; NULL is fine

@@ -111,6 +111,13 @@ static int begin(void **state)
 static int end(void **state)
 {
 	(void)state;
+	int *pipes[] = {gate, hold, lasts};
+	for (int i = 0; i < 3; i++) // a check has failed: nobody else lets go who waits there
+		if (pipes[i][0] >= 0) {
+			close(pipes[i][0]);
+			close(pipes[i][1]);
+			pipes[i][0] = -1;
+		}
 	heap_free(heap);
 	heap = NULL;
 	loop_free(loop);
