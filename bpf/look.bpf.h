@@ -46,7 +46,8 @@ static __always_inline void look_stack(struct seq_file *seq, struct off *o,
 	struct look_area *l = look_area();
 	u32 block = NOW_OF(o->block);
 	bool again = NOW_OF(o->stack_block) == block;
-	if (!l || (again && (!o->again || o->out_ns >= control->drained_ns)) ||
+	bool lost = control->again == LOOK_WHATEVER;
+	if (!l || (again && ((!o->again && !lost) || o->out_ns >= control->drained_ns)) ||
 	    (!again && control->again) || now < o->out_ns + off_min_ns || !NOW_OF(o->told_ns))
 		return;
 	struct looking it = {l, &l->scratch, task};
@@ -83,7 +84,7 @@ static __always_inline void look_stack(struct seq_file *seq, struct off *o,
 		if (w->end != WALK_END_LOADING)
 			o->again = 0;
 		else
-			o->again = again ? o->again - 1 : LOADING_LOOKS;
+			o->again = again && o->again ? o->again - 1 : LOADING_LOOKS;
 		NOW_OF(o->stack_block) = block;
 		count(KERNEL_LOOK_STACKS, 1);
 	}

@@ -11,6 +11,12 @@
 #define LOOK_COPIES 64
 #define LOOK_CODE 16 /* bytes of code around a return address, behind the piece */
 
+enum look_again {
+	LOOK_ANEW,     /* stacks of those that have none */
+	LOOK_LACKING,  /* only again, of those that lacked rows */
+	LOOK_WHATEVER, /* only again, of all: what user space had was let go */
+};
+
 struct look_control {
 	u64 since_ns;	/* a thread that was never seen before has been off its CPU since then */
 	u64 first_ns;	/* all threads are followed since then */
@@ -19,5 +25,5 @@ struct look_control {
 			   that go on, and what no stack bears */
 	u64 drained_ns; /* stacks of blocks that began before then have left the ring */
 	u64 full;	/* 1: no room for more threads */
-	u64 again;	/* 1: stacks are only taken again, of those that lacked rows */
+	u64 again;	/* enum look_again */
 };

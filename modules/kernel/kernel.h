@@ -70,8 +70,9 @@ const char *kernel_alloc_why(const struct kernel *k);
 // bears: the end of a window. Another UNTIL begins another look. 1: more, 0: through, -errno (the
 // look is over).
 int kernel_look(struct kernel *k, uint64_t until, uint64_t budget_ns);
-// Likewise, one that only takes those stacks again that lacked rows, to be begun when they are there.
-int kernel_look_again(struct kernel *k, uint64_t budget_ns);
+// Likewise, one that only takes those stacks again that lacked rows, to be begun when they are
+// there; or, LOST, of all blocks that go on: what was taken of them is gone.
+int kernel_look_again(struct kernel *k, bool lost, uint64_t budget_ns);
 // Readable when a program or library was mapped, or a sample wanted rows or mappings that the
 // walker has not (200 times a second at most); borrowed. kernel_woken makes it wait again: true
 // where it was such a sample, false where it was a mapping, too young to be handed up yet. Mappings

@@ -146,7 +146,7 @@ static void charge_storages(struct kernel *k)
 	l->control->full = refused;
 }
 
-static int begin(struct kernel *k, uint64_t until, bool again)
+static int begin(struct kernel *k, uint64_t until, enum look_again again)
 {
 	struct look *l = &k->look;
 	if (l->fd > 0)
@@ -217,7 +217,7 @@ static int hand_thread(struct kernel *k, size_t bytes)
 	return 0;
 }
 
-static int look(struct kernel *k, uint64_t until, bool again, uint64_t budget_ns)
+static int look(struct kernel *k, uint64_t until, enum look_again again, uint64_t budget_ns)
 {
 	struct look *l = &k->look;
 	uint64_t pause = clock_now() + budget_ns;
@@ -240,10 +240,12 @@ static int look(struct kernel *k, uint64_t until, bool again, uint64_t budget_ns
 
 int kernel_look(struct kernel *k, uint64_t until, uint64_t budget_ns)
 {
-	return look(k, until, false, budget_ns);
+	return look(k, until, LOOK_ANEW, budget_ns);
 }
 
-int kernel_look_again(struct kernel *k, uint64_t budget_ns)
+int kernel_look_again(struct kernel *k, bool lost, uint64_t budget_ns)
 {
-	return k->off_level == OFF_LOOKS ? look(k, 0, true, budget_ns) : 0;
+	if (k->off_level != OFF_LOOKS)
+		return 0;
+	return look(k, 0, lost ? LOOK_WHATEVER : LOOK_LACKING, budget_ns);
 }

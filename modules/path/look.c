@@ -23,10 +23,15 @@
 
 static void begin(struct path *p, uint64_t until, bool again);
 
+static bool wanting(const struct path *p)
+{
+	return p->rows_lacked || p->stacks_lost;
+}
+
 static int look_step(void *arg, uint64_t budget_ns)
 {
 	struct path *p = arg;
-	int more = p->look_again ? kernel_look_again(p->kernel, budget_ns)
+	int more = p->look_again ? kernel_look_again(p->kernel, p->look_lost, budget_ns)
 				 : kernel_look(p->kernel, p->look_until, budget_ns);
 	if (more < 0)
 		log_seldom(LOG_LEVEL_WARN,
@@ -65,7 +70,7 @@ static void look_done(void *arg, int result)
 		begin(p, p->close_at, false);
 	}
 	timer_until(p, p->look_due);
-	if (p->rows_came)
+	if (p->rows_came || p->stacks_lost)
 		look_loaded(p);
 }
 
@@ -75,6 +80,9 @@ static void begin(struct path *p, uint64_t until, bool again)
 	p->look_again = again;
 	p->look_began = clock_cpu();
 	p->rows_lacked = p->rows_came = false;
+	p->look_lost = again && p->stacks_lost;
+	if (again)
+		p->stacks_lost = false;
 	p->look_slice = loop_slice(p->options.loop, look_step, look_done, p);
 	if (p->look_slice)
 		return;
@@ -90,7 +98,7 @@ static void on_look(void *arg)
 	if (p->look_slice)
 		return;
 	// What is found after a window's end would close it before all of it is there.
-	if (again && (!p->rows_lacked || p->close_at))
+	if (again && (!wanting(p) || p->close_at))
 		timer_until(p, p->look_due);
 	else
 		begin(p, 0, again);
@@ -99,7 +107,7 @@ static void on_look(void *arg)
 void look_loaded(struct path *p)
 {
 	p->rows_came = true;
-	if (p->look_timer && !p->look_slice && p->rows_lacked && p->look_rested < p->look_due)
+	if (p->look_timer && !p->look_slice && wanting(p) && p->look_rested < p->look_due)
 		timer_until(p, p->look_rested);
 }
 

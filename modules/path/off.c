@@ -137,6 +137,7 @@ bool off_block(struct path *p, const struct record_block *r)
 	if (process && !process->wanted)
 		return true;
 	if (!t) {
+		p->stacks_lost |= !r->last;
 		take_lost(p, PATH_OFF_CPU, leaves()[OFF_UNSEEN], r->count,
 		    r->blocked_ns + r->runnable_ns);
 		return false; // it is on the tape as a loss

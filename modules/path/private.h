@@ -157,9 +157,11 @@ struct path {
 	struct slice *look_slice;
 	uint64_t look_until;
 	bool look_wanted, looks;
-	bool look_again;      // the look that runs is only for stacks that lacked rows
+	bool look_again;      // the look that runs is only for stacks that lacked rows, or
+	bool look_lost;	      // for all
 	bool rows_lacked;     // by a stack, since a look began
 	bool rows_came;	      // since then
+	bool stacks_lost;     // of a block that goes on, since such a look began
 	uint64_t look_began;  // clock_cpu() time
 	uint64_t look_due;    // clock_now() time: the next usual one
 	uint64_t look_rested; // likewise: there may be one again

@@ -327,11 +327,17 @@ static void looks_find_what_the_gate_finds(void **state)
 		if (i) { // it moves no more: only looks see it
 			usleep(5000);
 			int more;
-			while ((more = kernel_look_again(k, NS_PER_S)) == 1)
+			while ((more = kernel_look_again(k, false, NS_PER_S)) == 1)
 				;
 			assert_int_equal(more + (int)samples, 0); // it lacks no rows, but all
 			turn(k, false, NS_PER_S);
 			assert_int_equal(samples, 1);
+			while ((more = kernel_look_again(k, false, NS_PER_S)) == 1)
+				;
+			assert_int_equal(more + (int)samples, 1);
+			while ((more = kernel_look_again(k, true, NS_PER_S)) == 1)
+				;
+			assert_int_equal(more + (int)samples, 2); // what was taken is gone
 			assert_true(frame_count > 1);
 			stop(k);
 			continue;

@@ -16,7 +16,7 @@ static struct kernel {
 	bool sample, young; // what kernel_woken and kernel_young say
 	bool stopped;
 	bool looks; // can be had
-	unsigned looked, looked_again;
+	unsigned looked, looked_again, looked_lost;
 	bool lacks; // such looks find that rows are lacking still
 } ring;
 
@@ -100,9 +100,10 @@ int kernel_look(struct kernel *k, uint64_t until, uint64_t budget_ns)
 	return 0;
 }
 
-int kernel_look_again(struct kernel *k, uint64_t budget_ns)
+int kernel_look_again(struct kernel *k, bool lost, uint64_t budget_ns)
 {
 	(void)budget_ns;
+	k->looked_lost += lost;
 	k->looked_again++;
 	pass(NS_PER_MS); // so long it takes
 	if (k->lacks)
@@ -480,6 +481,22 @@ static void blocked(enum walk_end end)
 	path_record(sim.path, &r.head);
 }
 
+// A piece of its time, LAST or not: of a block that there is no stack of.
+static void nothing_known(bool last)
+{
+	struct record_block b = {.head = {.kind = RECORD_BLOCK, .size = sizeof(b), .time_ns = now},
+	    .blocked_ns = NS_PER_MS,
+	    .whole_ns = NS_PER_MS,
+	    .pid = 100,
+	    .tid = 100,
+	    .block = 2,
+	    .count = 1,
+	    .chance = BLOCK_CHANCE_ONE,
+	    .reason = OFF_SLEEP,
+	    .last = last};
+	path_record(sim.path, &b.head);
+}
+
 static void wait_ms(int ms)
 {
 	for (int i = 0; i < ms; i++) {
@@ -532,6 +549,35 @@ static void stacks_that_lacked_rows_are_taken_again_soon(void **state)
 	close_all();
 }
 
+static void stacks_that_were_lost_are_taken_again(void **state)
+{
+	(void)state;
+	sim.options.types = 1u << PATH_CPU | 1u << PATH_OFF_CPU;
+	ring = (struct kernel){.looks = true};
+	closed = 0;
+	assert_int_equal(pipe(ring.wake), 0);
+	assert_true(sim_make());
+	assert_int_equal(path_start(sim.path, &ring), 0);
+	wait_ms(1000);
+	nothing_known(true); // it is over: nothing can be taken
+	wait_ms(500);
+	assert_int_equal(ring.looked_again, 0);
+	nothing_known(false);
+	wait_ms(500);
+	assert_int_equal(ring.looked_lost, 1);
+	blocked(WALK_END_LOADING); // the next is for rows alone
+	look_loaded(sim.path);
+	wait_ms(1000);
+	assert_int_equal(ring.looked_lost, 1);
+	// However often, these rest, too.
+	for (int i = 0; i < 1000; i++) {
+		nothing_known(false);
+		wait_ms(1);
+	}
+	assert_in_range(ring.looked_lost, 2, 7);
+	close_all();
+}
+
 int main(void)
 {
 	log_set_level(LOG_LEVEL_ERROR);
@@ -550,6 +596,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(who_wakes_rests, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(
 		stacks_that_lacked_rows_are_taken_again_soon, sim_setup, sim_teardown),
+	    cmocka_unit_test_setup_teardown(
+		stacks_that_were_lost_are_taken_again, sim_setup, sim_teardown),
 	    cmocka_unit_test_setup_teardown(
 		no_window_has_more_than_its_time, sim_setup, sim_teardown),
 	};
