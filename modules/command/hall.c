@@ -141,6 +141,15 @@ static int open_keepers(struct hall *h, char *why, size_t size)
 	return 0;
 }
 
+static bool profiled(void *arg, const char *type)
+{
+	const struct hall *h = arg;
+	for (int t = 0; t < PATH_TYPE_COUNT; t++)
+		if (h->types & 1u << t && !strcmp(path_type_name((enum path_type)t), type))
+			return true;
+	return false;
+}
+
 static int open_serve(struct hall *h, char *why, size_t size)
 {
 	const struct config *c = h->options.config;
@@ -158,6 +167,7 @@ static int open_serve(struct hall *h, char *why, size_t size)
 	    .collection_ns = c->profiling_collection_interval,
 	    .health = health,
 	    .ready = ready,
+	    .profiled = h->options.source ? NULL : profiled,
 	    .metrics = hall_metrics,
 	    .flush = flush,
 	    .arg = h,

@@ -82,11 +82,14 @@ const char *pages_windows_of(const char *name)
 	return page ? page->type : name;
 }
 
-// Windows of all types that are on come together: before the first it cannot be known which those
-// are, and the request waits for it.
+// What programs keep of themselves is known by its windows, which come together with all others:
+// before the first it cannot be known, and the request waits for it. Of other types all may have
+// been let go.
 static bool may_come(const struct serve *s, const struct page *page)
 {
-	return pages_has_type(s, page->type) || !history_count(s->options.history);
+	const struct serve_options *o = &s->options;
+	return pages_has_type(s, page->type) || !history_count(o->history) ||
+	       (!page->own && o->profiled && o->profiled(o->arg, page->type));
 }
 
 bool pages_check_profile(const struct serve *s, struct http_request *r, const char *name)

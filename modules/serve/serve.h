@@ -2,6 +2,7 @@
 // The local endpoint: flame page, /debug/pprof, /metrics, health. Profiles are open to the loopback; on
 // any other address they need the token (Authorization: Bearer), health and metrics do not.
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,8 @@ struct serve_options {
 	// 0 ready; else WHY gets a line. For /healthz and /readyz.
 	int (*health)(void *arg, char *why, size_t size);
 	int (*ready)(void *arg, char *why, size_t size);
+	// Is TYPE being profiled, also where no window of it is kept? NULL: what there are windows of is.
+	bool (*profiled)(void *arg, const char *type);
 	// Adds lines of further metrics (BPF counters, limits).
 	void (*metrics)(void *arg, struct text *t);
 	// Closes the current window early, so that a waiting request is answered in time.

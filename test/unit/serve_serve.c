@@ -53,8 +53,7 @@ static void add_window(
 		    .name = profile_add_name(p, name), .kind = FRAME_NATIVE, .address = i};
 		uint32_t frame = profile_add_frame(p, &f);
 		// 100: a pod without a name; 101: a service in a pod; others: a namespace alone.
-		const char *facts[][2] = {
-		    {"k8s.namespace.name", pid % 2 ? "odd" : "even"},
+		const char *facts[][2] = {{"k8s.namespace.name", pid % 2 ? "odd" : "even"},
 		    {pid == 100 ? "k8s.pod.uid" : "k8s.pod.name", pid == 100 ? "u-100" : "cart-1"},
 		    {"service.name", "cart"}, {"k8s.container.name", "db"}};
 		struct profile_label labels[4];
@@ -268,7 +267,8 @@ static void page_and_errors(void **state)
 	    {"/api/flame?format=svg", "format: svg: not one of flame html pprof folded speedscope"},
 	    {"/api/flame?container=12", "container: 12: write at least 12 digits"},
 	    {"/api/flame?container=0a1b2c3d4e5", "write at least 12 digits"},
-	    {"/api/flame?namespace=0123456789012345678901234567890123456789012345678901234567890123",
+	    {"/api/"
+	     "flame?namespace=0123456789012345678901234567890123456789012345678901234567890123",
 		"longer than 63"},
 	    {"/api/flame?service=a&service=b", "service: given twice"},
 	    {"/debug/pprof/profile?pods=x", "container namespace pod service\n"},
@@ -709,6 +709,29 @@ static bool has_function(const struct profile *p, const char *name)
 	return false;
 }
 
+static bool only_walls(void *arg, const char *type)
+{
+	(void)arg;
+	return !strcmp(type, "wall");
+}
+
+// Its windows have all been let go, for want of memory.
+static void what_is_profiled_may_have_no_windows(void **state)
+{
+	(void)state;
+	start(&(struct serve_options){.profiled = only_walls});
+	add_window("cpu", WALL, WALL + NS_PER_S, 1, 1);
+	assert_int_equal(get("/debug/pprof/memory?seconds=1", ""), 404);
+	HAS("memory: not profiled");
+	int fd = dial();
+	say_to(fd, "/debug/pprof/wall?seconds=1", "");
+	for (int i = 0; i < 5; i++)
+		turn(20 * NS_PER_MS);
+	serve_leave(t.serve, "it waits");
+	assert_int_equal(hear(fd, 5 * NS_PER_MS), 503);
+	stop();
+}
+
 static void profiles_to_come(void **state)
 {
 	(void)state;
@@ -866,8 +889,8 @@ static void totals_only_grow(void **state)
 	stop();
 }
 
-// A window may begin a little before the last one ended, for two clocks make its times, and may come
-// at any moment of an answer: it is in that total or in the next one, and never in both.
+// A window may begin a little before the last one ended, for two clocks make its times, and may
+// come at any moment of an answer: it is in that total or in the next one, and never in both.
 static void a_window_that_comes_meanwhile_counts_once(void **state)
 {
 	(void)state;
@@ -1085,6 +1108,7 @@ int main(void)
 	    cmocka_unit_test(reasons_narrow),
 	    cmocka_unit_test(flames_hold_the_windows_total),
 	    cmocka_unit_test(block_is_as_gos),
+	    cmocka_unit_test(what_is_profiled_may_have_no_windows),
 	    cmocka_unit_test(profiles_to_come),
 	    cmocka_unit_test(who_waits_for_what_will_not_come),
 	    cmocka_unit_test(totals_only_grow),
