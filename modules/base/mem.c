@@ -49,16 +49,18 @@ static bool fits(uint64_t need)
 	return !mem.limit || (mem.total <= mem.limit && need <= mem.limit - mem.total);
 }
 
+static void squeeze_for(uint64_t need)
+{
+	if (fits(need) || !mem.squeeze || mem.squeezing || need > mem.limit)
+		return;
+	mem.squeezing = true;
+	count_add(COUNT_MEM_SQUEEZED, mem.squeeze(mem.squeeze_arg, mem.total + need - mem.limit));
+	mem.squeezing = false;
+}
+
 static bool room_for(uint64_t need)
 {
-	if (fits(need))
-		return true;
-	if (mem.squeeze && !mem.squeezing && need <= mem.limit) {
-		mem.squeezing = true;
-		count_add(
-		    COUNT_MEM_SQUEEZED, mem.squeeze(mem.squeeze_arg, mem.total + need - mem.limit));
-		mem.squeezing = false;
-	}
+	squeeze_for(need);
 	if (fits(need))
 		return true;
 	count_add(COUNT_MEM_REFUSED, 1);
@@ -154,6 +156,16 @@ void mem_limit(uint64_t bytes)
 uint64_t mem_limit_get(void)
 {
 	return mem.limit;
+}
+
+void mem_squeeze(void)
+{
+	squeeze_for(0);
+}
+
+void mem_trim(void)
+{
+	malloc_trim(0);
 }
 
 void mem_on_squeeze(uint64_t (*squeeze)(void *arg, uint64_t need), void *arg)

@@ -50,6 +50,8 @@ const char *mem_account_name(enum account account);
 // what it frees must never be in somebody's hands across one.
 void mem_limit(uint64_t bytes);
 uint64_t mem_limit_get(void);
+void mem_squeeze(void); // asks it for what is above the limit now
+void mem_trim(void);	// what malloc keeps of freed memory goes back to the kernel
 void mem_on_squeeze(uint64_t (*squeeze)(void *arg, uint64_t need), void *arg);
 
 // For tests: the Nth allocation from now fails (0: never). mem_fail_seen counts allocations asked.

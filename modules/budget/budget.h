@@ -13,7 +13,11 @@ struct budget;
 // NULL + errno.
 struct budget *budget_new(uint64_t limit, const char *cgroup_root, const char *self_cgroup_file);
 void budget_free(struct budget *b);
-uint64_t budget_limit(const struct budget *b); // bytes, in force
+// Looks at what the cgroup holds of what nobody accounts (what malloc keeps, the kernel's share, other processes
+// in it), and lowers the limit of base/mem while that leaves less. Returns in how many ns to be called again; 0:
+// never, there is no cgroup's limit. Takes 0.1 ms, where memory is short 1.
+uint64_t budget_look(struct budget *b);
+uint64_t budget_limit(const struct budget *b); // bytes, at most
 uint64_t budget_cgroup_limit(const struct budget *b); // 0: none found
 // SHRINK frees about NEED bytes if it can and returns how many it freed; it must not allocate. NAME
 // is kept, not copied. 0 or -ENOSPC (64 there already).

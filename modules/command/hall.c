@@ -193,6 +193,22 @@ static uint32_t resources_of(const struct hall *h)
 	return h->options.keeps ? PROCESS_OWNERS : h->options.labels ? PROCESS_OWNERS_NOW : 0;
 }
 
+static void on_budget(void *arg)
+{
+	struct hall *h = arg;
+	uint64_t next = budget_look(h->budget);
+	if (next)
+		timer_set(h->budget_timer, next, 0);
+}
+
+// 0 or -ENOMEM.
+static int watch_budget(struct hall *h)
+{
+	uint64_t first = budget_look(h->budget);
+	h->budget_timer = first ? loop_timer(h->loop, first, 0, on_budget, h) : NULL;
+	return first && !h->budget_timer ? -ENOMEM : 0;
+}
+
 int hall_open(struct hall *h, const struct hall_options *options, char *why, size_t size)
 {
 	const struct config *c = options->config;
@@ -208,7 +224,7 @@ int hall_open(struct hall *h, const struct hall_options *options, char *why, siz
 	h->budget = budget_new(c->memory_limit, "/sys/fs/cgroup", "/proc/self/cgroup");
 	h->loop = loop_new();
 	h->proc = proc_new("/proc");
-	if (!h->budget || !h->loop || !h->proc)
+	if (!h->budget || !h->loop || !h->proc || watch_budget(h))
 		return hall_fail(why, size, EXIT_FAILED, "starting", errno);
 	if (none)
 		return none;
@@ -382,6 +398,7 @@ struct deliver *hall_take_deliver(struct hall *h)
 void hall_close(struct hall *h)
 {
 	timer_free(h->look);
+	timer_free(h->budget_timer);
 	hurry_end(&h->hurry);
 	serve_free(h->serve);
 	if (h->budget) {

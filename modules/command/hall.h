@@ -48,6 +48,7 @@ struct hall_options {
 struct hall {
 	struct hall_options options;
 	struct budget *budget;
+	struct timer *budget_timer; // NULL: no cgroup limits us
 	struct loop *loop;
 	struct proc *proc;
 	struct filter *filter;

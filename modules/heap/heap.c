@@ -101,8 +101,9 @@ static void on_limit(void *arg)
 		heap_end_search(t->heap);
 		t->heap->at = NULL;
 	}
-	log_info(
-	    "process %u: allocations: the time is over: %u probes come off", t->pid, t->probes);
+	if (t->probes)
+		log_info("process %u: allocations: the time is over: %u probes come off", t->pid,
+		    t->probes);
 	take_off(t);
 	t->over = true;
 	t->wanted = false;

@@ -8,7 +8,9 @@
 
 #include "../../modules/budget/budget.c"
 
+#include <fcntl.h>
 #include <ftw.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -207,6 +209,64 @@ static void caches_give_by_rank_and_only_what_is_needed(void **state)
 	mem_charge(ACCOUNT_BASE, -100 * (int64_t)MB);
 }
 
+// What it holds, in MB, of this FILES, of these SHARED.
+static void holds(bool v1, unsigned all, unsigned files, unsigned shared)
+{
+	char text[200];
+	snprintf(text, sizeof(text), "%llu\n", all * MB);
+	put(v1 ? "memory/me/memory.usage_in_bytes" : "me/memory.current", text);
+	snprintf(text, sizeof(text),
+	    v1 ? "cache 1\nshmem 2\ntotal_cache %llu\ntotal_rss 7\ntotal_shmem %llu\n"
+	       : "anon 9\nfile %llu\nkernel 3\nshmem %llu\nfile_mapped 5\n",
+	    files * MB, shared * MB);
+	put(v1 ? "memory/me/memory.stat" : "me/memory.stat", text);
+}
+
+static void what_the_group_holds_lowers_the_limit(void **state)
+{
+	(void)state;
+	for (int v1 = 0; v1 < 2; v1++) {
+		struct cache a = {.letter = 'a', .holds = 4 * MB};
+		memset(order, 0, sizeof(order));
+		put("self", v1 ? "3:memory:/me\n" : "0::/me\n");
+		put(v1 ? "memory/me/memory.limit_in_bytes" : "me/memory.max", "167772160\n");
+		holds(v1, 60, 0, 0);
+		struct budget *b = budget_new(0, root, self);
+		assert_int_equal(budget_limit(b), 120 * MB);
+		assert_int_equal(budget_add(b, 1, "a", shrink, &a), 0);
+		assert_int_equal(mem_charge(ACCOUNT_SYMBOL, (int64_t)(50 * MB)), 0);
+		uint64_t own = mem_total() - 50 * MB;
+		assert_int_equal(budget_look(b), LOOK_NS);
+		assert_int_equal(mem_limit_get(), 120 * MB); // 140 would be left
+		holds(v1, 130, 30, 10);			     // 150 at most: 40 more
+		assert_int_equal(budget_look(b), LOOK_SOON_NS);
+		assert_int_equal(mem_limit_get(), 90 * MB + own);
+		holds(v1, 145, 0, 0);
+		assert_int_equal(budget_look(b), LOOK_SOON_NS);
+		assert_int_equal(mem_limit_get(), 55 * MB + own);
+		assert_string_equal(order, "");
+		holds(v1, 152, 0, 0); // 2 too much: somebody has to give them
+		assert_int_equal(budget_look(b), LOOK_SOON_NS);
+		assert_int_equal(mem_limit_get(), 48 * MB + own);
+		assert_string_equal(order, "a");
+		assert_int_equal(a.holds, 2 * MB);
+		holds(v1, 159, 0, 0);
+		mem_charge(ACCOUNT_SYMBOL, -(int64_t)(20 * MB));
+		assert_int_equal(budget_look(b), LOOK_SOON_NS);
+		assert_int_equal(
+		    mem_limit_get(), 30 * MB); // so much stays ours, whoever has the rest
+		holds(v1, 40, 0, 0);
+		assert_int_equal(budget_look(b), LOOK_NS);
+		assert_int_equal(mem_limit_get(), 120 * MB);
+		mem_charge(ACCOUNT_SYMBOL, -(int64_t)(mem_used(ACCOUNT_SYMBOL)));
+		budget_free(b);
+	}
+	put("self", "0::/nowhere\n"); // no limit
+	struct budget *b = budget_new(MB, root, self);
+	assert_int_equal(budget_look(b), 0);
+	budget_free(b);
+}
+
 static void there_is_an_end_to_shrinks(void **state)
 {
 	(void)state;
@@ -249,6 +309,7 @@ int main(void)
 	    TEST(a_group_beside_the_namespace_is_not_looked_at),
 	    TEST(nonsense_is_no_limit),
 	    TEST(caches_give_by_rank_and_only_what_is_needed),
+	    TEST(what_the_group_holds_lowers_the_limit),
 	    TEST(there_is_an_end_to_shrinks),
 	    TEST(every_allocation_may_fail),
 	};
