@@ -23,7 +23,6 @@
 
 struct search {
 	struct cgroup *group;
-	const char *limit; // the file of this version
 	char self[SELF_MAX];
 	char directory[PATH_BYTES]; // of the smallest limit
 };
