@@ -50,7 +50,8 @@ static int add_now(struct hall *h, uint32_t pid, char *why, size_t size)
 	if (heap_probes(h->heap, pid, cause, sizeof(cause)))
 		return 0;
 	snprintf(why, size, "--alloc: process %u: %s", pid, cause);
-	return strstr(cause, strerror(EPERM)) ? EXIT_FORBIDDEN : EXIT_FAILED;
+	bool forbidden = strstr(cause, strerror(EPERM)) || strstr(cause, strerror(EACCES));
+	return forbidden ? EXIT_FORBIDDEN : EXIT_FAILED;
 }
 
 static void add_configured(struct hall *h)

@@ -280,6 +280,7 @@ static int check_selection(const struct arguments *a, const char *verb)
 					     : NULL;
 	bool by_pid = a->pid_count || a->command;
 	bool by_name = *a->comms || *a->containers || *a->cgroups;
+	const char *alloc = a->leaks ? "--leaks" : "--alloc";
 	char hint[128];
 	if (a->all && first)
 		return value_wrong(
@@ -294,9 +295,9 @@ static int check_selection(const struct arguments *a, const char *verb)
 	}
 	if (a->alloc && a->source)
 		return value_wrong(
-		    verb, "--alloc", NULL, "a recording holds what it holds: leave it out");
+		    verb, alloc, NULL, "a recording holds what it holds: leave it out");
 	if (a->alloc && !by_pid)
-		return value_wrong(verb, "--alloc", NULL,
+		return value_wrong(verb, alloc, NULL,
 		    "of which process? Name it with -p, or write a command behind --");
 	if (a->waker && a->source)
 		return value_wrong(

@@ -363,7 +363,8 @@ int command_record(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	if (a.alloc && !(path_types_beside(1u << PATH_MEMORY) & r.types)) {
-		log_error("record: --alloc: it is for -t memory: add memory to -t");
+		log_error("record: %s: it is for -t memory: add memory to -t",
+		    a.leaks ? "--leaks" : "--alloc");
 		return EXIT_USAGE;
 	}
 	if (a.mapped && !((1u << PATH_MEMORY | 1u << PATH_MAPPED) & r.types)) {
@@ -381,6 +382,13 @@ int command_record(int argc, char **argv)
 	struct config *config = arguments_config(&a);
 	if (!config)
 		return EXIT_USAGE;
+	if (a.leaks && a.duration_ns && config->profiling_alloc_leak_age >= a.duration_ns) {
+		log_error("record: --leaks: %s: nothing that is seen to begin gets so old in a "
+			  "capture of %gs: make it longer with -d",
+		    a.leaks, (double)a.duration_ns / 1e9);
+		config_free(config);
+		return EXIT_USAGE;
+	}
 	status = run(&r, config);
 	hold_signals(
 	    SIG_BLOCK); // all is written: one that comes late must not make a failure of it
