@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One limit over all that is accounted, and where a cgroup limits us, over what that really holds:
 //
-//   |-- accounted --|-- not: freed but kept by malloc, the kernel's --|-- room --| 15/16 of the
-//   cgroup's limit
+//   |-- accounted --|-- nobody's --|-- room --|   15/16 of the cgroup's limit
 //
+//   nobody's: what malloc keeps of freed memory, the kernel's share, other processes
 //   limit in force = accounted + room, at most what was asked for
 #include "budget.h"
 #include "cgroup.h"
@@ -104,6 +104,11 @@ uint64_t budget_look(struct budget *b)
 	}
 	mem_limit(most < least ? least : most < b->limit ? most : b->limit);
 	if (!left) {
+		log_seldom(LOG_LEVEL_WARN,
+		    "memory: its cgroup holds %lu of %lu MB: caches and windows are given up: "
+		    "raise "
+		    "its limit",
+		    (unsigned long)(held >> 20), (unsigned long)(b->group.limit >> 20));
 		mem_squeeze();
 		mem_trim();
 	}

@@ -15,7 +15,8 @@ struct budget *budget_new(uint64_t limit, const char *cgroup_root, const char *s
 void budget_free(struct budget *b);
 // Looks at what the cgroup holds of what nobody accounts (what malloc keeps, the kernel's share, other processes
 // in it), and lowers the limit of base/mem while that leaves less. Returns in how many ns to be called again; 0:
-// never, there is no cgroup's limit. Takes 0.1 ms, where memory is short 1.
+// never, there is no cgroup's limit. Reads two files; where memory is short malloc gives pages back too, which
+// may take a millisecond.
 uint64_t budget_look(struct budget *b);
 uint64_t budget_limit(const struct budget *b); // bytes, at most
 uint64_t budget_cgroup_limit(const struct budget *b); // 0: none found

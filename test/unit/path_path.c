@@ -505,9 +505,9 @@ static void wait_ms(int ms)
 	}
 }
 
-static void stacks_that_lacked_rows_are_taken_again_soon(void **state)
+// A second of usual looks.
+static void open_looking(void)
 {
-	(void)state;
 	sim.options.types = 1u << PATH_CPU | 1u << PATH_OFF_CPU;
 	ring = (struct kernel){.looks = true};
 	closed = 0;
@@ -515,6 +515,12 @@ static void stacks_that_lacked_rows_are_taken_again_soon(void **state)
 	assert_true(sim_make());
 	assert_int_equal(path_start(sim.path, &ring), 0);
 	wait_ms(1000);
+}
+
+static void stacks_that_lacked_rows_are_taken_again_soon(void **state)
+{
+	(void)state;
+	open_looking();
 	unsigned usual = ring.looked;
 	assert_in_range(usual, 4, 7);
 	assert_int_equal(ring.looked_again, 0);
@@ -552,13 +558,7 @@ static void stacks_that_lacked_rows_are_taken_again_soon(void **state)
 static void stacks_that_were_lost_are_taken_again(void **state)
 {
 	(void)state;
-	sim.options.types = 1u << PATH_CPU | 1u << PATH_OFF_CPU;
-	ring = (struct kernel){.looks = true};
-	closed = 0;
-	assert_int_equal(pipe(ring.wake), 0);
-	assert_true(sim_make());
-	assert_int_equal(path_start(sim.path, &ring), 0);
-	wait_ms(1000);
+	open_looking();
 	nothing_known(true); // it is over: nothing can be taken
 	wait_ms(500);
 	assert_int_equal(ring.looked_again, 0);
